@@ -1,0 +1,65 @@
+"""What an operator can set. A flag of `python -m service` wins over its environment variable, that over the default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+ENV_PREFIX = "TEXTCNN_"
+
+AtLeastOne = Annotated[int, Field(ge=1)]
+
+
+def default_models_folder() -> Path:
+    """`./models`, else the `models/` that ships beside this package."""
+    here, shipped = Path("models"), CHECKOUT / "models"
+    return shipped if shipped.is_dir() and not here.is_dir() else here
+
+
+class Settings(BaseSettings):
+    """Classify texts over HTTP. Each flag can be given in the environment as well: --max-texts as TEXTCNN_MAX_TEXTS."""
+
+    # Made once, at the start, and handed on: nothing else in the service reads the environment.
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        cli_prog_name="python -m service",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+    )
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    models: Path = Field(
+        default_factory=default_models_folder,
+        description="folder of <name>/<version>/; ./models, else the one that ships beside this package",
+    )
+    model: str = Field(
+        "", description="name, name/version or path of the model; empty: the first name, highest version"
+    )
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
+    engine: str = Field("auto", description="what computes the answers; auto takes the fastest that can run the model")
+    max_texts: AtLeastOne = Field(1024, description="texts in one request")
+    max_text_chars: AtLeastOne = Field(100_000, description="characters in one text")
+    max_body_bytes: AtLeastOne = Field(2_000_000, description="bytes in one request body")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe line that is logged"
+    )
+    docs: bool = Field(True, description="serve /docs and /openapi.json")
+    workers: AtLeastOne = Field(1, description="processes, each with its own copy of the model")
+
+
+def describe_faults(error: ValidationError) -> str:
+    """One line for each wrong setting, by the two names under which it can be given."""
+    lines = []
+    for fault in error.errors():
+        name = str(fault["loc"][0])
+        flag, variable = "--" + name.replace("_", "-"), ENV_PREFIX + name.upper()
+        lines.append(f"{flag} / {variable}: {fault['msg']} (given: {fault['input']!r})")
+    return "\n".join(lines)

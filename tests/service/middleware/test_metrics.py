@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+
+def series(client) -> list[str]:
+    return [line for line in client.get("/metrics").text.splitlines() if not line.startswith("#")]
+
+
+def test_requests_are_counted_by_route_template_and_status(client):
+    client.post("/v1/classify", json={"texts": ["a", "b"]})
+    client.post("/v1/classify", json={})
+    client.get("/v1/classify")
+    lines = series(client)
+    assert 'textcnn_http_requests_total{method="POST",route="/v1/classify",status="200"} 1.0' in lines
+    assert 'textcnn_http_requests_total{method="POST",route="/v1/classify",status="422"} 1.0' in lines
+    assert 'textcnn_http_requests_total{method="GET",route="/v1/classify",status="405"} 1.0' in lines
+    assert 'textcnn_http_request_seconds_count{route="/v1/classify"} 3.0' in lines
+    assert "textcnn_texts_total 2.0" in lines
+    assert 'textcnn_model_info{engine="fake",model="fake",version="3"} 1.0' in lines
+
+
+def test_no_path_or_method_of_a_client_adds_a_series(client):
+    series(client)  # is a request itself
+    client.get("/nowhere")
+    client.request("BREW", "/nowhere")
+    client.request("BREW", "/v1/classify")
+    before = len(series(client))
+    for number in range(20):
+        client.get(f"/random/{number}")
+        client.request(f"BREW{number}", f"/{number}")
+        client.request(f"BREW{number}", "/v1/classify")
+    assert len(series(client)) == before
+
+
+def test_a_failure_is_counted_as_500(client):
+    client.post("/v1/classify", json={"text": "boom"})
+    assert 'textcnn_http_requests_total{method="POST",route="/v1/classify",status="500"} 1.0' in series(client)
+
+
+def test_two_apps_in_one_process_count_apart(make_client):
+    first, second = make_client(), make_client()
+    first.post("/v1/classify", json={"text": "a"})
+    assert "textcnn_texts_total 1.0" in series(first)
+    assert "textcnn_texts_total 0.0" in series(second)

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from service.errors import InvalidJSONError, RequestError
+from service.routes.classify import parse, quotes
+from service.schemas import ClassifyResponse, ClassifyText, ClassifyTexts
+
+JSON = {"content-type": "application/json"}
+LIMITS = {"max_texts": 3, "max_text_chars": 20, "max_body_bytes": 1_000_000}
+
+
+def test_one_text_gets_one_prediction(client):
+    response = client.post("/v1/classify", json={"text": "a banana"})
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.json() == {
+        "model": "fake",
+        "version": "3",
+        "request_id": response.headers["x-request-id"],
+        "predictions": [
+            {"label": "banana", "probability": 0.5, "top": [{"label": "banana", "probability": 0.5}]},
+        ],
+    }
+
+
+def test_texts_are_answered_in_order_with_their_best_labels(client):
+    body = client.post("/v1/classify", json={"texts": ["cherry", "apple", ""], "top_k": 3}).json()
+    assert [prediction["label"] for prediction in body["predictions"]] == ["cherry", "apple", "apple"]
+    assert [score["label"] for score in body["predictions"][0]["top"]] == ["cherry", "apple", "banana"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "\0", "Привет", "你好", "👩‍👩‍👧", 'say "hi" \\ \\" bye\\\\', "\u202e\u200b", "a\u0301" * 9]
+)
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_any_string_is_a_text(client, text, ascii_only):
+    body = json.dumps({"texts": [text, text], "top_k": 2}, ensure_ascii=ascii_only).encode()
+    response = client.post("/v1/classify", content=body, headers=JSON)
+    assert response.status_code == 200
+    assert len(response.json()["predictions"]) == 2
+
+
+def test_the_answer_is_what_the_schema_documents(client):
+    ClassifyResponse.model_validate_json(client.post("/v1/classify", json={"text": "a", "top_k": 2}).content)
+
+
+def test_a_charset_beside_the_media_type_is_fine(client):
+    headers = {"content-type": "Application/JSON; charset=utf-8", "content-encoding": "identity"}
+    assert client.post("/v1/classify", content=b'{"text":"a"}', headers=headers).status_code == 200
+
+
+REFUSED = [
+    # name, body, status, code, part of the message
+    ("nothing", b"", 400, "invalid_json", "not JSON"),
+    ("half", b'{"text": "a', 400, "invalid_json", "not JSON"),
+    ("two documents", b'{"text": "a"}{"text": "b"}', 400, "invalid_json", "not JSON"),
+    ("single quotes", b"{'text': 'a'}", 400, "invalid_json", "not JSON"),
+    ("deep nesting", b'{"text": ' + b"[" * 100_000, 400, "invalid_json", "depth"),
+    ("deep nesting, closed", b'{"text": ' + b"[" * 9_000 + b"]" * 9_000 + b"}", 400, "invalid_json", "depth"),
+    ("bad UTF-8", b'{"text": "\xff"}', 400, "invalid_json", "UTF-8"),
+    ("UTF-16", '{"text": "a"}'.encode("utf-16"), 400, "invalid_json", "UTF-8"),
+    ("byte order mark", b'\xef\xbb\xbf{"text": "a"}', 400, "invalid_json", "BOM"),
+    ("lone surrogate", b'{"text": "\\ud800"}', 400, "invalid_json", "surrogate"),
+    ("lone surrogate in UTF-8", b'{"text": "\xed\xa0\x80"}', 400, "invalid_json", "UTF-8"),
+    ("NaN", b'{"text": "a", "top_k": NaN}', 400, "invalid_json", "not JSON"),
+    ("Infinity", b'{"text": "a", "top_k": -Infinity}', 400, "invalid_json", "not JSON"),
+    ("infinite number", b'{"text": "a", "top_k": 1e999}', 400, "invalid_json", "infinity"),
+    ("key given twice", b'{"text": "a", "text": "b"}', 400, "invalid_json", "twice"),
+    ("key given twice, escaped", b'{"te\\u0078t": "\\"", "text": "\\u0022"}', 400, "invalid_json", "twice"),
+    ("top_k given twice", b'{"text": "a", "top_k": 1, "top_k": 2}', 400, "invalid_json", "twice"),
+    ("a list", b'["a"]', 422, "invalid_request", "object"),
+    ("a string", b'"a"', 422, "invalid_request", "object"),
+    ("null", b"null", 422, "invalid_request", "object"),
+    ("neither", b"{}", 422, "invalid_request", "either text"),
+    ("both", b'{"text": "a", "texts": ["b"]}', 422, "invalid_request", "either text"),
+    ("unknown field", b'{"text": "a", "topk": 2}', 422, "invalid_request", "'topk'"),
+    ("long unknown field", b'{"' + b"x" * 9_999 + b'": 2}', 422, "invalid_request", "'" + "x" * 40 + "'"),
+    ("text a number", b'{"text": 1}', 422, "invalid_request", "text must be a string"),
+    ("text a list", b'{"text": ["a"]}', 422, "invalid_request", "text must be a string"),
+    ("text null", b'{"text": null}', 422, "invalid_request", "text must be a string"),
+    ("texts a string", b'{"texts": "a"}', 422, "invalid_request", "list of strings"),
+    ("texts an object", b'{"texts": {"a": 1}}', 422, "invalid_request", "list of strings"),
+    ("texts null", b'{"texts": null}', 422, "invalid_request", "list of strings"),
+    ("no texts", b'{"texts": []}', 422, "invalid_request", "empty"),
+    ("a text not a string", b'{"texts": ["a", 2]}', 422, "invalid_request", "texts[1]"),
+    ("too many texts", b'{"texts": ["a", "b", "c", "d"]}', 422, "invalid_request", "at most 3"),
+    ("text too long", b'{"texts": ["a", "' + b"x" * 21 + b'"]}', 422, "invalid_request", "texts[1] has 21 characters"),
+    ("top_k zero", b'{"text": "a", "top_k": 0}', 422, "invalid_request", "top_k"),
+    ("top_k negative", b'{"text": "a", "top_k": -1}', 422, "invalid_request", "top_k"),
+    ("top_k a string", b'{"text": "a", "top_k": "1"}', 422, "invalid_request", "top_k"),
+    ("top_k a fraction", b'{"text": "a", "top_k": 1.5}', 422, "invalid_request", "top_k"),
+    ("top_k true", b'{"text": "a", "top_k": true}', 422, "invalid_request", "top_k"),
+    ("top_k null", b'{"text": "a", "top_k": null}', 422, "invalid_request", "top_k"),
+    ("top_k huge", b'{"text": "a", "top_k": ' + b"9" * 400 + b"}", 400, "invalid_json", "infinity"),
+    ("top_k over the labels", b'{"text": "a", "top_k": 4}', 422, "invalid_request", "3 labels"),
+    ("body too long", b'{"text": "' + b"x" * 1_000_000 + b'"}', 413, "body_too_large", "1,000,000 bytes"),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "part"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
+)
+def test_a_body_that_is_not_a_request_is_refused_with_the_reason(make_client, body, status, code, part):
+    response = make_client(**LIMITS).post("/v1/classify", content=body, headers=JSON)
+    assert response.headers["content-type"] == "application/json"
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (status, code)
+    assert part in error["message"]
+    assert error["request_id"] == response.headers["x-request-id"]
+    assert len(error["message"]) < 300
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"content-type": "text/plain"},
+        {"content-type": "application/x-www-form-urlencoded"},
+        {"content-type": "multipart/form-data; boundary=" + "-" * 70},
+        {"content-type": "application/vnd.bentoml+pickle"},
+        {"content-type": "application/jsonp"},
+        {"content-type": "application/json", "content-encoding": "gzip"},
+        {"content-type": "application/json", "content-encoding": "identity, br"},
+    ],
+)
+def test_only_plain_json_is_read(client, headers):
+    response = client.post("/v1/classify", content=b'{"text": "a"}', headers=headers)
+    assert response.status_code == 415
+    assert response.json()["error"]["code"] == "unsupported_media_type"
+
+
+def test_the_schema_and_the_parser_refuse_the_same_shapes():
+    """The parser is by hand for speed; the documented schema must not promise otherwise."""
+    schema = TypeAdapter(ClassifyText | ClassifyTexts)
+    for name, body, status, _, _ in REFUSED:
+        if status == 422 and "too" not in name and "over" not in name:
+            with pytest.raises(ValidationError):
+                schema.validate_json(body, strict=True)
+
+
+strings = st.text(st.characters(codec="utf-8"), max_size=4) | st.text('"\\', max_size=6)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["text", "top_k"]), strings | st.just(1)), max_size=3), st.booleans())
+def test_a_repeated_key_is_always_seen_and_never_imagined(pairs, ascii_only):
+    """Compared with the plain way: let json hand over the pairs before they become a dict."""
+    body = "{" + ", ".join(f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=ascii_only)}" for k, v in pairs) + "}"
+    keys = [key for key, _ in pairs]
+    values = dict(pairs)
+    expected = sum(isinstance(value, str) for value in values.values()) + len(values)
+    assert (quotes(body.encode()) != 2 * expected) == (len(set(keys)) != len(keys))
+
+
+@given(st.binary(max_size=40) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_no_bytes_make_the_parser_fail_in_another_way(body):
+    with pytest.raises(RequestError):
+        parse(body, max_texts=3, max_text_chars=20)
+
+
+def test_a_million_backslashes_are_parsed_in_time():
+    body = b'{"text": "' + b"\\\\" * 500_000 + b'\\"", "text": "a"}'
+    start = time.perf_counter()
+    with pytest.raises(InvalidJSONError, match="twice"):
+        parse(body, max_texts=1, max_text_chars=10**6)
+    assert time.perf_counter() - start < 1

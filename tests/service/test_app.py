@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+
+from service.app import create_app
+from service.settings import Settings
+from textcnn.errors import ArtifactError
+
+
+def test_an_app_without_a_model_cannot_be_made(tmp_path):
+    with pytest.raises(ArtifactError, match="no model found"):
+        create_app(Settings(models=tmp_path))
+
+
+def test_the_service_is_live_but_not_ready_while_the_model_loads(make_client, classifier):
+    loaded = threading.Event()
+
+    def load(path, *, device, engine):
+        assert loaded.wait(5)
+        return classifier
+
+    client = make_client(load=load, wait=False)
+    assert client.get("/health/live").status_code == 200
+    response = client.get("/health/ready")
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
+    assert response.json()["error"]["code"] == "not_ready"
+    assert client.post("/v1/classify", json={"text": "a"}).status_code == 503
+    assert client.get("/v1/models").json() == {"models": []}
+    loaded.set()
+    while client.get("/health/ready").status_code == 503:
+        pass
+    assert client.post("/v1/classify", json={"text": "a"}).status_code == 200
+
+
+def test_a_model_that_cannot_be_loaded_is_logged_and_reported(make_model, tmp_path, caplog):
+    from starlette.testclient import TestClient
+
+    make_model("fake/1")
+    failures: list[Exception] = []
+    reported = threading.Event()
+
+    def load(path, *, device, engine):
+        raise ArtifactError("weights are damaged")
+
+    def note(error: Exception) -> None:
+        failures.append(error)
+        reported.set()
+
+    app = create_app(Settings(models=tmp_path), load=load, on_load_failure=note)
+    with caplog.at_level(logging.CRITICAL), TestClient(app) as client:
+        assert reported.wait(5)
+        assert client.get("/health/ready").status_code == 503
+    assert [str(failure) for failure in failures] == ["weights are damaged"]
+    assert "weights are damaged" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_slow_text_does_not_keep_others_waiting(client, classifier):
+    answers = []
+    slow = threading.Thread(target=lambda: answers.append(client.post("/v1/classify", json={"text": "wait"})))
+    slow.start()
+    assert client.get("/health/live").status_code == 200
+    assert not answers
+    classifier.gate.set()
+    slow.join(5)
+    assert answers[0].status_code == 200

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from service.find_model import find_model
+from textcnn.errors import ArtifactError
+
+
+def test_the_first_name_and_the_numerically_highest_version_are_the_default(make_model, tmp_path):
+    for path in ("b/1", "a/9", "a/10", "a/2"):
+        make_model(path)
+    assert find_model(tmp_path) == tmp_path / "a" / "10"
+
+
+@pytest.mark.parametrize(
+    ("lower", "higher"),
+    [("9", "10"), ("1.9", "1.10"), ("1", "1.1"), ("v2", "v10"), ("2", "v1"), ("1.0-rc1", "1.0-rc2")],
+)
+def test_versions_are_compared_by_their_numbers(make_model, tmp_path, lower, higher):
+    make_model(f"m/{higher}")
+    make_model(f"m/{lower}")
+    assert find_model(tmp_path, "m").name == higher
+
+
+def test_a_model_is_found_by_name_by_name_and_version_and_by_path(make_model, tmp_path):
+    first, second = make_model("models/a/1"), make_model("models/a/2")
+    elsewhere = make_model("elsewhere/7")
+    models = tmp_path / "models"
+    assert find_model(models, "a") == second
+    assert find_model(models, "a/1") == first
+    assert find_model(models, str(elsewhere)) == elsewhere
+    assert find_model(models, str(elsewhere.parent)) == elsewhere
+
+
+def test_a_version_that_is_not_complete_is_passed_over(make_model, tmp_path):
+    make_model("a/1")
+    make_model("a/.2.being_written")
+    make_model(".b/1")
+    (tmp_path / "a" / "2").mkdir()
+    assert find_model(tmp_path).name == "1"
+
+
+@pytest.mark.parametrize("model", ["", "a", "a/1"])
+def test_no_model_at_all_says_where_it_looked(tmp_path, model):
+    with pytest.raises(ArtifactError, match="looked for") as caught:
+        find_model(tmp_path / "models", model)
+    assert str(tmp_path / "models") in str(caught.value)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones_and_the_nearest(make_model, tmp_path):
+    make_model("support/1")
+    make_model("trec/2")
+    with pytest.raises(ArtifactError, match=r"'suport'.* support/1, trec/2\. Did you mean 'support'\?"):
+        find_model(tmp_path, "suport")
+
+
+def test_a_models_folder_that_is_a_file_holds_no_model(tmp_path):
+    (tmp_path / "models").write_text("")
+    with pytest.raises(ArtifactError, match="no model found"):
+        find_model(tmp_path / "models")
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    with pytest.raises(ArtifactError, match=f"{tmp_path}: Permission denied"):
+        find_model(tmp_path)

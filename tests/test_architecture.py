@@ -1,0 +1,102 @@
+"""The layers of the house: imports point downwards, nothing heavy leaks, each heavy package has one door."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# room -> layer; a module may import from a lower layer, or from its own room
+LAYERS = {
+    "errors": 0, "types": 0,
+    "registry": 1,
+    "config": 2,
+    "calibration": 3, "data": 3, "text": 3, "kernels": 3,
+    "nn": 4,
+    "build": 5,
+    "artifact": 6,
+    "evaluation": 7, "explain": 7, "inference": 7, "export": 7,
+    "train": 8,
+    "classifier": 9,
+    "__init__": 10,
+    "scale": 11, "cli": 11,
+}  # fmt: skip
+FENCES = {
+    "gensim": {"textcnn/text/vectors.py"},
+    "ray": {"textcnn/scale/"},
+    "triton": {"textcnn/kernels/"},
+    "onnx": {"textcnn/export/", "textcnn/inference/onnx_engine.py"},
+    "onnxruntime": {"textcnn/export/", "textcnn/inference/onnx_engine.py"},
+    "matplotlib": {"textcnn/evaluation/plots.py"},
+    "fastapi": {"service/"},
+    "starlette": {"service/"},
+}
+SERVICE_MAY_IMPORT = {"textcnn", "textcnn.errors", "textcnn.types"}
+MODULES = sorted([*(ROOT / "textcnn").rglob("*.py"), *(ROOT / "service").rglob("*.py")])
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_imports_point_downwards(path: Path) -> None:
+    here = room(name(path))
+    for module in imports(path):
+        if not module.startswith("textcnn") or name(path).startswith("service"):
+            continue
+        there = room(module)
+        assert there in LAYERS, f"{there} has no layer; add it to the house plan"
+        allowed = LAYERS[there] < LAYERS[here] or there == here
+        assert allowed, f"{name(path)} (layer {LAYERS[here]}) imports {module} (layer {LAYERS[there]})"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_heavy_packages_have_one_door(path: Path) -> None:
+    where = path.relative_to(ROOT).as_posix()
+    for module in imports(path):
+        doors = FENCES.get(module.split(".")[0])
+        assert doors is None or where.startswith(tuple(doors)), f"{where} imports {module}; only {doors} may"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if name(path).startswith("service")], ids=name)
+def test_service_sees_only_the_public_face_of_textcnn(path: Path) -> None:
+    seen = {module for module in imports(path) if module.split(".")[0] == "textcnn"}
+    assert seen <= SERVICE_MAY_IMPORT
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_nothing_unpickles_or_evaluates(path: Path) -> None:
+    banned = {"pickle", "marshal", "shelve", "dill", "joblib", "yaml"}
+    assert not {module.split(".")[0] for module in imports(path)} & banned
+
+
+def test_no_import_cycle() -> None:
+    graph = {name(path): {m for m in imports(path) if m in {name(p) for p in MODULES}} for path in MODULES}
+    done: set[str] = set()
+
+    def visit(module: str, above: tuple[str, ...]) -> None:
+        assert module not in above, " -> ".join([*above, module])
+        if module not in done:
+            for other in graph[module]:
+                visit(other, (*above, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())

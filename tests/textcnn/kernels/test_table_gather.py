@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textcnn.kernels.native import native
+from textcnn.kernels.table_gather import NO_WINDOW, affine, gather_max, gather_max_ref, pack, project
+from textcnn.kernels.windows import Padding, Windows
+from textcnn.types import TokenBatch
+
+compiled = pytest.mark.skipif(native() is None, reason="the compiled kernels are not built")
+
+
+def random_batch(generator: np.random.Generator, texts: int, words: int, longest: int) -> TokenBatch:
+    return TokenBatch.from_lists(
+        [generator.integers(0, words, generator.integers(0, longest + 1)).tolist() for _ in range(texts)]
+    )
+
+
+@compiled
+@pytest.mark.parametrize("padding", ["valid", "same", "wide"])
+@pytest.mark.parametrize("filters", [(3, 5, 1), (100, 100, 100), (16, 41, 130)])
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_compiled_kernel_equals_numpy(padding: Padding, filters: tuple[int, ...], precision: str) -> None:
+    generator = np.random.default_rng(0)
+    windows = Windows((1, 3, 6), filters, padding)
+    batch = random_batch(generator, texts=40, words=50, longest=9)
+    table = (generator.normal(size=(50, windows.rows)) * (30 if precision == "int8" else 1)).astype(precision)
+    scale = generator.random(windows.features, np.float32) if precision == "int8" else None
+    fast, at = gather_max(table, batch.values, batch.offsets, windows, scale=scale, argmax=True, threads=2)
+    slow, expected_at = gather_max_ref(table, batch.values, batch.offsets, windows, scale=scale, argmax=True)
+    np.testing.assert_allclose(fast, slow, atol=1e-5)
+    np.testing.assert_array_equal(at, expected_at)
+
+
+@compiled
+def test_asking_for_the_argmax_does_not_change_the_features() -> None:
+    generator = np.random.default_rng(1)
+    windows = Windows((2, 3), (70, 9))
+    batch = random_batch(generator, texts=20, words=30, longest=12)
+    table = generator.normal(size=(30, windows.rows)).astype(np.float32)
+    with_argmax, _ = gather_max(table, batch.values, batch.offsets, windows, argmax=True)
+    without, nothing = gather_max(table, batch.values, batch.offsets, windows)
+    assert nothing is None
+    np.testing.assert_array_equal(with_argmax, without)
+
+
+@compiled
+def test_int8_finds_windows_beyond_what_16_bits_count() -> None:
+    windows = Windows((1,), (64,))
+    table = np.zeros((2, 64), np.int8)
+    table[1] = 5
+    values = np.zeros(40_000, np.int32)
+    values[35_000] = 1
+    _, at = gather_max(table, values, np.array([0, 40_000]), windows, scale=np.ones(64, np.float32), argmax=True)
+    assert at is not None and (at == 35_000).all()
+
+
+def test_an_empty_text_has_no_window() -> None:
+    windows = Windows((3,), (4,))
+    features, at = gather_max(
+        np.ones((1, 12), np.float32), np.zeros(0, np.int32), np.array([0, 0]), windows, argmax=True
+    )
+    assert np.isneginf(features).all()
+    assert at is not None and (at == NO_WINDOW).all()
+
+
+@given(st.integers(1, 6), st.integers(1, 12), st.sampled_from(["valid", "same", "wide"]))
+def test_windows_are_as_many_as_the_formula_says(width: int, length: int, padding: Padding) -> None:
+    """(N + 2P - F) / S + 1 with stride 1, counted by which window wins when each is made to."""
+    windows = Windows((width,), (1,), padding)
+    left, right = windows.pad(width)
+    expected = max(1, length + left + right - width + 1)
+    starts = set()
+    for winner in range(length):
+        for k in range(width):
+            table = np.zeros((length, width), np.float32)
+            table[winner, k] = 1.0
+            features, at = gather_max_ref(
+                table, np.arange(length, dtype=np.int32), np.array([0, length]), windows, argmax=True
+            )
+            assert at is not None
+            if features[0, 0] > 0:
+                starts.add(int(at[0, 0]))
+    assert len(starts) == expected or (padding == "valid" and length < width)
+
+
+@compiled
+def test_projected_rows_do_not_depend_on_their_company() -> None:
+    generator = np.random.default_rng(2)
+    embedding, weight = (
+        generator.normal(size=(9, 37)).astype(np.float32),
+        generator.normal(size=(70, 37)).astype(np.float32),
+    )
+    packed, ids = pack(weight), np.arange(9, dtype=np.int32)
+    together = np.zeros((9, 70), np.float32)
+    project(embedding, packed, ids, ids, together)
+    np.testing.assert_allclose(together, embedding @ weight.T, atol=1e-4)
+    for word in range(9):
+        alone = np.zeros((9, 70), np.float32)
+        project(embedding, packed, ids[word : word + 1], ids[word : word + 1], alone)
+        np.testing.assert_array_equal(alone[word], together[word])
+
+
+@compiled
+def test_affine_has_the_same_bits_alone_and_in_a_batch() -> None:
+    generator = np.random.default_rng(3)
+    x, weight = generator.normal(size=(7, 301)).astype(np.float32), generator.normal(size=(5, 301)).astype(np.float32)
+    bias = generator.normal(size=5).astype(np.float32)
+    together = affine(x, weight, bias)
+    np.testing.assert_allclose(together, x @ weight.T + bias, atol=1e-4)
+    for row in range(7):
+        np.testing.assert_array_equal(affine(x[row : row + 1], weight, bias)[0], together[row])
+
+
+@compiled
+@pytest.mark.parametrize("instruction_set", ["base", "v3"])
+def test_older_instruction_sets_give_the_same_numbers(instruction_set: str) -> None:
+    """The choice is made once at import, so each runs this file's parity tests in a process of its own."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "equals_numpy or company",
+        __file__,
+    ]
+    environment = {**os.environ, "TEXTCNN_INSTRUCTION_SET": instruction_set}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,190 @@
+"""TextClassifier: the whole library behind one object, with scikit-learn's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textcnn.artifact import Artifact, read_artifact, write_artifact
+from textcnn.config import RunConfig
+from textcnn.errors import DataError, EngineError, MissingExtraError
+from textcnn.inference.engine import Engine
+from textcnn.inference.select import select_engine
+from textcnn.types import Floats, LabelScore, Prediction
+
+if TYPE_CHECKING:
+    from textcnn.train.progress import Progress
+
+
+class TextClassifier:
+    """A sentence CNN: fit it on texts and labels, or load one, and ask it for labels.
+
+    `config` holds what differs from the preset, by section (see RunConfig); it is checked by `fit`, before any work.
+
+    >>> model = TextClassifier({"train": {"max_epochs": 5}}).fit(texts, labels)
+    >>> model.predict(["where is my parcel"])
+    ['delivery']
+    >>> model.save("models/support/1")
+    """
+
+    def __init__(self, config: RunConfig | Mapping[str, Any] | None = None, *, preset: str = "kim_rand") -> None:
+        self.config = config
+        self.preset = preset
+        self._artifact: Artifact | None = None
+        self._engine: Engine | None = None
+
+    def fit(
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        *,
+        validation: tuple[Sequence[str], Sequence[str]] | None = None,
+        progress: Progress | None = None,
+        run_folder: str | Path | None = None,
+        resume: bool = False,
+    ) -> TextClassifier:
+        """Learn vocabulary and weights from `texts` and their `labels`.
+
+        Without `validation` texts, the configured share is held out to choose the best epoch. With `run_folder`,
+        checkpoints are written there, from which `resume` continues after a crash. Raises ConfigError, LabelError,
+        DataError, VectorsError, CheckpointError; MissingExtraError without torch.
+        """
+        try:
+            from textcnn.train.run import train_classifier
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("training", package=str(error.name), extra="train") from None
+        artifact = train_classifier(
+            self.config, self.preset, texts, labels,
+            validation=validation, progress=progress, run_folder=Path(run_folder) if run_folder else None, resume=resume,
+        )  # fmt: skip
+        self._artifact, self._engine = artifact, select_engine(artifact)
+        return self
+
+    def predict(self, texts: Sequence[str]) -> list[str]:
+        """The most probable label of each text."""
+        names = self.classes_
+        return [names[index] for index in self._logits(texts).argmax(1)]
+
+    def predict_proba(self, texts: Sequence[str]) -> Floats:
+        """Probabilities float32[len(texts), len(classes_)], in the order of `classes_`."""
+        return softmax(self._logits(texts))
+
+    def classify(self, texts: Sequence[str], *, top_k: int | None = 1) -> list[Prediction]:
+        """The `top_k` most probable labels of each text, best first; None for all. Equal ones in the order of `classes_`."""
+        names = self.classes_
+        if top_k is not None and not 1 <= top_k <= len(names):
+            raise ValueError(f"top_k is {top_k}, expected 1 to {len(names)} (the number of labels) or None")
+        probabilities = self.predict_proba(texts)
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+        scores = np.take_along_axis(probabilities, best, axis=1).tolist()
+        return [
+            Prediction(tuple(LabelScore(names[index], score) for index, score in zip(row, row_scores, strict=True)))
+            for row, row_scores in zip(best.tolist(), scores, strict=True)
+        ]
+
+    def score(self, texts: Sequence[str], labels: Sequence[str]) -> float:
+        """Share of texts that get their label."""
+        right = [label == predicted for label, predicted in zip(labels, self.predict(texts), strict=True)]
+        return sum(right) / len(right)
+
+    def evaluate(self, texts: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+        """Accuracy, log loss, macro F1 and figures by label; see textcnn.evaluation.metrics."""
+        from textcnn.evaluation.metrics import evaluate_predictions
+
+        return evaluate_predictions(labels, self.predict_proba(texts), self.classes_)
+
+    def record(self, part: str, figures: Mapping[str, Any]) -> None:
+        """Keep the figures of an evaluation with the model, e.g. under "test"; they go into metrics.json and the card."""
+        artifact = self._fitted()
+        self._artifact = Artifact(
+            artifact.config,
+            artifact.labels,
+            artifact.tokenizer,
+            artifact.weights,
+            {**artifact.metrics, part: dict(figures)},
+        )
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the model folder, usually models/<name>/<version>. Raises ArtifactError if it is there already."""
+        write_artifact(Path(path), self._fitted(), overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "auto", engine: str = "auto") -> TextClassifier:
+        """Open a model folder, or the newest version below models/<name>.
+
+        `engine` is auto, or one of textcnn.registry.ENGINES. Raises ArtifactError if a file is missing or damaged,
+        EngineError if the engine cannot run the model.
+        """
+        artifact = read_artifact(path)
+        model = cls(artifact.config)
+        model._artifact, model._engine = artifact, select_engine(artifact, engine=engine, device=device)
+        return model
+
+    @property
+    def classes_(self) -> tuple[str, ...]:
+        """The labels, in the order of the columns of `predict_proba`."""
+        return self._fitted().labels.names
+
+    @property
+    def metrics_(self) -> Mapping[str, Any]:
+        """What was measured in training and afterwards."""
+        return self._fitted().metrics
+
+    @property
+    def artifact_(self) -> Artifact:
+        """Configuration, tokenizer and weights."""
+        return self._fitted()
+
+    @property
+    def name(self) -> str:
+        return self._fitted().name
+
+    @property
+    def version(self) -> str:
+        return self._fitted().version
+
+    @property
+    def engine_name(self) -> str:
+        self._fitted()
+        assert self._engine is not None
+        return self._engine.name
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a text that are used."""
+        return self._fitted().config.text.max_length
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """scikit-learn's clone() and grid search ask for this."""
+        return {"config": self.config, "preset": self.preset}
+
+    def set_params(self, **params: Any) -> TextClassifier:
+        for key, value in params.items():
+            if key not in self.get_params():
+                raise ValueError(f"TextClassifier has no parameter {key!r} (known: config, preset)")
+            setattr(self, key, value)
+        return self
+
+    def _logits(self, texts: Sequence[str]) -> Floats:
+        if isinstance(texts, str):
+            raise DataError("texts is one string; give a list of texts, e.g. [text]")
+        artifact = self._fitted()
+        assert self._engine is not None
+        return self._engine.logits(artifact.tokenizer.encode(texts))
+
+    def _fitted(self) -> Artifact:
+        if self._artifact is None:
+            raise EngineError("this TextClassifier has no weights yet: call fit() or TextClassifier.load()")
+        return self._artifact
+
+
+def softmax(logits: Floats) -> Floats:
+    """Probabilities of each row, in float64 inside so that rows do not depend on how they are batched."""
+    exact = logits.astype(np.float64)
+    exact -= exact.max(axis=1, keepdims=True)
+    np.exp(exact, out=exact)
+    exact /= exact.sum(axis=1, keepdims=True)
+    return exact.astype(np.float32)

@@ -1,0 +1,1 @@
+"""The command line. Command modules import their work inside the command, so that --help is instant."""

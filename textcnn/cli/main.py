@@ -1,0 +1,80 @@
+"""textcnn: train, evaluate, predict, serve, inspect."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from textcnn.errors import TextCNNError
+
+COMMANDS = {
+    "train": "Train a model on a table of texts and labels.",
+    "evaluate": "Measure a model on labelled texts.",
+    "predict": "Label texts from the command line, a file or standard input.",
+    "serve": "Answer over HTTP.",
+    "inspect": "Show the layers, vocabulary, labels and figures of a model.",
+}
+
+EPILOG = """\b
+Examples:
+  textcnn train examples/support.csv --output models/support/2
+  textcnn predict models/support "where is my parcel?"
+  textcnn serve --model support
+\b
+Shell completion: eval "$(_TEXTCNN_COMPLETE=bash_source textcnn)"   (also zsh_source, fish_source)
+"""
+
+
+class Commands(click.Group):
+    """Loads the module of a command when it is used, not when its name is listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"textcnn.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(
+    cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.version_option(package_name="textcnn", prog_name="textcnn")
+@click.option("-v", "--verbose", is_flag=True, help="Say more, e.g. which engine runs a model and why.")
+def cli(verbose: bool) -> None:
+    """Train a sentence CNN on a CSV and put it behind an HTTP endpoint."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
+
+
+def main() -> None:
+    """Run a command. A mistake of the user ends with its message and exit code 2; Ctrl-C with 130."""
+    try:
+        code = cli.main(prog_name="textcnn", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except TextCNNError as error:
+        click.echo(f"textcnn: {error}", err=True)
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        code = 130
+    except BrokenPipeError:
+        # the reader of our output went away (textcnn predict ... | head): not an error, but nothing may be flushed any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

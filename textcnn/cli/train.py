@@ -1,0 +1,150 @@
+"""textcnn train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from textcnn.cli.common import FILE, reading_options, tell
+
+EPILOG = """\b
+Examples:
+  textcnn train reviews.csv
+  textcnn train train.csv --test test.csv --output models/questions/1
+  textcnn train data.csv --preset kim_static --vectors glove.txt
+  textcnn train data.csv --config run.toml train.max_epochs=40 model.blocks.0.num_filters=200
+\b
+Every setting of every section can be given as section.key=value; `--config` takes the same as a TOML file, and
+config.json in a model folder holds all of them.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("data", type=FILE)
+@click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
+@click.option("--test", type=FILE, help="Labelled texts to measure the finished model on.")
+@click.option(
+    "--validation", type=FILE, help="Labelled texts to choose the best epoch on; else a share of the data is held out."
+)
+@click.option("--output", type=FILE, help="Model folder; default models/<name of the data>/<next number>.")
+@click.option("--overwrite", is_flag=True, help="Replace the model folder if it exists.")
+@click.option("--config", "config_file", type=FILE, help="TOML file with settings.")
+@click.option("--preset", default="kim_rand", show_default=True, help="Named settings to start from.")
+@click.option("--vectors", default="", help="Word vectors: word2vec, GloVe, fastText or gensim.")
+@click.option(
+    "--mode",
+    type=click.Choice(["rand", "static", "non-static", "multichannel"]),
+    help="How the vectors are used; static if --vectors is given.",
+)
+@click.option("--device", default="", help="auto, cpu, cuda or cuda:N.")
+@click.option("--seed", type=int, help="Seed of splits, weights and order.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the same run, if there is one.")
+@click.option("--quiet", is_flag=True, help="Only the result.")
+@reading_options(labels=True)
+def train(
+    data: Path, overrides: tuple[str, ...], test: Path | None, validation: Path | None, output: Path | None, overwrite: bool,
+    config_file: Path | None, preset: str, vectors: str, mode: str | None, device: str, seed: int | None, resume: bool,
+    quiet: bool, **reading: Any,
+) -> int:  # fmt: skip
+    """Train a model on DATA (csv, tsv, jsonl, parquet; also .gz, .zst)."""
+    from textcnn.build import resolve
+    from textcnn.classifier import TextClassifier
+    from textcnn.config import apply_overrides, merge, read_toml
+    from textcnn.train.progress import Progress
+
+    values = read_toml(config_file) if config_file else {}
+    preset = values.pop("preset", preset) if preset == "kim_rand" else preset
+    values = merge(values, _from_flags(vectors=vectors, mode=mode, device=device, seed=seed, reading=reading))
+    values = apply_overrides(values, overrides)
+    config = resolve(values, preset=preset)
+    folder = (output or next_version(data)).absolute()
+    _refuse_existing(folder, overwrite)
+
+    texts, labels = _read(data, config, quiet)
+    held_out = _read(validation, config, quiet) if validation else None
+    tested = _read(test, config, quiet) if test else None
+    if tested is None and config.data.test_fraction:
+        (texts, labels), tested = _hold_out(texts, labels, config.data.test_fraction, config.data.seed)
+
+    run_folder = Path("runs") / folder.parent.name / folder.name
+    progress = Progress(quiet=quiet, folder=run_folder)
+    model = TextClassifier(config).fit(
+        texts, labels, validation=held_out, progress=progress, run_folder=run_folder, resume=resume
+    )
+    if tested:
+        model.record("test", model.evaluate(*tested))
+    model.save(folder, overwrite=overwrite)
+    _tell_result(model, folder, quiet)
+    return 130 if model.metrics_["interrupted"] else 0
+
+
+def next_version(data: Path) -> Path:
+    """models/<name of the data>/<highest number + 1>."""
+    name = data.name.split(".")[0] or "model"
+    home = Path("models") / name
+    numbers = [int(child.name) for child in home.glob("*") if child.name.isdigit()]
+    return home / str(max(numbers, default=0) + 1)
+
+
+def _from_flags(
+    *, vectors: str, mode: str | None, device: str, seed: int | None, reading: dict[str, Any]
+) -> dict[str, Any]:
+    values: dict[str, Any] = {"data": {}, "train": {}, "model": {"embedding": {}}}
+    data = {
+        "text_columns": reading["text_column"], "label_column": reading["label_column"],
+        "delimiter": reading["delimiter"], "encoding": reading["encoding"], "bad_rows": reading["bad_rows"],
+    }  # fmt: skip
+    values["data"] = {key: value for key, value in data.items() if value}
+    if vectors:
+        values["model"]["embedding"] = {"vectors": vectors, "mode": mode or "static"}
+    elif mode:
+        values["model"]["embedding"] = {"mode": mode}
+    if device:
+        values["train"]["device"] = device
+    if seed is not None:
+        values["train"]["seed"] = values["data"]["seed"] = seed
+    return values
+
+
+def _refuse_existing(folder: Path, overwrite: bool) -> None:
+    from textcnn.errors import ArtifactError
+
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError(f"{folder} is a file; --output takes a folder, usually models/<name>/<version>")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise ArtifactError(f"{folder} exists already; choose another version, or pass --overwrite")
+
+
+def _read(path: Path, config: Any, quiet: bool) -> tuple[list[str], list[str]]:
+    from textcnn.data.readers import ReadOptions, read_examples
+
+    data = config.data
+    options = ReadOptions(
+        text_columns=data.text_columns, label_column=data.label_column, delimiter=data.delimiter,
+        encoding=data.encoding, bad_rows=data.bad_rows,
+    )  # fmt: skip
+    examples = read_examples(path, options)
+    if not quiet:
+        tell(examples.notes)
+        tell([f"{path}: {len(examples):,} rows"])
+    return examples.texts, examples.labels
+
+
+def _hold_out(texts: list[str], labels: list[str], fraction: float, seed: int) -> Any:
+    from textcnn.data.split import stratified_split
+
+    parts = stratified_split(texts, labels, fraction=fraction, seed=seed)
+    return tuple(([texts[row] for row in rows], [labels[row] for row in rows]) for rows in parts)
+
+
+def _tell_result(model: Any, folder: Path, quiet: bool) -> None:
+    metrics = model.metrics_
+    for part in ("validation", "test"):
+        if metrics.get(part):
+            click.echo(f"{part} accuracy {metrics[part]['accuracy']:.1%} on {metrics[part]['texts']:,} texts")
+    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    click.echo(f"saved {shown}")
+    if not quiet:
+        tell([f'try it: textcnn predict {shown} "a text"   or   textcnn serve --model {shown}'])

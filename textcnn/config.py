@@ -1,0 +1,210 @@
+"""The configuration of a run: frozen sections, read from TOML, changed by `section.key=value`, checked as a whole.
+
+Every section forbids unknown names. The parts of the network (`model.blocks`, `model.pooling`, `model.head`) are tables
+`{type = "name", ...options}` whose schema is the constructor of that part; `textcnn.build.check` looks at those.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from textcnn.errors import ConfigError, ReadError
+from textcnn.registry import describe_fault
+
+Spec = dict[str, Any]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, comparable, no unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(Section):
+    """Where the examples come from and how they are split."""
+
+    text_columns: tuple[str, ...] = Field(
+        (), description="columns joined to the text; guessed from the header if empty"
+    )
+    label_column: str = Field("", description="column with the label; guessed from the header if empty")
+    delimiter: str = Field("", description="field delimiter of CSV files; detected if empty")
+    encoding: str = Field("", description="text encoding of the file; detected if empty")
+    bad_rows: Literal["stop", "skip"] = Field(
+        "stop", description="stop with a list of bad rows, or write them to a side file"
+    )
+    validation_fraction: Fraction = Field(0.1, description="share held out to choose the best epoch")
+    test_fraction: Fraction = Field(
+        0.0, description="share held out and scored at the end, where no test file is given"
+    )
+    seed: int = Field(1, description="seed of the splits")
+
+
+class TextConfig(Section):
+    """From characters to token ids."""
+
+    tokenizer: str = Field("word", description="word, bpe or unigram")
+    lowercase: bool = Field(True, description="fold case before tokenizing")
+    normalization: Literal["none", "nfc", "nfkc"] = Field("nfc", description="Unicode normalization form")
+    min_count: Positive = Field(1, description="tokens seen less often in training become <unk>")
+    max_vocabulary: Positive = Field(100_000, description="most frequent tokens kept")
+    extra_words_from_vectors: Annotated[int, Field(ge=0)] = Field(
+        0, description="words that only the vector file knows, most frequent first, added to the vocabulary"
+    )
+    max_length: Positive = Field(1000, description="tokens of a text that are used")
+    truncation: Literal["head", "tail", "both"] = Field(
+        "head", description="which end of a longer text is kept; both: half each"
+    )
+
+
+class EmbeddingConfig(Section):
+    """Word vectors; the four modes of Kim (2014), section 3.1."""
+
+    mode: Literal["rand", "static", "non-static", "multichannel"] = Field(
+        "rand", description="rand learns its own vectors; the others start from a file"
+    )
+    dim: Positive = Field(300, description="width of the vectors; taken from the file where one is given")
+    vectors: str = Field("", description="word2vec .bin/.txt, GloVe .txt, fastText .bin/.vec or gensim .kv, also .gz")
+    scale: Annotated[float, Field(gt=0)] = Field(0.25, description="rand: vectors drawn from U[-scale, scale]")
+
+
+class ModelConfig(Section):
+    """The network: embedding, blocks in order, pooling to one vector, head."""
+
+    embedding: EmbeddingConfig = EmbeddingConfig()
+    blocks: tuple[Spec, ...] = Field(
+        ({"type": "kim_conv"},), description="parts between embedding and pooling, in order"
+    )
+    pooling: Spec = Field({"type": "max_over_time"}, description="sequence to vector")
+    head: Spec = Field({"type": "single_label"}, description="vector to logits")
+
+
+class TrainConfig(Section):
+    """How the weights are found."""
+
+    optimizer: Literal["adam", "adadelta"] = Field("adam", description="update rule")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(1e-3, description="step size (Adadelta of the paper: 1.0)")
+    rho: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="Adadelta's decay")
+    epsilon: Annotated[float, Field(gt=0)] = Field(1e-6, description="Adadelta's epsilon")
+    l2: Annotated[float, Field(ge=0)] = Field(0.0, description="L2 penalty on all weights but the embedding")
+    batch_size: Positive = Field(50, description="texts a step")
+    max_epochs: Positive = Field(20, description="upper bound; early stopping usually ends sooner")
+    patience: Annotated[int, Field(ge=0)] = Field(
+        4, description="epochs without a better validation score before stopping; 0: never stop early"
+    )
+    monitor: Literal["accuracy", "loss"] = Field("accuracy", description="validation figure that picks the best epoch")
+    schedule: Literal["constant", "plateau"] = Field(
+        "constant", description="plateau: shrink the step when validation stalls"
+    )
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="plateau: factor")
+    plateau_patience: Positive = Field(1, description="plateau: epochs to wait")
+    class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = Field(
+        "none", description="balanced, or a table label = weight (labels left out weigh 1)"
+    )
+    clip_norm: Annotated[float, Field(ge=0)] = Field(0.0, description="largest gradient norm; 0: no clipping")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="autocast type where the device has it"
+    )
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="time between checkpoints from which --resume goes on"
+    )
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    threads: Annotated[int, Field(ge=0)] = Field(0, description="CPU threads; 0: one per core")
+    seed: int = Field(1, description="seed of weights, order and dropout")
+
+
+class RunConfig(Section):
+    """Everything that decides a run, saved with the model."""
+
+    data: DataConfig = DataConfig()
+    text: TextConfig = TextConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> RunConfig:
+        """Validate a nested mapping. Raises ConfigError with every fault."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError([describe_fault(fault, "", cls) for fault in error.errors()]) from None
+
+    def to_json(self) -> str:
+        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The tables of a TOML file. Raises ReadError or ConfigError with the line."""
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ReadError(f"cannot read the configuration {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+
+
+def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """`section.key=value` onto a nested mapping; lists by index (`model.blocks.0.num_filters=50`).
+
+    A value is read as TOML (numbers, true, lists, inline tables), else taken as a string. Raises ConfigError.
+    """
+    result: dict[str, Any] = json.loads(json.dumps(values))
+    faults = []
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals or not path:
+            faults.append(f"{override!r} is not an override; write section.key=value")
+            continue
+        try:
+            _set(result, path.split("."), _value(text))
+        except (KeyError, IndexError, ValueError, TypeError):
+            faults.append(f"{override!r}: there is no setting at {path!r}")
+    if faults:
+        raise ConfigError(faults)
+    return result
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables of `over` onto `base`, section by section; a table with another `type` replaces the old one whole."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        if (
+            isinstance(old, Mapping)
+            and isinstance(value, Mapping)
+            and value.get("type", old.get("type")) == old.get("type")
+        ):
+            result[key] = merge(old, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _set(target: Any, path: Sequence[str], value: Any) -> None:
+    for index, part in enumerate(path[:-1]):
+        if isinstance(target, list):
+            target = target[int(part)]
+        elif isinstance(target, dict):
+            target = target.setdefault(part, [] if path[index + 1] == "0" else {})
+        else:
+            raise TypeError
+    if isinstance(target, list):
+        position = int(path[-1])
+        target[position : position + 1] = [value]
+    else:
+        target[path[-1]] = value

@@ -1,0 +1,139 @@
+"""Which columns hold the text and the label: as asked for, or guessed from the header."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from textcnn.errors import ColumnError
+from textcnn.registry import nearest
+
+# In order of preference, compared without case.
+TEXT_NAMES = (
+    *("text", "sentence", "message", "content", "review", "comment", "body"),
+    *("query", "utterance", "question", "tweet", "document"),
+)
+# Columns that make the text together, or alone when only one is there.
+TITLE_NAMES = ("title", "headline", "subject", "description", "summary", "abstract")
+LABEL_NAMES = ("label", "class", "category", "target", "sentiment", "intent", "topic", "tag", "y")
+SHOWN = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Places of the columns in the table. `label` is -1 where none is needed; `notes` say what was guessed."""
+
+    text: tuple[int, ...]
+    label: int
+    notes: tuple[str, ...]
+
+
+def choose_columns(
+    path: Path,
+    names: Sequence[str],
+    *,
+    text_columns: Sequence[str] = (),
+    label_column: str = "",
+    columns_needed: Sequence[str] = (),
+    labels: bool = True,
+    header: bool = True,
+) -> Columns:
+    """Find every column that was asked for and guess the rest. Raises ColumnError with the columns there are.
+
+    `header` is False where the names do not stand in a first row, which then need not be suspected of being data.
+    """
+    where = f"{path}: "
+    hint = _no_header_hint(names) if header else ""
+    for name in columns_needed:
+        _find(where, name, names, hint)
+    text = tuple(_find(where, name, names, hint) for name in text_columns)
+    label = _find(where, label_column, names, hint) if label_column and (labels or label_column in names) else -1
+    if label in text:
+        raise ColumnError(f"{where}column {names[label]!r} is asked for both as text and as label; name two columns")
+    text = text or _guess_text(names, label, labels)
+    if not text:
+        raise ColumnError(_unknown(where, "text", "--text-column", names, hint))
+    asked_label = label
+    label = label if label >= 0 or not labels else _guess_label(names, text)
+    if label < 0 and labels:
+        raise ColumnError(_unknown(where, "label", "--label-column", names, hint))
+    for index in (*text, label):
+        if index >= 0 and names.count(names[index]) > 1:
+            raise ColumnError(f"{where}there are several columns {names[index]!r}; rename all but one")
+    notes = [f"text from column {' and '.join(repr(names[i]) for i in text)}{_guessed(not text_columns)}"]
+    if labels:
+        notes.append(f"label from column {names[label]!r}{_guessed(asked_label < 0)}")
+    return Columns(text, label if labels else -1, tuple(notes))
+
+
+def _guessed(guessed: bool) -> str:
+    return " (guessed)" if guessed else ""
+
+
+def _find(where: str, name: str, names: Sequence[str], hint: str) -> int:
+    """The place of the column of that name, or of the only one that differs in case."""
+    if name in names:
+        return names.index(name)
+    same = [index for index, other in enumerate(names) if other.casefold() == name.strip().casefold()]
+    if len(same) == 1:
+        return same[0]
+    raise ColumnError(f"{where}there is no column {name!r}{nearest(name, names)}; {_listing(names)}{hint}")
+
+
+def _guess_text(names: Sequence[str], label: int, labels: bool) -> tuple[int, ...]:
+    keys = [name.strip().casefold() if index != label else "" for index, name in enumerate(names)]
+    for known in TEXT_NAMES:
+        if known in keys:
+            return (keys.index(known),)
+    parts = tuple(keys.index(known) for known in TITLE_NAMES if known in keys)
+    if parts:
+        return parts
+    known_labels = [index for index, key in enumerate(keys) if index == label or key in LABEL_NAMES]
+    if len(names) == 2 and len(known_labels) == 1:
+        return (1 - known_labels[0],)
+    # the only column of a file to be classified; a name with a space would more likely be its first text
+    alone = len(names) == 1 and not labels and " " not in names[0].strip() and _looks_like_header(names)
+    return (0,) if alone else ()
+
+
+def _guess_label(names: Sequence[str], text: tuple[int, ...]) -> int:
+    keys = [name.strip().casefold() if index not in text else "" for index, name in enumerate(names)]
+    for known in LABEL_NAMES:
+        if known in keys:
+            return keys.index(known)
+    return 1 - text[0] if len(names) == 2 and len(text) == 1 else -1
+
+
+def _unknown(where: str, what: str, flag: str, names: Sequence[str], hint: str) -> str:
+    return f"{where}cannot tell which column holds the {what}; {_listing(names)}. Name it with {flag}{hint}"
+
+
+def _listing(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(shorten(name)) for name in names[:SHOWN])
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"the columns are {shown}{more}"
+
+
+def shorten(text: str, length: int = 60) -> str:
+    """For messages: one line of at most `length` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def _no_header_hint(names: Sequence[str]) -> str:
+    if _looks_like_header(names):
+        return ""
+    return (
+        f". The first row does not look like a header: {', '.join(repr(shorten(name)) for name in names[:SHOWN])}; "
+        "if the file has none, add a first line such as text,label"
+    )
+
+
+def _looks_like_header(names: Sequence[str]) -> bool:
+    """Names are short, differ from each other and are not numbers."""
+    stripped = [name.strip() for name in names]
+    return len(set(stripped)) == len(stripped) and all(
+        name and len(name) <= 60 and len(name.split()) <= 4 and not name.replace(".", "").lstrip("+-").isdecimal()
+        for name in stripped
+    )

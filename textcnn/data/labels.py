@@ -1,0 +1,102 @@
+"""The labels of a task: their order, their indices, and whether they can be learned at all."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from textcnn.data.columns import shorten
+from textcnn.errors import LabelError
+from textcnn.registry import nearest
+from textcnn.types import Offsets
+
+# More labels than this, and more than half as many as rows: rather the texts than the labels.
+MANY_LABELS = 50
+SHOWN = 10
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """Distinct labels in order, numbers by value, others by their characters. A label's index is its place.
+
+    `counts` are the rows of each label where they are known, else empty; they do not matter for equality.
+    """
+
+    names: tuple[str, ...]
+    counts: tuple[int, ...] = field(default=(), compare=False)
+
+    @classmethod
+    def from_labels(cls, labels: Iterable[str]) -> LabelSet:
+        """The labels that occur, with their counts."""
+        counts = Counter(labels)
+        numeric = all(_NUMBER.fullmatch(name) for name in counts)
+        names = sorted(counts, key=lambda name: (float(name) if numeric else 0.0, name))
+        return cls(tuple(names), tuple(counts[name] for name in names))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def encode(self, labels: Sequence[str]) -> Offsets:
+        """The index of each label, int64[N]. Raises LabelError that names the unknown ones."""
+        places = {name: index for index, name in enumerate(self.names)}
+        indices = np.array([places.get(label, -1) for label in labels], np.int64)
+        if (indices < 0).any():
+            raise LabelError(self._unknown(sorted({label for label in labels if label not in places})))
+        return indices
+
+    def decode(self, indices: npt.ArrayLike) -> list[str]:
+        """The label at each index."""
+        return [self.names[index] for index in np.asarray(indices, np.int64).tolist()]
+
+    def _unknown(self, unknown: Sequence[str]) -> str:
+        found = "; ".join(f"{shorten(label)!r}{nearest(label, self.names)}" for label in unknown[:SHOWN])
+        more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+        return f"labels that training has not seen: {found}{more}. Known are {_listing(self.names)}"
+
+    def to_json(self) -> str:
+        return json.dumps({"names": self.names, "counts": self.counts}, ensure_ascii=False, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> LabelSet:
+        """The inverse of `to_json`. Raises LabelError for anything else."""
+        try:
+            values = json.loads(text)
+            names, counts = tuple(values["names"]), tuple(values["counts"])
+        except (ValueError, KeyError, TypeError):
+            raise LabelError('not a label set; expected {"names": [...], "counts": [...]}') from None
+        distinct = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
+        if not distinct or len(counts) not in (0, len(names)) or not all(isinstance(count, int) for count in counts):
+            raise LabelError("not a label set; expected different strings as names, and one count each or none")
+        return cls(names, counts)
+
+
+def check_trainable(labels: Sequence[str]) -> None:
+    """Raises LabelError for what no classifier can learn: one label, a label with one row, or no labels at all."""
+    counts = Counter(labels)
+    if len(counts) > MANY_LABELS and len(counts) > len(labels) / 2:
+        raise LabelError(
+            f"{len(counts)} different labels in {len(labels)} rows, such as {shorten(labels[0])!r}: is that the text "
+            "column? Name the column of the labels with --label-column"
+        )
+    if len(counts) < 2:
+        found = f"only {shorten(labels[0])!r}" if labels else "none"
+        raise LabelError(f"training needs at least 2 different labels, found {found}")
+    single = sorted(label for label, count in counts.items() if count == 1)
+    if single:
+        raise LabelError(
+            f"labels with only one row, which cannot be both learned and checked: {_listing(single)}. "
+            "Add rows, join them with another label, or remove them"
+        )
+
+
+def _listing(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(repr(shorten(name)) for name in names[:SHOWN]) + more

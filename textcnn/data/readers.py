@@ -1,0 +1,295 @@
+"""Examples from a file: `read_examples` for training and evaluation, `iter_texts` for files larger than memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from textcnn.data.bad_rows import BadRow, BadRows
+from textcnn.data.columns import Columns, choose_columns
+from textcnn.data.encoding import check_encoding
+from textcnn.data.formats import CsvReader, JsonLinesReader, ParquetReader, Part, Reader
+from textcnn.data.source import COMPRESSIONS, read_errors
+from textcnn.errors import ColumnError, ConfigError, ReadError
+from textcnn.registry import nearest
+from textcnn.types import Offsets
+
+# Text formats may be compressed as well: train.csv.gz, train.jsonl.zst. Parquet is compressed inside.
+READERS: dict[str, Callable[..., Reader]] = {
+    ".csv": CsvReader,
+    ".tsv": CsvReader,
+    ".txt": CsvReader,
+    ".jsonl": JsonLinesReader,
+    ".ndjson": JsonLinesReader,
+    ".parquet": ParquetReader,
+}
+TAB_SPELLINGS = ("\\t", "tab")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How to read a file; what is left empty is detected. Raises ConfigError.
+
+    Several `text_columns` are joined by a space. `delimiter` may be spelled "tab". `columns_needed` must be in the file
+    as well. `side_folder` receives the rows that bad_rows="skip" leaves out; default: beside the input.
+    """
+
+    text_columns: tuple[str, ...] = ()
+    label_column: str = ""
+    delimiter: str = ""
+    encoding: str = ""
+    bad_rows: Literal["stop", "skip"] = "stop"
+    columns_needed: tuple[str, ...] = ()
+    side_folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        faults = check_encoding(self.encoding) if self.encoding else []
+        if self.bad_rows not in ("stop", "skip"):
+            faults.append(f"bad_rows: expected stop or skip, found {self.bad_rows!r}")
+        if self.delimiter in TAB_SPELLINGS:
+            object.__setattr__(self, "delimiter", "\t")
+        if self.delimiter and (len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n\0'):
+            faults.append(f"delimiter: expected one ASCII character that is no quote, found {self.delimiter!r}")
+        if faults:
+            raise ConfigError(faults)
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """The usable rows of a file, in order.
+
+    `row_numbers` count as a spreadsheet does: a header is row 1; in .jsonl the first line is row 1, in .parquet the
+    first record. `table` holds every column. `notes` are sentences that say what was guessed and left out.
+    """
+
+    texts: list[str]
+    labels: list[str]
+    row_numbers: Offsets
+    table: pa.Table
+    text_columns: tuple[str, ...]
+    label_column: str
+    encoding: str
+    delimiter: str
+    skipped: int
+    side_file: Path | None
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True, eq=False)
+class TextChunk:
+    """Consecutive usable rows; `batch` holds every column of them."""
+
+    texts: list[str]
+    row_numbers: Offsets
+    batch: pa.RecordBatch
+
+
+def read_examples(path: str | Path, options: ReadOptions = ReadOptions(), *, labels: bool = True) -> Examples:
+    """Read a whole file. Raises ReadError, ColumnError, BadRowsError or ConfigError.
+
+    With `labels` an empty text or a missing label makes a bad row; without, only an empty text.
+    """
+    path = Path(path)
+    texts: list[str] = []
+    tags: list[str] = []
+    numbers: list[Offsets] = []
+    tables: list[pa.Table] = []
+    with read_errors(path), _Opened(path, options, labels=labels) as file:
+        for part in file.parts():
+            text = _texts(part.table, file.columns, file.names)
+            label = _labels(part.table, file.columns, file.names) if labels else None
+            usable = _usable(part, text, label, file.bad)
+            numbers.append(part.row_numbers[usable])
+            mask = pa.array(usable)
+            tables.append(part.table if usable.all() else part.table.filter(mask))
+            texts += text.filter(mask).to_pylist()
+            tags += label.filter(mask).to_pylist() if label is not None else []
+        file.bad.raise_if_any()
+    if not texts:
+        raise ReadError(f"{path}: no row can be used; all {file.bad.total} are in {file.bad.side_file}")
+    return Examples(
+        texts,
+        tags,
+        np.concatenate(numbers),
+        _concatenate(tables),
+        tuple(file.names[index] for index in file.columns.text),
+        file.names[file.columns.label] if labels else "",
+        file.encoding,
+        file.delimiter,
+        file.bad.total,
+        file.bad.side_file,
+        (*file.notes, *file.bad.notes),
+    )
+
+
+def iter_texts(path: str | Path, options: ReadOptions = ReadOptions(), *, batch_rows: int = 4096) -> TextStream:
+    """Read a file of any size chunk by chunk, in constant memory, without labels. Raises as `read_examples` does.
+
+    Every row that can be parsed is given, with text "" where it has none, so that rows can be answered one by one.
+    With bad_rows="stop" the first bad row ends the reading; the chunks before it were given.
+    """
+    return TextStream(Path(path), options, batch_rows)
+
+
+class TextStream(Iterator[TextChunk]):
+    """The chunks of a file, and what is known of it. `skipped` and `side_file` are final at the end of the chunks."""
+
+    def __init__(self, path: Path, options: ReadOptions, batch_rows: int) -> None:
+        with read_errors(path):
+            self._file = _Opened(path, options, labels=False)
+        self._chunks = self._read(path, batch_rows)
+        self.encoding = self._file.encoding
+        self.delimiter = self._file.delimiter
+        self.text_columns = tuple(self._file.names[index] for index in self._file.columns.text)
+
+    @property
+    def skipped(self) -> int:
+        return self._file.bad.total
+
+    @property
+    def side_file(self) -> Path | None:
+        return self._file.bad.side_file
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*self._file.notes, *self._file.bad.notes)
+
+    def _read(self, path: Path, batch_rows: int) -> Iterator[TextChunk]:
+        with read_errors(path), self._file as file:
+            for part in file.parts():
+                file.bad.add(part.bad)
+                file.bad.raise_if_any(so_far=True)
+                start = 0
+                for batch in part.table.to_batches(max_chunksize=batch_rows):
+                    texts = _texts(pa.Table.from_batches([batch]), file.columns, file.names).to_pylist()
+                    yield TextChunk(texts, part.row_numbers[start : start + len(texts)], batch)
+                    start += len(texts)
+
+    def __next__(self) -> TextChunk:
+        return next(self._chunks)
+
+    def close(self) -> None:
+        """Give the file back before its end."""
+        self._chunks.close()  # type: ignore[attr-defined]
+        self._file.close()
+
+
+class _Opened:
+    """An open file with its columns chosen and its bad rows collected; closes both."""
+
+    def __init__(self, path: Path, options: ReadOptions, *, labels: bool) -> None:
+        self._path = path
+        self._reader = _open(path, options)
+        self.bad = BadRows(path, options.bad_rows, options.side_folder)
+        try:
+            self.columns: Columns = choose_columns(
+                path,
+                self._reader.names,
+                text_columns=options.text_columns,
+                label_column=options.label_column,
+                columns_needed=options.columns_needed,
+                labels=labels,
+                header=self._reader.has_header,
+            )
+        except BaseException:
+            self.close()
+            raise
+        self.names = self._reader.names
+        self.encoding = self._reader.encoding
+        self.delimiter = self._reader.delimiter
+        self.notes = (*self.columns.notes, *self._reader.notes)
+
+    def parts(self) -> Iterator[Part]:
+        """The parts of the file that have rows. Raises ReadError when there is no row at all."""
+        empty = True
+        used = {self.names[index] for index in (*self.columns.text, self.columns.label) if index >= 0}
+        for part in self._reader.parts():
+            for name in used & part.nested:
+                raise ColumnError(f"{self._path}: column {name!r} holds lists or objects, not plain text; name another")
+            if part.table.num_rows or part.bad:
+                empty = False
+                yield part
+        if empty:
+            raise ReadError(f"{self._path} has column names but no rows; expected at least one row under them")
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def __enter__(self) -> _Opened:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+        self.bad.__exit__(kind, error, traceback)
+
+
+def _open(path: Path, options: ReadOptions) -> Reader:
+    """The reader of the path's ending."""
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]] or [""]
+    compression = COMPRESSIONS.get(suffixes[-1])
+    ending = suffixes[-1] if compression is None else "".join(suffixes[:-1])
+    if not path.exists():
+        raise FileNotFoundError
+    if path.is_dir():
+        raise IsADirectoryError
+    if ending not in READERS or (compression and ending == ".parquet"):
+        found = repr(ending + suffixes[-1] if compression else ending) if ending or compression else "no ending"
+        raise ReadError(
+            f"{path}: cannot tell the format from {found}{nearest(ending, READERS)}; known are {', '.join(READERS)}, "
+            f"all but .parquet also with {' or '.join(COMPRESSIONS)} behind"
+        )
+    return READERS[ending](path, compression, encoding=options.encoding, delimiter=options.delimiter)
+
+
+def _strings(table: pa.Table, index: int, names: list[str]) -> pa.ChunkedArray:
+    """One column as strings: numbers as they print, categories by name; nulls where the part has no such column."""
+    if table.num_columns <= index or table.column_names[index] != names[index]:
+        # JSON objects name their columns in any order, and may leave them out
+        index = table.schema.get_field_index(names[index])
+    if index < 0:
+        return pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
+    return table.column(index).cast(pa.string())
+
+
+def _texts(table: pa.Table, columns: Columns, names: list[str]) -> pa.ChunkedArray:
+    """The text of each row: its text columns joined by a space; empty ones leave no space behind."""
+    parts = [_strings(table, index, names) for index in columns.text]
+    if len(parts) > 1:
+        filled = [pc.if_else(pc.equal(part, ""), None, part) for part in parts]
+        parts = [pc.binary_join_element_wise(*filled, " ", null_handling="skip")]
+    return pc.fill_null(parts[0], "")
+
+
+def _labels(table: pa.Table, columns: Columns, names: list[str]) -> pa.ChunkedArray:
+    return pc.fill_null(pc.utf8_trim_whitespace(_strings(table, columns.label, names)), "")
+
+
+def _usable(part: Part, text: pa.ChunkedArray, label: pa.ChunkedArray | None, bad: BadRows) -> np.ndarray:
+    """Which rows of the part have a text and a label, bool[N]; the others and the part's bad rows go to `bad`."""
+    no_text = pc.equal(pc.utf8_trim_whitespace(text), "").to_numpy()
+    no_label = pc.equal(label, "").to_numpy() if label is not None else np.zeros_like(no_text)
+    usable: np.ndarray = ~(no_text | no_label)
+    rows = [
+        BadRow(int(part.row_numbers[i]), "the text is empty" if no_text[i] else "the label is missing", part.record(i))
+        for i in np.flatnonzero(~usable).tolist()
+    ]
+    bad.add(sorted([*part.bad, *rows], key=lambda row: row.number) if rows else part.bad)
+    return usable
+
+
+def _concatenate(tables: list[pa.Table]) -> pa.Table:
+    """One table. Parts of a .jsonl file may differ in their columns; a row has null where its line had none."""
+    alike = all(table.schema.equals(tables[0].schema) for table in tables)
+    return pa.concat_tables(tables, promote_options="none" if alike else "default")

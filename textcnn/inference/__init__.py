@@ -1,0 +1,1 @@
+"""Engines: a trained model and a ragged batch in, logits out."""

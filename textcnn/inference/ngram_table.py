@@ -1,0 +1,204 @@
+"""The fast engine: embedding and convolution folded into one table, so that inference is a look-up. Needs no torch.
+
+A word's row of the table holds its contribution to every filter at every offset of a window (kernels/table_gather.py).
+Rows of the most frequent words stay in the table once computed, each when its word is first met, as many as the budget
+holds; the products of rarer words are computed when they are needed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from textcnn.artifact import Artifact
+from textcnn.kernels.native import cores, native
+from textcnn.kernels.table_gather import affine, gather_max, pack, project
+from textcnn.kernels.windows import Windows
+from textcnn.types import Floats, Ids, TokenBatch
+
+Precision = Literal["float32", "float16", "int8"]
+DEFAULT_BUDGET = 1 << 30  # bytes; reserved, not touched, until words are met
+TEXTS_OVER_BUDGET = 64  # texts at once where some words are not in the table
+ROWS_AT_ONCE = 4096
+
+
+class NgramTable:
+    """Contributions of words to filters, and the largest window of each filter in a text.
+
+    `embedding` float32[V, dim] (channels already added), `weight` float32[windows.rows, dim]. float16 halves what is read
+    per text; int8 quarters it and gives each filter one scale, so its sums are exact integers.
+    """
+
+    def __init__(
+        self, embedding: Floats, weight: Floats, windows: Windows,
+        *, precision: Precision = "float32", budget: int = DEFAULT_BUDGET, threads: int | None = None,
+    ) -> None:  # fmt: skip
+        self.windows = windows
+        self.threads = threads or cores()
+        self._embedding = np.ascontiguousarray(embedding, np.float32)
+        self._packed = pack(np.ascontiguousarray(weight, np.float32))
+        self._lock = threading.Lock()
+        dtype = np.dtype(precision)
+        words = min(len(embedding), budget // (windows.rows * dtype.itemsize))
+        self._table: Any = np.empty((words, windows.rows), dtype)
+        self._filled = np.zeros(words, bool)
+        self._all_filled = words == 0
+        self._scale = self._quantize() if precision == "int8" else None
+
+    @property
+    def words(self) -> int:
+        """Words that the budget holds."""
+        return len(self._table)
+
+    def gather(self, batch: TokenBatch, *, argmax: bool = False) -> tuple[Floats, Ids | None]:
+        """Features before bias, float32[B, features] (-inf for an empty text), and the winning windows if asked for."""
+        values = batch.values
+        if len(values) and int(values.max()) >= len(self._table):
+            return self._gather_over_budget(batch, argmax)
+        if not self._all_filled:
+            self._fill(values)
+        return gather_max(
+            self._table, values, batch.offsets, self.windows, scale=self._scale, argmax=argmax, threads=self.threads
+        )
+
+    def _fill(self, values: Ids) -> None:
+        if self._filled[values].all():
+            return
+        with self._lock:
+            missing = np.unique(values[~self._filled[values]]).astype(np.int32)
+            self._rows(missing, missing, self._table)
+            self._filled[missing] = True
+            self._all_filled = bool(self._filled.all())
+
+    def _rows(self, words: Ids, slots: Ids, out: Any) -> None:
+        """out[slots] = the rows of `words`, in the table's precision."""
+        if out.dtype == np.float32:
+            project(self._embedding, self._packed, words, slots, out, threads=self.threads)
+            return
+        for start in range(0, len(words), ROWS_AT_ONCE):
+            some = words[start : start + ROWS_AT_ONCE]
+            exact = self._exact(some)
+            if out.dtype == np.int8:
+                exact = np.rint(exact / self._scale_of_column)
+            out[slots[start : start + ROWS_AT_ONCE]] = exact
+
+    def _exact(self, words: Ids) -> Floats:
+        rows = np.empty((len(words), self.windows.rows), np.float32)
+        project(self._embedding, self._packed, words, np.arange(len(words), dtype=np.int32), rows, threads=self.threads)
+        return rows
+
+    def _quantize(self) -> Floats:
+        """One scale a filter, from the largest contribution of any word at any offset; float32[features]."""
+        largest = np.zeros(self.windows.rows, np.float32)
+        for start in range(0, len(self._embedding), ROWS_AT_ONCE):
+            words = np.arange(start, min(start + ROWS_AT_ONCE, len(self._embedding)), dtype=np.int32)
+            np.maximum(largest, np.abs(self._exact(words)).max(axis=0, initial=0.0), out=largest)
+        scale = np.empty(self.windows.features, np.float32)
+        of_column = np.empty(self.windows.rows, np.float32)
+        for width, filters, row, feature, _ in self.windows.groups():
+            part = np.maximum(largest[row : row + width * filters].reshape(width, filters).max(axis=0), 1e-30) / 127.0
+            scale[feature : feature + filters] = part
+            of_column[row : row + width * filters] = np.tile(part, width)
+        self._scale_of_column = of_column
+        return scale
+
+    def _gather_over_budget(self, batch: TokenBatch, argmax: bool) -> tuple[Floats, Ids | None]:
+        """A small table of just the words at hand, a few texts at a time."""
+        features, starts = [], []
+        for first in range(0, len(batch), TEXTS_OVER_BUDGET):
+            part = batch.take(np.arange(first, min(first + TEXTS_OVER_BUDGET, len(batch))))
+            words, local = np.unique(part.values, return_inverse=True)
+            kept = words < len(self._table)
+            table = np.empty((len(words), self.windows.rows), self._table.dtype)
+            if kept.any():
+                self._fill(words[kept])
+                table[kept] = self._table[words[kept]]
+            self._rows(words[~kept], np.flatnonzero(~kept).astype(np.int32), table)
+            found, at = gather_max(
+                table, local.astype(np.int32), part.offsets, self.windows,
+                scale=self._scale, argmax=argmax, threads=self.threads,
+            )  # fmt: skip
+            features.append(found)
+            starts.append(at)
+        return np.concatenate(features), np.concatenate(starts) if argmax else None  # type: ignore[arg-type]
+
+
+class NgramTableEngine:
+    """Embedding -> one convolution -> max over time -> linear layer, by table."""
+
+    name = "ngram_table"
+
+    def __init__(
+        self, table: NgramTable, bias: Floats, activation: str, head_weight: Floats, head_bias: Floats
+    ) -> None:
+        self.table = table
+        self.bias = bias
+        self._activation = activation
+        self.head_weight = np.ascontiguousarray(head_weight, np.float32)
+        self.head_bias = np.ascontiguousarray(head_bias, np.float32)
+
+    @classmethod
+    def why_not(cls, artifact: Artifact, *, device: str) -> str | None:
+        model = artifact.config.model
+        kinds = [spec["type"] for spec in model.blocks]
+        if device.startswith("cuda"):
+            return f"it runs on a CPU, and device {device} was asked for"
+        if kinds != ["kim_conv"]:
+            return f"it needs exactly one kim_conv block, the model has {', '.join(kinds) or 'none'}"
+        if model.blocks[0]["activation"] not in ("relu", "tanh", "identity"):
+            return f"activation {model.blocks[0]['activation']} cannot be taken after max over time"
+        if model.pooling["type"] != "max_over_time":
+            return f"it needs pooling max_over_time, the model has {model.pooling['type']}"
+        if model.head["type"] != "single_label":
+            return f"it needs a single_label head, the model has {model.head['type']}"
+        if native() is None:
+            return "the compiled kernels are missing, and without them torch is faster"
+        return None
+
+    @classmethod
+    def from_artifact(
+        cls, artifact: Artifact, *, device: str = "cpu", precision: Precision = "float32", budget: int = DEFAULT_BUDGET
+    ) -> NgramTableEngine:
+        weights = artifact.weights
+        spec = artifact.config.model.blocks[0]
+        widths = tuple(spec["filter_widths"])
+        windows = Windows(widths, (spec["num_filters"],) * len(widths), "same")
+        table = NgramTable(
+            combined_embedding(weights), weights["encoder.blocks.0.weight"], windows, precision=precision, budget=budget
+        )
+        return cls(
+            table,
+            weights["encoder.blocks.0.bias"],
+            spec["activation"],
+            weights["head.linear.weight"],
+            weights["head.linear.bias"],
+        )
+
+    def features(self, batch: TokenBatch, *, argmax: bool = False) -> tuple[Floats, Ids | None]:
+        """Activations after max over time float32[B, features], zeros for an empty text; winning windows if asked for."""
+        best, starts = self.table.gather(batch, argmax=argmax)
+        best += self.bias
+        if self._activation == "relu":
+            np.maximum(best, 0.0, out=best)  # an empty text's -inf becomes zero as well
+        else:
+            if self._activation == "tanh":
+                np.tanh(best, out=best)
+            best[batch.lengths == 0] = 0.0
+        return best, starts
+
+    def logits(self, batch: TokenBatch) -> Floats:
+        """float32[B, num_classes]; the same bits for a text alone and in any batch."""
+        features, _ = self.features(batch)
+        return affine(features, self.head_weight, self.head_bias)
+
+
+def combined_embedding(weights: Mapping[str, Any]) -> Floats:
+    """The sum of the channels: what the filters see, in every mode (see nn/embedding.py)."""
+    fixed, trained = weights.get("encoder.embedding.fixed"), weights.get("encoder.embedding.weight")
+    assert fixed is not None or trained is not None
+    if fixed is None or trained is None:
+        return fixed if trained is None else trained  # type: ignore[return-value]
+    return fixed + trained  # type: ignore[no-any-return]

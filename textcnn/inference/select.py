@@ -1,0 +1,36 @@
+"""Which engine runs a model: the first of ENGINES that can, and why the faster ones could not."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from textcnn.artifact import Artifact
+from textcnn.errors import EngineError
+from textcnn.inference.engine import Engine
+from textcnn.registry import ENGINES
+
+log = logging.getLogger(__name__)
+FASTEST_FIRST = ("ngram_table", "torch")
+
+
+def select_engine(artifact: Artifact, *, engine: str = "auto", device: str = "auto") -> Engine:
+    """Build the engine named, or the fastest that can run the model; logs the reason for each one passed over.
+
+    Raises EngineError if the named one cannot, or none can.
+    """
+    reasons = []
+    for name in FASTEST_FIRST if engine == "auto" else (engine,):
+        try:
+            chosen: Any = ENGINES.get(name)
+        except ImportError as error:
+            reasons.append(f"{name}: {error.name or error} is not installed")
+            continue
+        reason = chosen.why_not(artifact, device=device)
+        if reason is None:
+            for passed in reasons:
+                log.info("engine %s passed over", passed)
+            built: Engine = chosen.from_artifact(artifact, device=device)
+            return built
+        reasons.append(f"{name}: {reason}")
+    raise EngineError(f"no engine can run model {artifact.name}/{artifact.version}: {'; '.join(reasons)}")

@@ -1,0 +1,71 @@
+"""The reference engine: the network itself, in torch, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from textcnn.artifact import Artifact
+from textcnn.build import build_network, pick_device
+from textcnn.errors import ArtifactError
+from textcnn.nn.model import Network
+from textcnn.nn.ragged import Distinct
+from textcnn.types import Floats, TokenBatch
+
+TEXTS_AT_ONCE = 256
+
+
+@torch.inference_mode()
+def network_logits(network: Network, batch: TokenBatch, distinct: Distinct) -> Floats:
+    """Logits float32[B, num_classes] of a network in eval mode; similar lengths together, so that padding costs little."""
+    device = next(network.parameters()).device
+    order = np.argsort(batch.lengths, kind="stable")
+    parts = [
+        network(distinct(batch.take(order[start : start + TEXTS_AT_ONCE])).to(device)).float().cpu().numpy()
+        for start in range(0, len(order), TEXTS_AT_ONCE)
+    ]
+    logits: Floats = np.empty((len(batch), parts[0].shape[1] if parts else 0), np.float32)
+    if parts:
+        logits[order] = np.concatenate(parts)
+    return logits
+
+
+class TorchEngine:
+    """Runs any network. Not thread-safe within one call's scratch space, so each call makes its own."""
+
+    name = "torch"
+
+    def __init__(self, network: Network, vocabulary: int) -> None:
+        self._network = network.eval()
+        self._vocabulary = vocabulary
+
+    @classmethod
+    def why_not(cls, artifact: Artifact, *, device: str) -> str | None:
+        return None
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact, *, device: str = "auto") -> TorchEngine:
+        return cls(artifact_network(artifact).to(pick_device(device)), len(artifact.tokenizer))
+
+    def logits(self, batch: TokenBatch) -> Floats:
+        """float32[B, num_classes]."""
+        return network_logits(self._network, batch, Distinct(self._vocabulary))
+
+
+def artifact_network(artifact: Artifact) -> Network:
+    """The network of a trained model, with its weights. Raises ArtifactError if they do not fit its configuration."""
+    weights = {name: torch.from_numpy(value) for name, value in artifact.weights.items()}
+    matrix = None
+    if artifact.config.model.embedding.mode != "rand":
+        given = weights.get("encoder.embedding.fixed", weights.get("encoder.embedding.weight"))
+        matrix = given.numpy() if given is not None else None
+    network = build_network(
+        artifact.config, vocabulary=len(artifact.tokenizer), num_classes=len(artifact.labels.names), matrix=matrix
+    )
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ArtifactError(
+            f"the weights of model {artifact.name}/{artifact.version} do not fit its configuration: {error}"
+        ) from None
+    return network

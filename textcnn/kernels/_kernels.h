@@ -1,0 +1,390 @@
+/* The kernels, once per instruction set: _native.c includes this file with VB (bytes of a vector) and FN(name) set.
+ *
+ * Vectors are the compiler's own (vector_size), as long as the machine's registers. Loads need no alignment.
+ * Every loop over positions, words or features runs in one fixed order, so that a text's numbers do not depend on its
+ * batch. Rows that the caller names twice in one call would race between threads; the Python side never does.
+ */
+#define LF (VB / 4) /* floats in a vector */
+#define LH (VB / 2) /* int16 in a vector */
+typedef float FN(vf) __attribute__((vector_size(VB)));
+typedef float FN(vfu) __attribute__((vector_size(VB), aligned(4), may_alias));
+typedef int32_t FN(vi) __attribute__((vector_size(VB)));
+typedef int32_t FN(viu) __attribute__((vector_size(VB), aligned(4), may_alias));
+typedef uint32_t FN(vu) __attribute__((vector_size(VB)));
+typedef uint16_t FN(vhu) __attribute__((vector_size(VB / 2), aligned(2), may_alias));
+typedef int16_t FN(vs) __attribute__((vector_size(VB)));
+typedef int8_t FN(vbu) __attribute__((vector_size(VB / 2), aligned(1), may_alias));
+#define vf FN(vf)
+#define vi FN(vi)
+#define vu FN(vu)
+#define vs FN(vs)
+#define LOADF(p) ((vf) * (const FN(vfu) *)(p))
+#define STOREF(p, v) (*(FN(vfu) *)(p) = (v))
+
+INLINE vf FN(load_f32)(const float *p) { return LOADF(p); }
+
+/* IEEE half to single by integer arithmetic: exact for all finite values, subnormals included. */
+INLINE vf FN(load_f16)(const uint16_t *p)
+{
+    vu h = __builtin_convertvector(*(const FN(vhu) *)p, vu);
+    vf value = (vf)((h & 0x7fff) << 13) * 0x1p112f; /* rebias the exponent from 15 to 127 */
+    return (vf)((vu)value | ((h & 0x8000) << 16));
+}
+
+INLINE vs FN(load_i8)(const int8_t *p) { return __builtin_convertvector(*(const FN(vbu) *)p, vs); }
+
+/* ---- gather_max: NV vectors of filters of one width, over all windows of one text --------------------------------- */
+#define GATHER_BLOCK(NAME, ELEM, VEC, MASK, LANES, LOAD, LOWEST, OUT)                                                  \
+    INLINE void NAME(const gather_t *g, const ELEM *rows, const int32_t *tokens, int length, int width, int filters,   \
+                     int first, int count, const int NV, OUT *out, int32_t *argmax)                                    \
+    {                                                                                                                  \
+        VEC best[8];                                                                                                   \
+        MASK at[8];                                                                                                    \
+        for (int i = 0; i < NV; i++) best[i] = (VEC){0} + LOWEST, at[i] = (MASK){0};                                   \
+        for (int window = 0; window < count; window++) {                                                               \
+            int start = first + window;                                                                                \
+            int from = start < 0 ? -start : 0, to = length - start < width ? length - start : width;                   \
+            VEC sum[8];                                                                                                \
+            for (int i = 0; i < NV; i++) sum[i] = (VEC){0};                                                            \
+            for (int k = from; k < to; k++) {                                                                          \
+                const ELEM *row = rows + (ptrdiff_t)tokens[start + k] * g->stride + (ptrdiff_t)k * filters;            \
+                for (int i = 0; i < NV; i++) sum[i] += LOAD(row + i * LANES);                                          \
+            }                                                                                                          \
+            for (int i = 0; i < NV; i++) {                                                                             \
+                MASK better = sum[i] > best[i];                                                                        \
+                best[i] = (VEC)((better & (MASK)sum[i]) | (~better & (MASK)best[i]));                                  \
+                if (argmax) at[i] = (better & ((MASK){0} + (__typeof__(at[0][0]))window)) | (~better & at[i]);                               \
+            }                                                                                                          \
+        }                                                                                                              \
+        for (int i = 0; i < NV; i++)                                                                                   \
+            for (int j = 0; j < LANES; j++) {                                                                          \
+                out[i * LANES + j] = best[i][j];                                                                       \
+                if (argmax) argmax[i * LANES + j] = first + at[i][j];                                                  \
+            }                                                                                                          \
+    }
+
+/* One filter at a time: groups narrower than a vector. */
+#define GATHER_ONE(NAME, ELEM, SUM, LOAD1, LOWEST, OUT)                                                                \
+    INLINE void NAME(const gather_t *g, const ELEM *rows, const int32_t *tokens, int length, int width, int filters,   \
+                     int first, int count, OUT *out, int32_t *argmax)                                                  \
+    {                                                                                                                  \
+        SUM best = LOWEST;                                                                                             \
+        int at = 0;                                                                                                    \
+        for (int window = 0; window < count; window++) {                                                               \
+            int start = first + window;                                                                                \
+            int from = start < 0 ? -start : 0, to = length - start < width ? length - start : width;                   \
+            SUM sum = 0;                                                                                               \
+            for (int k = from; k < to; k++)                                                                            \
+                sum += LOAD1(rows[(ptrdiff_t)tokens[start + k] * g->stride + (ptrdiff_t)k * filters]);                 \
+            if (sum > best) best = sum, at = window;                                                                   \
+        }                                                                                                              \
+        *out = best;                                                                                                   \
+        if (argmax) *argmax = first + at;                                                                              \
+    }
+
+/* All texts begin..end. Filters go in blocks of 4, 2 and 1 vectors; the last block overlaps the one before it, which
+ * recomputes a few filters with the same result instead of masking. The next text's rows are prefetched meanwhile. */
+#define GATHER_TEXTS(NAME, BLOCK, ONE, ELEM, LANES, OUT, SCALED)                                                       \
+    static void NAME(const gather_t *g, int64_t begin, int64_t end)                                                    \
+    {                                                                                                                  \
+        const ELEM *rows = g->rows;                                                                                    \
+        OUT *raw = SCALED ? malloc((size_t)g->features * sizeof(OUT)) : NULL;                                          \
+        for (int64_t text = begin; text < end; text++) {                                                               \
+            const int32_t *tokens = g->values + g->offsets[text];                                                      \
+            int length = (int)(g->offsets[text + 1] - g->offsets[text]);                                               \
+            float *out = g->out + text * g->features;                                                                  \
+            int32_t *argmax = g->argmax ? g->argmax + text * g->features : NULL;                                       \
+            if (length == 0) {                                                                                         \
+                for (int f = 0; f < g->features; f++) out[f] = -INFINITY;                                              \
+                if (argmax) for (int f = 0; f < g->features; f++) argmax[f] = INT32_MIN;                               \
+                continue;                                                                                              \
+            }                                                                                                          \
+            if (text + 1 < end) {                                                                                      \
+                const int32_t *next = g->values + g->offsets[text + 1];                                                \
+                int64_t ahead = g->offsets[text + 2] - g->offsets[text + 1];                                           \
+                for (int64_t t = 0; t < ahead && t < 64; t++) {                                                        \
+                    const char *row = (const char *)(rows + (ptrdiff_t)next[t] * g->stride);                           \
+                    for (size_t b = 0; b < (size_t)g->stride * sizeof(ELEM); b += 64) PREFETCH(row + b);               \
+                }                                                                                                      \
+            }                                                                                                          \
+            OUT *to = SCALED ? raw : (OUT *)out;                                                                       \
+            const ELEM *piece = rows;                                                                                  \
+            for (int group = 0, at = 0; group < g->groups; group++) {                                                  \
+                int width = g->width[group], n = g->num_filters[group], first = -g->left[group];                       \
+                int count = length + g->left[group] + g->right[group] - width + 1;                                     \
+                if (count < 1) count = 1; /* a shorter text is padded on the right to one window */                    \
+                int f = 0;                                                                                             \
+                int32_t *arg = argmax ? argmax + at : NULL;                                                            \
+                while (f < n) {                                                                                        \
+                    if (n < LANES || (SCALED && count > INT16_MAX)) {                                                                                \
+                        ONE(g, piece + f, tokens, length, width, n, first, count, to + at + f, arg ? arg + f : NULL);  \
+                        f += 1;                                                                                        \
+                        continue;                                                                                      \
+                    }                                                                                                  \
+                    int left = n - f;                                                                                  \
+                    if (left < LANES) f = n - LANES, left = LANES;                                                     \
+                    int32_t *a = arg ? arg + f : NULL;                                                                 \
+                    if (left >= 4 * LANES) {                                                                           \
+                        if (a) BLOCK(g, piece + f, tokens, length, width, n, first, count, 4, to + at + f, a);         \
+                        else BLOCK(g, piece + f, tokens, length, width, n, first, count, 4, to + at + f, NULL);        \
+                        f += 4 * LANES;                                                                                \
+                    } else if (left >= 2 * LANES) {                                                                    \
+                        if (a) BLOCK(g, piece + f, tokens, length, width, n, first, count, 2, to + at + f, a);         \
+                        else BLOCK(g, piece + f, tokens, length, width, n, first, count, 2, to + at + f, NULL);        \
+                        f += 2 * LANES;                                                                                \
+                    } else {                                                                                           \
+                        if (a) BLOCK(g, piece + f, tokens, length, width, n, first, count, 1, to + at + f, a);         \
+                        else BLOCK(g, piece + f, tokens, length, width, n, first, count, 1, to + at + f, NULL);        \
+                        f += LANES;                                                                                    \
+                    }                                                                                                  \
+                }                                                                                                      \
+                piece += (ptrdiff_t)width * n;                                                                         \
+                at += n;                                                                                               \
+            }                                                                                                          \
+            if (SCALED) for (int f = 0; f < g->features; f++) out[f] = (float)raw[f] * g->scale[f];                    \
+        }                                                                                                              \
+        free(raw);                                                                                                     \
+    }
+
+#define SAME(x) (x)
+GATHER_BLOCK(FN(block_f32), float, vf, vi, LF, FN(load_f32), -INFINITY, float)
+GATHER_BLOCK(FN(block_f16), uint16_t, vf, vi, LF, FN(load_f16), -INFINITY, float)
+GATHER_BLOCK(FN(block_i8), int8_t, vs, vs, LH, FN(load_i8), INT16_MIN, int16_t)
+GATHER_ONE(FN(one_f32), float, float, SAME, -INFINITY, float)
+GATHER_ONE(FN(one_f16), uint16_t, float, half_to_float, -INFINITY, float)
+GATHER_ONE(FN(one_i8), int8_t, int16_t, SAME, INT16_MIN, int16_t)
+GATHER_TEXTS(FN(gather_f32), FN(block_f32), FN(one_f32), float, LF, float, 0)
+GATHER_TEXTS(FN(gather_f16), FN(block_f16), FN(one_f16), uint16_t, LF, float, 0)
+GATHER_TEXTS(FN(gather_i8), FN(block_i8), FN(one_i8), int8_t, LH, int16_t, 1)
+#undef GATHER_BLOCK
+#undef GATHER_ONE
+#undef GATHER_TEXTS
+#undef SAME
+
+/* ---- project: out[slot] = embedding[id] @ weight, weight packed in blocks of PACK columns: [C / PACK][dim][PACK] ---- */
+#define NVP (PACK / LF)
+INLINE void FN(project_block)(const project_t *p, int64_t first, const int n, const float *pack, int64_t column)
+{
+    vf sum[4][NVP];
+    const float *x[4];
+    for (int r = 0; r < n; r++) {
+        x[r] = p->embedding + (int64_t)p->ids[first + r] * p->dim;
+        for (int i = 0; i < NVP; i++) sum[r][i] = (vf){0};
+    }
+    for (int d = 0; d < p->dim; d++)
+        for (int i = 0; i < NVP; i++) {
+            vf w = LOADF(pack + (int64_t)d * PACK + i * LF);
+            for (int r = 0; r < n; r++) sum[r][i] += x[r][d] * w;
+        }
+    int keep = p->columns - column < PACK ? (int)(p->columns - column) : PACK;
+    for (int r = 0; r < n; r++) {
+        float *out = p->out + (int64_t)p->slots[first + r] * p->pitch + column;
+        memcpy(out, sum[r], (size_t)keep * sizeof(float));
+    }
+}
+
+static void FN(project)(const project_t *p, int64_t begin, int64_t end)
+{
+    for (int64_t first = begin; first < end;) {
+        int n = end - first >= 4 ? 4 : 1;
+        for (int64_t column = 0, b = 0; column < p->columns; column += PACK, b++) {
+            const float *pack = p->packed + b * p->dim * PACK;
+            if (n == 4) FN(project_block)(p, first, 4, pack, column);
+            else FN(project_block)(p, first, 1, pack, column);
+        }
+        first += n;
+    }
+}
+#undef NVP
+
+/* ---- affine: out[text] = x[text] @ weight.T + bias, one dot product after the other -------------------------------- */
+INLINE float FN(dot)(const float *a, const float *b, int64_t n)
+{
+    vf s0 = {0}, s1 = {0};
+    int64_t i = 0;
+    for (; i + 2 * LF <= n; i += 2 * LF) s0 += LOADF(a + i) * LOADF(b + i), s1 += LOADF(a + i + LF) * LOADF(b + i + LF);
+    s0 += s1;
+    float sum = 0;
+    for (int j = 0; j < LF; j++) sum += s0[j];
+    for (; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+static void FN(affine)(const affine_t *a, int64_t begin, int64_t end)
+{
+    for (int64_t t = begin; t < end; t++)
+        for (int64_t o = 0; o < a->out_dim; o++)
+            a->out[t * a->out_dim + o] = FN(dot)(a->x + t * a->in_dim, a->weight + o * a->in_dim, a->in_dim) + a->bias[o];
+}
+
+/* ---- conv_max backward: only winning windows -------------------------------------------------------------------------
+ * For one row (filter f, offset k) of the weights, `hits` lists the words that won there and with what gradient. The row
+ * and its gradient stay in registers while the words' rows pass by. Columns first..last of the embedding only, so that
+ * threads never share a float and sums keep their order. */
+#define BACKWARD_BLOCK(NV, WITH_X)                                                                                     \
+    {                                                                                                                  \
+        vf w[NV], gw[NV];                                                                                              \
+        for (int i = 0; i < NV; i++) {                                                                                 \
+            w[i] = LOADF(weight + i * LF);                                                                             \
+            gw[i] = (vf){0};                                                                                           \
+        }                                                                                                              \
+        for (int64_t n = 0; n < count; n++) {                                                                          \
+            int64_t at = hits[n].word * dim + column;                                                                  \
+            float g = hits[n].grad;                                                                                    \
+            for (int i = 0; i < NV; i++) {                                                                             \
+                gw[i] += g * LOADF(x + at + i * LF);                                                                   \
+                if (WITH_X) STOREF(grad_x + at + i * LF, LOADF(grad_x + at + i * LF) + g * w[i]);                      \
+            }                                                                                                          \
+        }                                                                                                              \
+        for (int i = 0; i < NV; i++) STOREF(grad_weight + column + i * LF, gw[i]);                                     \
+        column += NV * LF, weight += NV * LF;                                                                          \
+    }
+
+INLINE void FN(backward_row)(const float *weight, const hit_t *hits, int64_t count, int64_t column, int64_t last,
+                             int64_t dim, const float *x, float *grad_x, float *grad_weight)
+{
+    while (column < last) {
+        if (last - column >= 4 * LF) {
+            if (grad_x) BACKWARD_BLOCK(4, 1) else BACKWARD_BLOCK(4, 0)
+        } else if (last - column >= LF) {
+            if (grad_x) BACKWARD_BLOCK(1, 1) else BACKWARD_BLOCK(1, 0)
+        } else {
+            float gw = 0.0f;
+            for (int64_t n = 0; n < count; n++) {
+                int64_t at = hits[n].word * dim + column;
+                gw += hits[n].grad * x[at];
+                if (grad_x) grad_x[at] += hits[n].grad * weight[0];
+            }
+            grad_weight[column] = gw;
+            column++, weight++;
+        }
+    }
+}
+
+static void FN(conv_max_backward)(const backward_t *b, int64_t first, int64_t last)
+{
+    /* chunks of columns, so that the words' rows of a chunk stay in the cache over all filters */
+    for (int64_t column = first; column < last; column += CHUNK)
+        for (int64_t row = 0; row < b->rows; row++)
+            FN(backward_row)(b->weight + row * b->dim + column, b->hits + b->start[row], b->start[row + 1] - b->start[row],
+                             column, column + CHUNK < last ? column + CHUNK : last, b->dim, b->x, b->grad_x,
+                             b->grad_weight + row * b->dim);
+}
+#undef BACKWARD_BLOCK
+
+/* ---- row updates of the embedding: each listed row once, all others untouched -------------------------------------- */
+static void FN(adadelta_rows)(const rows_t *u, int64_t begin, int64_t end)
+{
+    for (int64_t r = begin; r < end; r++) {
+        int64_t row = u->rows ? u->rows[r] : r;
+        /* the steps that this row sat out only let its two accumulators decay */
+        float decay = u->last_step ? powf(u->rho, (float)(u->step - u->last_step[row] - 1)) : 1.0f;
+        float *restrict p = u->param + row * u->dim, *restrict s = u->square + row * u->dim,
+              *restrict d = u->second + row * u->dim;
+        const float *restrict g = u->grad + r * u->dim;
+        for (int64_t i = 0; i < u->dim; i++) {
+            float square = s[i] * decay * u->rho + (1 - u->rho) * g[i] * g[i];
+            float acc = d[i] * decay;
+            float delta = sqrtf((acc + u->eps) / (square + u->eps)) * g[i];
+            s[i] = square;
+            d[i] = acc * u->rho + (1 - u->rho) * delta * delta;
+            p[i] -= u->lr * delta;
+        }
+        if (u->last_step) u->last_step[row] = u->step;
+    }
+}
+
+static void FN(adam_rows)(const rows_t *u, int64_t begin, int64_t end)
+{
+    /* lr m/c1 / (sqrt(v/c2) + eps) with the two corrections folded into the step and eps */
+    float root = sqrtf(u->correct2), step = u->lr * root / u->correct1, eps = u->eps * root;
+    for (int64_t r = begin; r < end; r++) {
+        int64_t row = u->rows ? u->rows[r] : r;
+        float *restrict p = u->param + row * u->dim, *restrict m = u->square + row * u->dim,
+              *restrict v = u->second + row * u->dim;
+        const float *restrict g = u->grad + r * u->dim;
+        for (int64_t i = 0; i < u->dim; i++) {
+            float first = u->rho * m[i] + (1 - u->rho) * g[i];
+            float second = u->beta2 * v[i] + (1 - u->beta2) * g[i] * g[i];
+            m[i] = first;
+            v[i] = second;
+            p[i] -= step * first / (sqrtf(second) + eps);
+        }
+    }
+}
+
+/* ---- fo_pool: h_t = f_t h_{t-1} + (1 - f_t) z_t over a ragged batch, channels begin..end; i replaces 1 - f if given --- */
+static void FN(fo_pool)(const pool_t *p, int64_t begin, int64_t end)
+{
+    int64_t d = p->dim;
+    for (int64_t text = 0; text < p->texts; text++) {
+        int64_t from = p->offsets[text], to = p->offsets[text + 1];
+        const float *before = p->initial ? p->initial + text * d : NULL;
+        for (int64_t n = 0; n < to - from; n++) {
+            int64_t t = p->reverse ? to - 1 - n : from + n;
+            const float *z = p->z + t * d, *f = p->f + t * d, *in = p->i ? p->i + t * d : NULL;
+            float *h = p->h + t * d;
+            if (!before) {
+                for (int64_t c = begin; c < end; c++) h[c] = (in ? in[c] : 1.0f - f[c]) * z[c];
+            } else if (in) {
+                for (int64_t c = begin; c < end; c++) h[c] = f[c] * before[c] + in[c] * z[c];
+            } else {
+                for (int64_t c = begin; c < end; c++) h[c] = f[c] * (before[c] - z[c]) + z[c];
+            }
+            before = h;
+        }
+    }
+}
+
+/* Gradients of fo_pool. `carry` [dim] is scratch; grad_initial may be NULL. */
+static void FN(fo_pool_backward)(const pool_t *p, int64_t begin, int64_t end)
+{
+    int64_t d = p->dim;
+    float *carry = p->carry;
+    for (int64_t text = 0; text < p->texts; text++) {
+        int64_t from = p->offsets[text], to = p->offsets[text + 1];
+        for (int64_t c = begin; c < end; c++) carry[c] = 0.0f;
+        for (int64_t n = to - from - 1; n >= 0; n--) {
+            int64_t t = p->reverse ? to - 1 - n : from + n;
+            const float *z = p->z + t * d, *f = p->f + t * d, *in = p->i ? p->i + t * d : NULL, *g = p->grad + t * d;
+            const float *before = n == 0 ? (p->initial ? p->initial + text * d : NULL) : p->h + (p->reverse ? t + 1 : t - 1) * d;
+            float *gz = p->grad_z + t * d, *gf = p->grad_f + t * d, *gi = p->grad_i ? p->grad_i + t * d : NULL;
+            if (in) {
+                for (int64_t c = begin; c < end; c++) {
+                    float up = g[c] + carry[c];
+                    gz[c] = up * in[c];
+                    gi[c] = up * z[c];
+                    gf[c] = before ? up * before[c] : 0.0f;
+                    carry[c] = up * f[c];
+                }
+            } else if (before) {
+                for (int64_t c = begin; c < end; c++) {
+                    float up = g[c] + carry[c], keep = f[c];
+                    gz[c] = up - up * keep;
+                    gf[c] = up * (before[c] - z[c]);
+                    carry[c] = up * keep;
+                }
+            } else {
+                for (int64_t c = begin; c < end; c++) {
+                    float up = g[c] + carry[c], keep = f[c];
+                    gz[c] = up - up * keep;
+                    gf[c] = -up * z[c];
+                    carry[c] = up * keep;
+                }
+            }
+        }
+        if (p->grad_initial) for (int64_t c = begin; c < end; c++) p->grad_initial[text * d + c] = carry[c];
+    }
+}
+
+const kernels_t FN(kernels) = {FN(gather_f32), FN(gather_f16), FN(gather_i8), FN(project), FN(affine),
+                               FN(conv_max_backward), FN(adadelta_rows), FN(adam_rows), FN(fo_pool),
+                               FN(fo_pool_backward)};
+#undef vf
+#undef vi
+#undef vu
+#undef vs
+#undef LF
+#undef LH
+#undef LOADF
+#undef STOREF

@@ -1,0 +1,426 @@
+/* Compiled kernels of textcnn: C11 over Python buffers; every function releases the GIL while it works.
+ *
+ * table_gather.py, conv_max.py, row_updates.py and fo_pool.py check shapes and types and hold the plain reference of
+ * each kernel; nothing here is called from anywhere else. The kernels themselves are in _kernels.h, compiled for each
+ * instruction set and chosen once at import.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define PREFETCH(p) __builtin_prefetch((p), 0, 2)
+#define PACK 64
+#define CHUNK 64 /* columns of the embedding at a time */
+
+typedef struct {
+    const void *rows;      /* a row a word: for each group its offsets k = 0..width-1, num_filters elements each */
+    ptrdiff_t stride;      /* elements of a row */
+    const int32_t *values; /* row number of every token */
+    const int64_t *offsets;
+    int groups; /* filter widths */
+    const int32_t *width, *num_filters, *left, *right;
+    int features;       /* sum of num_filters */
+    const float *scale; /* int8: value of one unit, a feature each */
+    float *out;         /* [texts, features]; -inf where the text is empty */
+    int32_t *argmax;    /* [texts, features]: start of the winning window, INT32_MIN where the text is empty; or NULL */
+} gather_t;
+
+typedef struct {
+    const float *embedding, *packed;
+    const int32_t *ids, *slots;
+    float *out;
+    int64_t dim, columns, pitch;
+} project_t;
+
+typedef struct {
+    const float *x, *weight, *bias;
+    float *out;
+    int64_t in_dim, out_dim;
+} affine_t;
+
+typedef struct {
+    int64_t word;
+    float grad;
+} hit_t;
+
+typedef struct {
+    const hit_t *hits;    /* by weight row: which words won there */
+    const int64_t *start; /* [rows + 1] */
+    int64_t rows, dim;
+    const float *x, *weight;
+    float *grad_x, *grad_weight;
+} backward_t;
+
+typedef struct {
+    const int64_t *rows; /* NULL: row r of grad belongs to row r of param */
+    const float *grad;
+    float *param, *square, *second;
+    int64_t *last_step;
+    int64_t dim, step;
+    float lr, rho, beta2, eps, correct1, correct2;
+} rows_t;
+
+typedef struct {
+    const float *z, *f, *i, *initial, *grad;
+    float *h, *carry, *grad_z, *grad_f, *grad_i, *grad_initial;
+    const int64_t *offsets;
+    int64_t texts, dim;
+    int reverse;
+} pool_t;
+
+typedef struct {
+    void (*gather_f32)(const gather_t *, int64_t, int64_t);
+    void (*gather_f16)(const gather_t *, int64_t, int64_t);
+    void (*gather_i8)(const gather_t *, int64_t, int64_t);
+    void (*project)(const project_t *, int64_t, int64_t);
+    void (*affine)(const affine_t *, int64_t, int64_t);
+    void (*conv_max_backward)(const backward_t *, int64_t, int64_t);
+    void (*adadelta_rows)(const rows_t *, int64_t, int64_t);
+    void (*adam_rows)(const rows_t *, int64_t, int64_t);
+    void (*fo_pool)(const pool_t *, int64_t, int64_t);
+    void (*fo_pool_backward)(const pool_t *, int64_t, int64_t);
+} kernels_t;
+
+INLINE float half_to_float(uint16_t h)
+{
+    union { uint32_t u; float f; } v = {(uint32_t)(h & 0x7fff) << 13};
+    v.f *= 0x1p112f;
+    v.u |= (uint32_t)(h & 0x8000) << 16;
+    return v.f;
+}
+
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+
+#define VB 16
+#define FN(name) JOIN(name, base)
+#include "_kernels.h"
+#undef VB
+#undef FN
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define SEVERAL 1
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v3")
+#define VB 32
+#define FN(name) JOIN(name, v3)
+#include "_kernels.h"
+#undef VB
+#undef FN
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4")
+#define VB 64
+#define FN(name) JOIN(name, v4)
+#include "_kernels.h"
+#undef VB
+#undef FN
+#pragma GCC pop_options
+#endif
+
+static const kernels_t *kernels = &kernels_base;
+static const char *instruction_set = "base";
+
+static void choose(void)
+{
+#ifdef SEVERAL
+    __builtin_cpu_init();
+    int v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    int v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd");
+    const char *most = getenv("TEXTCNN_INSTRUCTION_SET"); /* tests run every set that this machine has */
+    if (most && !strcmp(most, "base")) v3 = v4 = 0;
+    if (most && !strcmp(most, "v3")) v4 = 0;
+    if (v4) kernels = &kernels_v4, instruction_set = "x86-64-v4";
+    else if (v3) kernels = &kernels_v3, instruction_set = "x86-64-v3";
+#endif
+}
+
+/* ---- arguments ------------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    Py_buffer views[16];
+    int used;
+    int failed;
+} buffers_t;
+
+/* The data of a C-contiguous array, or NULL for None. Sets `failed` with an exception otherwise. */
+static void *take(buffers_t *b, PyObject *array, int writable)
+{
+    if (b->failed || array == Py_None) return NULL;
+    int flags = PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0);
+    if (PyObject_GetBuffer(array, &b->views[b->used], flags) < 0) {
+        b->failed = 1;
+        return NULL;
+    }
+    return b->views[b->used++].buf;
+}
+
+static PyObject *finish(buffers_t *b)
+{
+    for (int i = 0; i < b->used; i++) PyBuffer_Release(&b->views[i]);
+    if (b->failed) return NULL;
+    Py_RETURN_NONE;
+}
+
+#define RUN(call)                                                                                                      \
+    if (!b.failed) {                                                                                                   \
+        Py_BEGIN_ALLOW_THREADS call;                                                                                   \
+        Py_END_ALLOW_THREADS                                                                                           \
+    }                                                                                                                  \
+    return finish(&b)
+
+static PyObject *gather_max(PyObject *self, PyObject *args)
+{
+    PyObject *rows, *values, *offsets, *width, *filters, *left, *right, *scale, *out, *argmax;
+    gather_t g = {0};
+    buffers_t b = {0};
+    long long stride, begin, end;
+    int precision;
+    if (!PyArg_ParseTuple(args, "OLiOOOOOOiiOOOLL", &rows, &stride, &precision, &values, &offsets, &width, &filters,
+                          &left, &right, &g.groups, &g.features, &scale, &out, &argmax, &begin, &end))
+        return NULL;
+    g.stride = stride;
+    g.rows = take(&b, rows, 0);
+    g.values = take(&b, values, 0);
+    g.offsets = take(&b, offsets, 0);
+    g.width = take(&b, width, 0);
+    g.num_filters = take(&b, filters, 0);
+    g.left = take(&b, left, 0);
+    g.right = take(&b, right, 0);
+    g.scale = take(&b, scale, 0);
+    g.out = take(&b, out, 1);
+    g.argmax = take(&b, argmax, 1);
+    RUN((precision == 4 ? kernels->gather_f32 : precision == 2 ? kernels->gather_f16 : kernels->gather_i8)(&g, begin, end));
+}
+
+static PyObject *project(PyObject *self, PyObject *args)
+{
+    PyObject *embedding, *packed, *ids, *slots, *out;
+    project_t p = {0};
+    buffers_t b = {0};
+    long long dim, columns, pitch, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOOLLLLL", &embedding, &packed, &ids, &slots, &out, &dim, &columns, &pitch, &begin, &end))
+        return NULL;
+    p.embedding = take(&b, embedding, 0);
+    p.packed = take(&b, packed, 0);
+    p.ids = take(&b, ids, 0);
+    p.slots = take(&b, slots, 0);
+    p.out = take(&b, out, 1);
+    p.dim = dim, p.columns = columns, p.pitch = pitch;
+    RUN(kernels->project(&p, begin, end));
+}
+
+static PyObject *affine(PyObject *self, PyObject *args)
+{
+    PyObject *x, *weight, *bias, *out;
+    affine_t a = {0};
+    buffers_t b = {0};
+    long long in_dim, out_dim, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOLLLL", &x, &weight, &bias, &out, &in_dim, &out_dim, &begin, &end)) return NULL;
+    a.x = take(&b, x, 0);
+    a.weight = take(&b, weight, 0);
+    a.bias = take(&b, bias, 0);
+    a.out = take(&b, out, 1);
+    a.in_dim = in_dim, a.out_dim = out_dim;
+    RUN(kernels->affine(&a, begin, end));
+}
+
+/* The winning windows of a batch, sorted by weight row: start int64[rows + 1], hits (word int64, grad float32, 4 bytes
+ * unused) at most texts * rows. Returns how many. */
+static PyObject *winners(PyObject *self, PyObject *args)
+{
+    PyObject *values_o, *offsets_o, *width_o, *filters_o, *argmax_o, *grad_o, *hits_o, *start_o;
+    buffers_t b = {0};
+    long long texts, features;
+    int groups;
+    if (!PyArg_ParseTuple(args, "OOOOOOOOLiL", &values_o, &offsets_o, &width_o, &filters_o, &argmax_o, &grad_o, &hits_o,
+                          &start_o, &texts, &groups, &features))
+        return NULL;
+    const int32_t *values = take(&b, values_o, 0), *argmax;
+    const int64_t *offsets = take(&b, offsets_o, 0);
+    const int32_t *widths = take(&b, width_o, 0), *num_filters = take(&b, filters_o, 0);
+    argmax = take(&b, argmax_o, 0);
+    const float *grad = take(&b, grad_o, 0);
+    hit_t *hits = take(&b, hits_o, 1);
+    int64_t *start = take(&b, start_o, 1), count = 0;
+    if (!b.failed) {
+        Py_BEGIN_ALLOW_THREADS
+        for (int64_t group = 0, at = 0, row = 0; group < groups; group++) {
+            for (int64_t k = 0; k < widths[group]; k++)
+                for (int64_t f = 0; f < num_filters[group]; f++) {
+                    start[row++] = count;
+                    for (int64_t text = 0; text < texts; text++) {
+                        float g = grad[text * features + at + f];
+                        int32_t first = argmax[text * features + at + f];
+                        if (g == 0.0f || first == INT32_MIN) continue;
+                        int64_t t = first + k, length = offsets[text + 1] - offsets[text];
+                        if (t >= 0 && t < length) hits[count++] = (hit_t){values[offsets[text] + t], g};
+                    }
+                }
+            at += num_filters[group];
+            start[row] = count;
+        }
+        Py_END_ALLOW_THREADS
+    }
+    PyObject *none = finish(&b);
+    if (!none) return NULL;
+    Py_DECREF(none);
+    return PyLong_FromLongLong(count);
+}
+
+static PyObject *conv_max_backward(PyObject *self, PyObject *args)
+{
+    PyObject *hits, *start, *x, *weight, *grad_x, *grad_weight;
+    backward_t c = {0};
+    buffers_t b = {0};
+    long long rows, dim, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOOOLLLL", &hits, &start, &x, &weight, &grad_x, &grad_weight, &rows, &dim, &begin, &end))
+        return NULL;
+    c.hits = take(&b, hits, 0);
+    c.start = take(&b, start, 0);
+    c.x = take(&b, x, 0);
+    c.weight = take(&b, weight, 0);
+    c.grad_x = take(&b, grad_x, 1);
+    c.grad_weight = take(&b, grad_weight, 1);
+    c.rows = rows, c.dim = dim;
+    RUN(kernels->conv_max_backward(&c, begin, end));
+}
+
+static PyObject *adadelta_rows(PyObject *self, PyObject *args)
+{
+    PyObject *rows, *grad, *param, *square, *delta, *last_step;
+    rows_t u = {0};
+    buffers_t b = {0};
+    long long dim, step, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOOOLLfffLL", &rows, &grad, &param, &square, &delta, &last_step, &dim, &step, &u.lr,
+                          &u.rho, &u.eps, &begin, &end))
+        return NULL;
+    u.rows = take(&b, rows, 0);
+    u.grad = take(&b, grad, 0);
+    u.param = take(&b, param, 1);
+    u.square = take(&b, square, 1);
+    u.second = take(&b, delta, 1);
+    u.last_step = take(&b, last_step, 1);
+    u.dim = dim, u.step = step;
+    RUN(kernels->adadelta_rows(&u, begin, end));
+}
+
+static PyObject *adam_rows(PyObject *self, PyObject *args)
+{
+    PyObject *rows, *grad, *param, *first, *second;
+    rows_t u = {0};
+    buffers_t b = {0};
+    long long dim, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOOLffffffLL", &rows, &grad, &param, &first, &second, &dim, &u.lr, &u.rho, &u.beta2,
+                          &u.eps, &u.correct1, &u.correct2, &begin, &end))
+        return NULL;
+    u.rows = take(&b, rows, 0);
+    u.grad = take(&b, grad, 0);
+    u.param = take(&b, param, 1);
+    u.square = take(&b, first, 1);
+    u.second = take(&b, second, 1);
+    u.dim = dim;
+    RUN(kernels->adam_rows(&u, begin, end));
+}
+
+static PyObject *fo_pool(PyObject *self, PyObject *args)
+{
+    PyObject *z, *f, *i, *initial, *offsets, *h;
+    pool_t p = {0};
+    buffers_t b = {0};
+    long long texts, dim, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOOOLLiLL", &z, &f, &i, &initial, &offsets, &h, &texts, &dim, &p.reverse, &begin, &end))
+        return NULL;
+    p.z = take(&b, z, 0);
+    p.f = take(&b, f, 0);
+    p.i = take(&b, i, 0);
+    p.initial = take(&b, initial, 0);
+    p.offsets = take(&b, offsets, 0);
+    p.h = take(&b, h, 1);
+    p.texts = texts, p.dim = dim;
+    RUN(kernels->fo_pool(&p, begin, end));
+}
+
+static PyObject *fo_pool_backward(PyObject *self, PyObject *args)
+{
+    PyObject *z, *f, *i, *initial, *offsets, *h, *grad, *carry, *grad_z, *grad_f, *grad_i, *grad_initial;
+    pool_t p = {0};
+    buffers_t b = {0};
+    long long texts, dim, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOOOOLLiLL", &z, &f, &i, &initial, &offsets, &h, &grad, &carry, &grad_z, &grad_f,
+                          &grad_i, &grad_initial, &texts, &dim, &p.reverse, &begin, &end))
+        return NULL;
+    p.z = take(&b, z, 0);
+    p.f = take(&b, f, 0);
+    p.i = take(&b, i, 0);
+    p.initial = take(&b, initial, 0);
+    p.offsets = take(&b, offsets, 0);
+    p.h = take(&b, h, 0);
+    p.grad = take(&b, grad, 0);
+    p.carry = take(&b, carry, 1);
+    p.grad_z = take(&b, grad_z, 1);
+    p.grad_f = take(&b, grad_f, 1);
+    p.grad_i = take(&b, grad_i, 1);
+    p.grad_initial = take(&b, grad_initial, 1);
+    p.texts = texts, p.dim = dim;
+    RUN(kernels->fo_pool_backward(&p, begin, end));
+}
+
+/* The distinct ids of a batch, in order of first appearance, and each token's place among them. `seen` is int32[V],
+ * all -1 before and after, so that a call costs the batch and not the vocabulary. Returns how many there are. */
+static PyObject *distinct(PyObject *self, PyObject *args)
+{
+    PyObject *values_o, *seen_o, *unique_o, *local_o;
+    buffers_t b = {0};
+    long long n;
+    int32_t count = 0;
+    if (!PyArg_ParseTuple(args, "OOOOL", &values_o, &seen_o, &unique_o, &local_o, &n)) return NULL;
+    const int32_t *values = take(&b, values_o, 0);
+    int32_t *seen = take(&b, seen_o, 1), *unique = take(&b, unique_o, 1), *local = take(&b, local_o, 1);
+    if (!b.failed) {
+        Py_BEGIN_ALLOW_THREADS
+        for (long long i = 0; i < n; i++) {
+            int32_t id = values[i];
+            if (seen[id] < 0) unique[count] = id, seen[id] = count++;
+            local[i] = seen[id];
+        }
+        for (int32_t u = 0; u < count; u++) seen[unique[u]] = -1;
+        Py_END_ALLOW_THREADS
+    }
+    PyObject *none = finish(&b);
+    if (!none) return NULL;
+    Py_DECREF(none);
+    return PyLong_FromLong(count);
+}
+
+static PyMethodDef methods[] = {
+    {"gather_max", gather_max, METH_VARARGS, NULL},
+    {"project", project, METH_VARARGS, NULL},
+    {"affine", affine, METH_VARARGS, NULL},
+    {"winners", winners, METH_VARARGS, NULL},
+    {"conv_max_backward", conv_max_backward, METH_VARARGS, NULL},
+    {"adadelta_rows", adadelta_rows, METH_VARARGS, NULL},
+    {"adam_rows", adam_rows, METH_VARARGS, NULL},
+    {"fo_pool", fo_pool, METH_VARARGS, NULL},
+    {"fo_pool_backward", fo_pool_backward, METH_VARARGS, NULL},
+    {"distinct", distinct, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_native", "Compiled kernels.", -1, methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__native(void)
+{
+    choose();
+    PyObject *m = PyModule_Create(&module);
+    if (m && PyModule_AddStringConstant(m, "instruction_set", instruction_set) < 0) return NULL;
+    if (m && PyModule_AddIntConstant(m, "PACK", PACK) < 0) return NULL;
+    return m;
+}

@@ -1,0 +1,55 @@
+"""The compiled extension, or the reason why it is not there; and two threads' worth of work split in ranges."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from types import ModuleType
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def native() -> ModuleType | None:
+    """The compiled kernels, or None; the reason is logged once, as a warning, because everything is slower then."""
+    if os.environ.get("TEXTCNN_NATIVE") == "off":
+        log.warning(
+            "compiled kernels are switched off by TEXTCNN_NATIVE=off; using numpy, which is several times slower"
+        )
+        return None
+    try:
+        from textcnn.kernels import _native
+    except ImportError as error:
+        log.warning("compiled kernels are not available (%s); using numpy, which is several times slower", error)
+        return None
+    return _native
+
+
+@cache
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=cores(), thread_name_prefix="textcnn-kernel")
+
+
+def in_ranges(work: Callable[[int, int], object], count: int, *, threads: int, grain: int) -> None:
+    """Call `work(begin, end)` over 0..count, split among threads where each gets at least `grain` items.
+
+    The calling thread takes the first range itself, so one range costs no hand-over.
+    """
+    parts = max(1, min(threads, count // grain))
+    if parts == 1:
+        work(0, count)
+        return
+    bounds = [count * part // parts for part in range(parts + 1)]
+    others = [_pool().submit(work, begin, end) for begin, end in zip(bounds[1:], bounds[2:], strict=False)]
+    work(bounds[0], bounds[1])
+    for other in others:
+        other.result()

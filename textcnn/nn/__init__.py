@@ -1,0 +1,1 @@
+"""Networks: ids in, tensors out. Nothing here knows of files, strings, labels or HTTP."""

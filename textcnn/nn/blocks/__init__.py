@@ -1,0 +1,5 @@
+"""Parts between embedding and pooling: (B, T, in_dim), mask -> (B, T', out_dim), mask. Importing this registers all."""
+
+from textcnn.nn.blocks import kim_conv
+
+__all__ = ["kim_conv"]

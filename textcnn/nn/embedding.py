@@ -1,0 +1,46 @@
+"""Word vectors in the four modes of Kim (2014), section 3.1."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+Tensor = torch.Tensor
+Mode = Literal["rand", "static", "non-static", "multichannel"]
+
+
+class Embedding(nn.Module):
+    """ids int64[...] -> vectors float[..., out_dim].
+
+    `rand` draws its own vectors, the other modes take `matrix` float[vocabulary, dim]: `static` keeps it, `non-static`
+    trains it, `multichannel` has a kept and a trained copy. The paper convolves both channels with the same filters and
+    adds the results, which by linearity is one convolution over the sum of the channels; so forward returns that sum.
+
+    Row 0 is padding and stays zero; row 1, the unknown word, starts at zero, so that it says nothing until trained.
+    """
+
+    def __init__(
+        self, vocabulary: int, *, mode: Mode = "rand", dim: int = 300, matrix: Tensor | None = None, scale: float = 0.25
+    ) -> None:
+        super().__init__()
+        assert (matrix is None) == (mode == "rand"), f"mode {mode!r} and matrix {matrix is not None}"
+        if matrix is None:
+            matrix = torch.empty(vocabulary, dim).uniform_(-scale, scale)
+            matrix[:2] = 0.0
+        self.mode = mode
+        self.out_dim = matrix.shape[1]
+        self.weight = None if mode == "static" else nn.Parameter(matrix.clone())
+        self.fixed: Tensor | None
+        self.register_buffer("fixed", matrix.clone() if mode in ("static", "multichannel") else None)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        channels = []
+        if self.fixed is not None:
+            channels.append(F.embedding(ids, self.fixed))
+        if self.weight is not None:
+            # sparse: the gradient holds the rows of this batch only, whatever the vocabulary
+            channels.append(F.embedding(ids, self.weight, padding_idx=0, sparse=self.weight.device.type == "cpu"))
+        return sum(channels[1:], channels[0])

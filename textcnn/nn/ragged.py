@@ -1,0 +1,62 @@
+"""A ragged batch on a device, with its distinct tokens, so that each is looked up and projected once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from textcnn.kernels.native import native
+from textcnn.types import Ids, TokenBatch
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class RaggedIds:
+    """values int32[N], offsets int64[B + 1], unique int64[U], local int32[N] with unique[local] == values."""
+
+    values: Tensor
+    offsets: Tensor
+    unique: Tensor
+    local: Tensor
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def to(self, device: torch.device) -> RaggedIds:
+        return RaggedIds(
+            *(part.to(device, non_blocking=True) for part in (self.values, self.offsets, self.unique, self.local))
+        )
+
+    def padded(self) -> tuple[Tensor, Tensor]:
+        """Ids int64[B, T] with 0 behind the end of each text, and the mask bool[B, T] of what is inside."""
+        lengths = self.offsets.diff()
+        longest = int(lengths.max()) if len(lengths) else 0
+        mask = torch.arange(longest, device=lengths.device)[None] < lengths[:, None]
+        ids = torch.zeros(mask.shape, dtype=torch.int64, device=lengths.device)
+        ids[mask] = self.values.long()
+        return ids, mask
+
+
+class Distinct:
+    """Finds the distinct ids of a batch at a cost of the batch, not of the vocabulary. Not thread-safe: one a thread."""
+
+    def __init__(self, vocabulary: int) -> None:
+        self._seen: Ids = np.full(vocabulary, -1, np.int32)
+
+    def __call__(self, batch: TokenBatch) -> RaggedIds:
+        values = np.ascontiguousarray(batch.values, np.int32)
+        module = native()
+        if module is None:
+            unique, local = np.unique(values, return_inverse=True)
+        else:
+            unique, local = np.empty_like(values), np.empty_like(values)
+            unique = unique[: module.distinct(values, self._seen, unique, local, len(values))]
+        return RaggedIds(
+            torch.from_numpy(values),
+            torch.from_numpy(np.ascontiguousarray(batch.offsets)),
+            torch.from_numpy(unique.astype(np.int64)),
+            torch.from_numpy(local.astype(np.int32, copy=False)),
+        )

@@ -1,0 +1,152 @@
+"""Named parts: a table per kind, filled by decorators or by "module:attribute" strings loaded on demand.
+
+The constructor's signature is the configuration schema: `check` binds and type-checks the options before anything is
+built, and reports every fault with the names it knows and the nearest.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from textcnn.errors import ConfigError
+
+Part = TypeVar("Part", bound=Callable[..., Any])
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the closest known name, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+class Registry:
+    """One kind of part, by name. `kind` is the word used in messages: "block", "pooling", ..."""
+
+    def __init__(self, kind: str, lazy: Mapping[str, str] | None = None, *, home: str | None = None) -> None:
+        self.kind = kind
+        self._lazy = dict(lazy or {})
+        self._home = home
+        self._parts: dict[str, Callable[..., Any]] = {}
+        self._schemas: dict[str, type[BaseModel]] = {}
+
+    def register(self, name: str) -> Callable[[Part], Part]:
+        """Decorator: `@BLOCKS.register("kim_conv")`."""
+
+        def add(part: Part) -> Part:
+            assert name not in self._parts, f"{self.kind} {name!r} is registered twice"
+            self._parts[name] = part
+            return part
+
+        return add
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def names(self) -> list[str]:
+        """Every known name, sorted. Imports the package whose modules register themselves, if there is one."""
+        if self._home:
+            importlib.import_module(self._home)
+        return sorted({*self._parts, *self._lazy})
+
+    def get(self, name: str) -> Callable[..., Any]:
+        """The class or function of that name. Raises ConfigError with the known names."""
+        if name not in self._parts and name in self._lazy:
+            module, _, attribute = self._lazy[name].partition(":")
+            self._parts[name] = getattr(importlib.import_module(module), attribute)
+        elif name not in self._parts:
+            names = self.names()
+            if name not in self._parts:
+                raise ConfigError(f"unknown {self.kind} {name!r}{nearest(name, names)} (known: {', '.join(names)})")
+        return self._parts[name]
+
+    def options(self, name: str) -> dict[str, inspect.Parameter]:
+        """The options of a part by name: its keyword-only constructor parameters that have a default or a type."""
+        signature = inspect.signature(self.get(name))
+        return {key: p for key, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY and key not in SUPPLIED}
+
+    def schema(self, name: str) -> type[BaseModel]:
+        """The options of a part as a pydantic model that forbids unknown names."""
+        if name not in self._schemas:
+            part = self.get(name)
+            hints = get_type_hints(part.__init__ if inspect.isclass(part) else part)
+            fields: dict[str, Any] = {
+                key: (hints.get(key, Any), ... if p.default is p.empty else p.default)
+                for key, p in self.options(name).items()
+            }
+            self._schemas[name] = create_model(f"{self.kind}_{name}", __config__=ConfigDict(extra="forbid"), **fields)
+        return self._schemas[name]
+
+    def check(self, spec: Mapping[str, Any], where: str) -> list[str]:
+        """Every fault of one `{"type": name, ...options}`; `where` starts each message."""
+        name = spec.get("type")
+        if not isinstance(name, str):
+            return [f"{where}: no type; give one of {', '.join(self.names())}"]
+        try:
+            schema = self.schema(name)
+        except ConfigError as error:
+            return [f"{where}.type: {fault}" for fault in error.faults]
+        try:
+            schema.model_validate({key: value for key, value in spec.items() if key != "type"})
+        except ValidationError as error:
+            return [describe_fault(fault, where, schema) for fault in error.errors()]
+        return []
+
+    def resolve(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """The same spec with every default filled in, as plain JSON values. Raises ConfigError."""
+        faults = self.check(spec, self.kind)
+        if faults:
+            raise ConfigError(faults)
+        options = self.schema(spec["type"]).model_validate({k: v for k, v in spec.items() if k != "type"})
+        return {"type": spec["type"], **options.model_dump(mode="json")}
+
+    def build(self, spec: Mapping[str, Any], /, **supplied: Any) -> Any:
+        """Construct the part that `spec` names; `supplied` are the arguments that only the builder knows."""
+        options = self.resolve(spec)
+        return self.get(options.pop("type"))(**supplied, **options)
+
+
+# What the builder hands in, never the user.
+SUPPLIED = frozenset({"in_dim", "num_classes"})
+
+
+def describe_fault(fault: Any, where: str, schema: type[BaseModel]) -> str:
+    """One pydantic error as a line of ours: place, what was expected, what was found."""
+    path = ".".join([where, *(str(part) for part in fault["loc"])]).strip(".")
+    if fault["type"] == "extra_forbidden":
+        names = known_fields(schema, fault["loc"][:-1])
+        return f"{path}: unknown setting{nearest(str(fault['loc'][-1]), names)} (known: {', '.join(sorted(names))})"
+    if fault["type"] == "missing":
+        return f"{path}: is required"
+    message = str(fault["msg"])
+    return f"{path}: {message[0].lower()}{message[1:]}, found {fault['input']!r}"
+
+
+def known_fields(schema: type[BaseModel], path: Iterable[Any]) -> list[str]:
+    """The field names of the section at `path` inside `schema`."""
+    for part in path:
+        field = schema.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (inspect.isclass(inner) and issubclass(inner, BaseModel)):
+            return []
+        schema = inner
+    return list(schema.model_fields)
+
+
+TOKENIZERS = Registry("tokenizer", home="textcnn.text.tokenizers")
+BLOCKS = Registry("block", home="textcnn.nn.blocks")
+POOLINGS = Registry("pooling", home="textcnn.nn.pooling")
+HEADS = Registry("head", home="textcnn.nn.heads")
+# Tried in this order, fastest first; each says why it cannot run a model.
+ENGINES = Registry(
+    "engine",
+    {
+        "ngram_table": "textcnn.inference.ngram_table:NgramTableEngine",
+        "torch": "textcnn.inference.torch_engine:TorchEngine",
+    },
+)

@@ -1,0 +1,105 @@
+"""What a killed run needs to go on: weights, optimizer, generators, place. One file, replaced atomically, no pickle.
+
+Not the model that is served: that is textcnn/artifact.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from textcnn.errors import CheckpointError
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The file `path` and the `fingerprint` of the run (data and configuration) that may continue from it."""
+
+    path: Path
+    fingerprint: str
+    every_seconds: float
+
+    def save(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        best: dict[str, Tensor] | None,
+        place: dict[str, Any],
+    ) -> None:
+        """Write everything beside the file, then put it in its place. `place` is JSON: epoch, step, scores so far."""
+        tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in (best or {}).items()}
+        steps: dict[str, int] = {}
+        for index, param in enumerate(_params(optimizer)):
+            for key, value in optimizer.state.get(param, {}).items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer.{index}.{key}"] = value
+                else:
+                    steps[str(index)] = value
+        tensors["generator.cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["generator.cuda"] = torch.cuda.get_rng_state()
+        groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+        about = {"fingerprint": self.fingerprint, "place": place, "steps": steps, "groups": groups}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.path.with_suffix(".writing")
+        # clones: safetensors refuses tensors that share memory
+        save_file(
+            {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()},
+            beside,
+            {"about": json.dumps(about)},
+        )
+        with open(beside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, self.path)
+
+    def load(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
+        """Put everything back; returns (place, best weights). Raises CheckpointError if it belongs to another run."""
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                about = json.loads(file.metadata()["about"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise CheckpointError(f"cannot resume from {self.path}: {error}") from None
+        if about["fingerprint"] != self.fingerprint:
+            raise CheckpointError(
+                f"{self.path} belongs to a run with other data or another configuration; "
+                "resume with the same command, or train anew without --resume"
+            )
+        network.load_state_dict(_under(tensors, "network."))
+        for index, param in enumerate(_params(optimizer)):
+            values = _under(tensors, f"optimizer.{index}.")
+            if values:
+                optimizer.state[param] = {"step": about["steps"][str(index)], **values}
+        for group, saved in zip(optimizer.param_groups, about["groups"], strict=True):
+            group.update(saved)
+        torch.set_rng_state(tensors["generator.cpu"])
+        if "generator.cuda" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors["generator.cuda"])
+        return about["place"], _under(tensors, "best.") or None
+
+    def exists(self) -> bool:
+        return self.path.is_file()
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _params(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [param for group in optimizer.param_groups for param in group["params"]]
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

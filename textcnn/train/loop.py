@@ -1,0 +1,205 @@
+"""The training loop: one place, in order."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from textcnn.config import TrainConfig
+from textcnn.data.batching import epoch_batches
+from textcnn.inference.torch_engine import network_logits
+from textcnn.nn.model import Network
+from textcnn.nn.ragged import Distinct
+from textcnn.train.checkpoint import Checkpoint
+from textcnn.train.early_stopping import EarlyStopping
+from textcnn.train.optimizers import make_optimizer
+from textcnn.train.progress import REFRESH_STEPS, Progress
+from textcnn.train.schedule import Plateau
+from textcnn.types import TokenBatch
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Encoded texts and their class indices, int64[len(texts)]."""
+
+    texts: TokenBatch
+    targets: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What happened: a record per epoch, the epoch whose weights the network now has, seconds, and how it ended."""
+
+    history: tuple[dict[str, Any], ...]
+    best_epoch: int
+    seconds: float
+    interrupted: bool
+
+
+def fit_network(
+    network: Network,
+    train: Examples,
+    validation: Examples | None,
+    config: TrainConfig,
+    *,
+    class_weights: npt.NDArray[np.float32] | None = None,
+    progress: Progress,
+    checkpoint: Checkpoint | None = None,
+    resume: bool = False,
+) -> TrainingResult:
+    """Train `network` in place and leave it with the weights of the best epoch (the last one without validation data).
+
+    Ctrl-C ends training early and keeps the best so far. With `resume`, goes on from `checkpoint` where there is one; on a
+    CPU the result has the same bits as a run that was never stopped. Raises CheckpointError.
+    """
+    started = time.monotonic()
+    device = next(network.parameters()).device
+    vocabulary = len(_embedding_rows(network))
+    optimizer = make_optimizer(network, config)
+    stopping, plateau = EarlyStopping.from_config(config), Plateau.from_config(config)
+    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+    weights = None if class_weights is None else torch.from_numpy(class_weights).to(device)
+    distinct = Distinct(vocabulary)
+    best: dict[str, Tensor] | None = None
+    history: list[dict[str, Any]] = []
+    first_epoch, first_step, spent = 1, 0, 0.0
+    sums = [0.0, 0.0, 0]  # of the running epoch: loss, right answers, texts
+    if resume and checkpoint and checkpoint.exists():
+        place, best = checkpoint.load(network, optimizer)
+        history, sums, spent = place["history"], place["sums"], place["seconds"]
+        first_epoch, first_step = place["epoch"], place["step"]
+        stopping = EarlyStopping(**place["stopping"])
+        stopping.best = stopping.best and tuple(stopping.best)  # type: ignore[assignment]
+        plateau = Plateau(**place["plateau"])
+        progress.note(f"resuming at epoch {first_epoch}, step {first_step}")
+
+    def save(epoch: int, step: int) -> None:
+        assert checkpoint is not None
+        place = {
+            "epoch": epoch, "step": step, "history": history, "sums": sums,
+            "seconds": spent + time.monotonic() - started,
+            "stopping": asdict(stopping), "plateau": asdict(plateau),
+        }  # fmt: skip
+        checkpoint.save(network, optimizer, best, place)
+
+    steps = -(-len(train.texts) // config.batch_size)
+    progress.begin(steps=steps, epochs=config.max_epochs, done=(first_epoch - 1) * steps + first_step)
+    lengths = train.texts.lengths
+    saved = time.monotonic()
+    interrupted = False
+    epoch = first_epoch
+    try:
+        for epoch in range(first_epoch, config.max_epochs + 1):
+            if stopping.stop:
+                break
+            network.train()
+            epoch_started, seen_before = time.monotonic(), sums[2]
+            batches = epoch_batches(
+                lengths, config.batch_size, seed=config.seed, epoch=epoch, by_length=not network.encoder.fused
+            )
+            for step in range(first_step, len(batches)):
+                chosen = batches[step]
+                ids = distinct(train.texts.take(chosen)).to(device)
+                target = torch.from_numpy(train.targets[chosen]).to(device)
+                with _precision(config, device):
+                    logits = network(ids)
+                    loss = network.head.loss(logits, target, weights)  # type: ignore[operator]
+                optimizer.zero_grad()
+                scaler.scale(loss).backward()
+                if config.clip_norm:
+                    scaler.unscale_(optimizer)
+                    clip_gradients_(network, config.clip_norm)
+                scaler.step(optimizer)
+                scaler.update()
+                network.head.constrain()  # type: ignore[operator]
+
+                sums[0] += float(loss.detach()) * len(chosen)
+                sums[1] += float((logits.detach().argmax(1) == target).sum())
+                sums[2] += len(chosen)
+                # once in a while: tell, and keep what is there
+                if step % REFRESH_STEPS == 0:
+                    rate = (sums[2] - seen_before) / (time.monotonic() - epoch_started)
+                    progress.step(
+                        epoch, step, loss=sums[0] / sums[2], accuracy=sums[1] / sums[2], texts_per_second=rate
+                    )
+                if checkpoint and time.monotonic() - saved >= checkpoint.every_seconds:
+                    save(epoch, step + 1)
+                    saved = time.monotonic()
+            seconds = time.monotonic() - epoch_started
+            record: dict[str, Any] = {
+                "epoch": epoch,
+                "train_loss": sums[0] / sums[2],
+                "train_accuracy": sums[1] / sums[2],
+                "learning_rate": optimizer.param_groups[0]["lr"],
+                "seconds": seconds,
+                "texts_per_second": (sums[2] - seen_before) / seconds,
+            }
+            if validation is not None:
+                record |= {f"validation_{key}": value for key, value in score(network, validation, distinct).items()}
+                is_best = stopping.better(epoch, accuracy=record["validation_accuracy"], loss=record["validation_loss"])
+                plateau.after_epoch(optimizer, loss=record["validation_loss"])
+            else:
+                is_best, stopping.best_epoch = True, epoch
+            if is_best:
+                best = {name: value.detach().clone() for name, value in network.state_dict().items()}
+            history.append(record)
+            progress.epoch(record, best=is_best)
+            first_step, sums = 0, [0.0, 0.0, 0]
+            if checkpoint and time.monotonic() - saved >= checkpoint.every_seconds:
+                save(epoch + 1, 0)
+                saved = time.monotonic()
+    except KeyboardInterrupt:
+        interrupted = True
+        kept = f"the weights of epoch {stopping.best_epoch}" if best else f"the weights of the unfinished epoch {epoch}"
+        progress.note(f"interrupted: keeping {kept}")
+    finally:
+        progress.end()
+    if best:
+        network.load_state_dict(best)
+    network.eval()
+    return TrainingResult(tuple(history), stopping.best_epoch or epoch, spent + time.monotonic() - started, interrupted)
+
+
+def score(network: Network, examples: Examples, distinct: Distinct) -> dict[str, float]:
+    """Mean cross-entropy and accuracy, without dropout."""
+    network.eval()
+    logits = network_logits(network, examples.texts, distinct)
+    targets = torch.from_numpy(examples.targets)
+    loss = network.head.loss(torch.from_numpy(logits), targets)  # type: ignore[operator]
+    return {"loss": float(loss), "accuracy": float((logits.argmax(1) == examples.targets).mean())}
+
+
+@torch.no_grad()
+def clip_gradients_(network: torch.nn.Module, max_norm: float) -> None:
+    """Scale all gradients together so that their L2 norm is at most `max_norm`; row-sparse ones included."""
+    values = []
+    for param in network.parameters():
+        if param.grad is not None:
+            if param.grad.is_sparse:
+                param.grad = param.grad.coalesce()
+            values.append(param.grad.values() if param.grad.is_sparse else param.grad)
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(value) for value in values]))
+    if norm > max_norm:
+        for value in values:
+            value.mul_(max_norm / norm)
+
+
+def _precision(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager[None]:
+    if config.precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, getattr(torch, config.precision))
+
+
+def _embedding_rows(network: Network) -> Tensor:
+    embedding = network.encoder.embedding
+    rows = embedding.weight if embedding.weight is not None else embedding.fixed
+    assert rows is not None
+    return rows

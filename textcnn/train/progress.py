@@ -1,0 +1,84 @@
+"""What a person sees while a network trains, and what stays of it: a bar or plain lines, metrics.jsonl, TensorBoard."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+REFRESH_STEPS = 20
+
+
+class Progress:
+    """Reports one run. A bar where `stream` is a terminal, one line an epoch elsewhere, nothing if `quiet`."""
+
+    def __init__(self, *, stream: TextIO | None = None, quiet: bool = False, folder: Path | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._quiet = quiet
+        self._bar: Any = None
+        self._log = None
+        self._board: Any = None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._log = folder / "metrics.jsonl"
+            if importlib.util.find_spec("tensorboard"):
+                from torch.utils.tensorboard import SummaryWriter
+
+                self._board = SummaryWriter(folder / "tensorboard")
+
+    def begin(self, *, steps: int, epochs: int, done: int = 0) -> None:
+        """`steps` an epoch, at most `epochs` of them, `done` steps already behind us."""
+        self._steps, self._epochs, self._started, self._done = steps, epochs, time.monotonic(), 0
+        if not self._quiet and self._stream.isatty():
+            self._bar = tqdm(
+                total=steps * epochs, initial=done, file=self._stream, unit="step", dynamic_ncols=True, leave=False,
+                bar_format="{desc} |{bar}| {percentage:3.0f}% {postfix} at most {remaining} left",
+            )  # fmt: skip
+        if done == 0 and self._log:
+            self._log.unlink(missing_ok=True)
+
+    def step(self, epoch: int, step: int, *, loss: float, accuracy: float, texts_per_second: float) -> None:
+        """Called every REFRESH_STEPS steps with the running means of the epoch."""
+        if self._bar is not None:
+            self._bar.n = (epoch - 1) * self._steps + step
+            self._bar.set_description_str(f"epoch {epoch}/{self._epochs}", refresh=False)
+            self._bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.1%}, {texts_per_second:,.0f} texts/s,")
+
+    def epoch(self, record: dict[str, Any], *, best: bool) -> None:
+        """An epoch is over: its figures."""
+        self._done += 1
+        each = (time.monotonic() - self._started) / self._done
+        left = each * (self._epochs - record["epoch"])
+        line = f"epoch {record['epoch']}/{self._epochs}: loss {record['train_loss']:.3f}, accuracy {record['train_accuracy']:.1%}"
+        if "validation_accuracy" in record:
+            line += f"; validation loss {record['validation_loss']:.3f}, accuracy {record['validation_accuracy']:.1%}"
+        line += f"{' (best)' if best else ''}; {record['texts_per_second']:,.0f} texts/s, at most {left:.0f} s left"
+        self.note(line)
+        if self._log:
+            with open(self._log, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        if self._board is not None:
+            for key, value in record.items():
+                self._board.add_scalar(key, value, record["epoch"])
+
+    def note(self, line: str) -> None:
+        """A line for the person, above the bar if there is one."""
+        if self._quiet:
+            return
+        if self._bar is not None:
+            self._bar.write(line, file=self._stream)
+        else:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    def end(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        if self._board is not None:
+            self._board.close()
