@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
@@ -32,20 +33,20 @@ log = logging.getLogger(__name__)
 def create_app(
     settings: Settings,
     *,
-    load: Load = load_classifier,
+    load: Load | None = None,
     on_load_failure: Callable[[Exception], None] = lambda error: None,
 ) -> FastAPI:
-    """The app, which answers at once and is ready when `load` has brought the model.
+    """The app, which answers at once and is ready when `load` has brought the model (as the settings say).
 
     Raises ArtifactError where there is no model. `on_load_failure` is told of one that cannot be loaded.
     """
     path = find_model(settings.models, settings.model)
-    registry = ModelRegistry(load)
+    registry = ModelRegistry(load or partial(load_classifier, settings=settings))
     metrics = Metrics()
 
     async def bring_up() -> None:
         try:
-            model = await asyncio.to_thread(registry.add, path, device=settings.device, engine=settings.engine)
+            model = await asyncio.to_thread(registry.add, path)
         except Exception as error:
             expected = isinstance(error, TextCNNError)
             log.critical("cannot load the model: %s", error, exc_info=not expected)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from service.errors import NotReadyError
+from service.settings import Settings
 from textcnn.types import Prediction
 
 
@@ -29,17 +30,21 @@ class Classifier(Protocol):
         ...
 
 
-class Load(Protocol):
-    """How a model folder becomes a classifier."""
-
-    def __call__(self, path: Path, *, device: str, engine: str) -> Classifier: ...
+Load = Callable[[Path], Classifier]
 
 
-def load_classifier(path: Path, *, device: str, engine: str) -> Classifier:
+def load_classifier(path: Path, settings: Settings) -> Classifier:
     """`TextClassifier.load`, imported in the thread that loads: it may bring torch, and the service answers before."""
     from textcnn import TextClassifier
 
-    return TextClassifier.load(path, device=device, engine=engine)
+    return TextClassifier.load(
+        path,
+        engine=settings.engine,
+        device=settings.device,
+        table_precision=settings.table_precision,
+        table_budget=int(settings.table_budget),
+        threads=settings.threads,
+    )
 
 
 class ModelRegistry:
@@ -49,9 +54,9 @@ class ModelRegistry:
         self._load = load
         self._current: Classifier | None = None
 
-    def add(self, path: Path, *, device: str, engine: str) -> Classifier:
+    def add(self, path: Path) -> Classifier:
         """Load aside, warm up, publish. Blocks for seconds: call it off the event loop."""
-        classifier = self._load(path, device=device, engine=engine)
+        classifier = self._load(path)
         # The first call pays for lazy set-up in the engine; it is not to be a user's.
         classifier.classify(["warm up", ""])
         self._current = classifier

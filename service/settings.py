@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ByteSize, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -45,6 +45,13 @@ class Settings(BaseSettings):
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     engine: str = Field("auto", description="what computes the answers; auto takes the fastest that can run the model")
+    table_precision: Literal["float32", "float16", "int8"] = Field(
+        "float32", description="numbers in the table engine's tables: less memory and more speed, or exact"
+    )
+    table_budget: ByteSize = Field(
+        ByteSize(1 << 30), description="memory for those tables, e.g. 200MB; rarer words are computed when they are met"
+    )
+    threads: int = Field(1, ge=0, description="CPU threads of one request; 0: one per core")
     max_texts: AtLeastOne = Field(1024, description="texts in one request")
     max_text_chars: AtLeastOne = Field(100_000, description="characters in one text")
     max_body_bytes: AtLeastOne = Field(2_000_000, description="bytes in one request body")

@@ -1,7 +1,7 @@
 """A trained model on disk: models/<name>/<version>/. The only file that knows the names inside that folder.
 
-Everything is safetensors or JSON, so loading a model runs no code. The manifest, with the size and SHA-256 of every other
-file, is written last and the whole folder is put in its place by one rename: where it is, it is complete.
+Everything is safetensors or JSON, so loading a model runs no code. The manifest, with the size and SHA-256 of every
+other file, is written last and the whole folder is put in its place by one rename: where it is, it is complete.
 """
 
 from __future__ import annotations
@@ -65,37 +65,74 @@ class Artifact:
     version: str = "0"
 
 
-def write_artifact(folder: Path, artifact: Artifact, *, overwrite: bool = False) -> None:
-    """Write a model folder: beside its place first, then one rename. Raises ArtifactError if it is there already."""
-    folder = folder.absolute()
-    if folder.exists() and any(folder.iterdir()) and not overwrite:
-        raise ArtifactError(f"{folder} exists already; choose another version, or pass --overwrite")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+def check_place(folder: Path, *, overwrite: bool = False) -> None:
+    """Raises ArtifactError if no model can be written at `folder`. Asked before training too: no work is lost."""
     try:
-        save_file(
-            {name: np.ascontiguousarray(value) for name, value in artifact.weights.items()}, beside / LAYOUT.weights
-        )
-        artifact.tokenizer.save(beside / LAYOUT.tokenizer)
-        _write(beside / LAYOUT.labels, artifact.labels.to_json())
-        _write(beside / LAYOUT.config, artifact.config.to_json())
-        _write(beside / LAYOUT.metrics, json.dumps(artifact.metrics, ensure_ascii=False, indent=2) + "\n")
-        _write(beside / LAYOUT.card, model_card(f"{folder.parent.name}/{folder.name}", artifact))
-        manifest = {
-            "format": FORMAT,
-            "schema": SCHEMA,
-            "textcnn": importlib.metadata.version("textcnn"),
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "files": {name: _fingerprint((beside / name).read_bytes()) for name in LAYOUT.hashed},
-        }
-        _write(beside / LAYOUT.manifest, json.dumps(manifest, indent=2) + "\n")
-        beside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
+        home = next(parent for parent in folder.absolute().parents if parent.exists())
+        if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
+            raise ArtifactError(f"cannot write {folder}: {home} is {'not writable' if home.is_dir() else 'a file'}")
+        if folder.exists() and not folder.is_dir():
+            raise ArtifactError(f"{folder} is a file; a model is a folder, usually models/<name>/<version>")
+        if not folder.is_dir() or not any(folder.iterdir()):
+            return
+        if not overwrite:
+            raise ArtifactError(f"{folder} exists already; choose another version, or pass --overwrite")
+        if not (folder / LAYOUT.manifest).is_file():
+            raise ArtifactError(f"{folder} holds something else than a model (no {LAYOUT.manifest}): not overwritten")
+    except OSError as error:
+        raise ArtifactError(f"cannot write {folder}: {error.strerror}") from None
+
+
+def write_artifact(folder: Path, artifact: Artifact, *, overwrite: bool = False) -> None:
+    """Write a model folder: beside its place first, then one rename.
+
+    Raises ArtifactError if it is there already or cannot be written; what was there is then untouched.
+    """
+    folder = folder.absolute()
+    check_place(folder, overwrite=overwrite)
+    beside: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        _write_files(beside, artifact, title=f"{folder.parent.name}/{folder.name}")
+        _put_in_place(beside, folder)
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(f"cannot write {folder}: {getattr(error, 'strerror', None) or error}") from None
+    finally:
+        if beside:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def _write_files(folder: Path, artifact: Artifact, *, title: str) -> None:
+    save_file({name: np.ascontiguousarray(value) for name, value in artifact.weights.items()}, folder / LAYOUT.weights)
+    artifact.tokenizer.save(folder / LAYOUT.tokenizer)
+    _write(folder / LAYOUT.labels, artifact.labels.to_json())
+    _write(folder / LAYOUT.config, artifact.config.to_json())
+    _write(folder / LAYOUT.metrics, json.dumps(artifact.metrics, ensure_ascii=False, indent=2) + "\n")
+    _write(folder / LAYOUT.card, model_card(title, artifact))
+    manifest = {
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "textcnn": importlib.metadata.version("textcnn"),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "files": {name: _fingerprint((folder / name).read_bytes()) for name in LAYOUT.hashed},
+    }
+    _write(folder / LAYOUT.manifest, json.dumps(manifest, indent=2) + "\n")
+    folder.chmod(0o755)
+
+
+def _put_in_place(beside: Path, folder: Path) -> None:
+    """Rename `beside` to `folder`; a model that is there steps aside, and comes back if that fails."""
+    old = beside.with_name(beside.name + ".old")
+    if folder.exists():
+        os.rename(folder, old)
+    try:
         os.rename(beside, folder)
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        if old.exists():
+            os.rename(old, folder)
         raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def read_artifact(path: str | Path) -> Artifact:
@@ -103,7 +140,13 @@ def read_artifact(path: str | Path) -> Artifact:
 
     Raises ArtifactError naming the file that is missing or damaged, SchemaVersionError for one of a newer textcnn.
     """
-    folder = find_version(Path(path)).resolve()
+    try:
+        return _read(find_version(Path(path)).resolve())
+    except OSError as error:
+        raise ArtifactError(f"cannot read the model at {path}: {error.strerror or error}") from None
+
+
+def _read(folder: Path) -> Artifact:
     manifest = _json((folder / LAYOUT.manifest).read_bytes(), folder / LAYOUT.manifest)
     if manifest.get("format") != FORMAT:
         raise ArtifactError(f"{folder / LAYOUT.manifest} has format {manifest.get('format')!r}, expected {FORMAT!r}")
@@ -139,16 +182,17 @@ def find_version(path: Path) -> Path:
     """The model folder at `path`, or the highest version below it. Raises ArtifactError saying what is there."""
     if (path / LAYOUT.manifest).is_file():
         return path
-    versions = sorted(
-        (child.parent for child in path.glob(f"*/{LAYOUT.manifest}")), key=lambda folder: version_key(folder.name)
-    )
-    if versions:
-        return versions[-1]
     if not path.exists():
         raise ArtifactError(f"there is no model at {path}: no such folder")
-    found = ", ".join(sorted(child.name for child in path.iterdir())[:10]) if path.is_dir() else "a file"
+    # a hidden folder is a model that is just being written, or was when its writer was killed
+    seen = [child for child in path.iterdir() if not child.name.startswith(".")] if path.is_dir() else []
+    versions = [child for child in seen if (child / LAYOUT.manifest).is_file()]
+    if versions:
+        return max(versions, key=lambda folder: version_key(folder.name))
+    found = ", ".join(sorted(child.name for child in seen)[:10]) if path.is_dir() else "a file"
     raise ArtifactError(
-        f"there is no model at {path}: expected {LAYOUT.manifest}, or a folder for each version with one; found {found or 'an empty folder'}"
+        f"there is no model at {path}: expected {LAYOUT.manifest}, or a folder for each version with one; "
+        f"found {found or 'an empty folder'}"
     )
 
 
@@ -168,6 +212,12 @@ def model_card(title: str, artifact: Artifact) -> str:
         for part in ("validation", "test")
         if metrics.get(part)
     ]
+    length = config.text.max_length
+    kept = {
+        "head": f"the first {length} tokens",
+        "tail": f"the last {length} tokens",
+        "both": f"{length} tokens, half from each end,",
+    }[config.text.truncation]
     blocks = ", ".join(
         f"{spec['type']} ({', '.join(f'{key} {value}' for key, value in spec.items() if key != 'type')})"
         for spec in config.model.blocks
@@ -188,15 +238,17 @@ def model_card(title: str, artifact: Artifact) -> str:
                 else ["Not evaluated."]
             ),
             "",
-            "The figures hold for texts like those it was trained on; it always answers, also for texts of another kind.",
+            "The figures hold for texts like those it was trained on; it always answers, also for other kinds of text.",
             "",
             "## What it is",
             "",
-            f"- text: {config.text.tokenizer} tokens, {len(artifact.tokenizer):,} in the vocabulary, {'lower-cased' if config.text.lowercase else 'case kept'}, the first {config.text.max_length} tokens of a text",
+            f"- text: {config.text.tokenizer} tokens, {len(artifact.tokenizer):,} in the vocabulary, "
+            f"{'lower-cased' if config.text.lowercase else 'case kept'}; {kept} of a text",
             f"- embedding: {embedding.mode}, {embedding.dim} dimensions"
             + (f", from {Path(embedding.vectors).name}" if embedding.vectors else ""),
             f"- blocks: {blocks}; pooling: {config.model.pooling['type']}; head: {config.model.head['type']}",
-            f"- training: {metrics.get('training_texts', 0):,} texts, best of {len(metrics.get('history', []))} epochs: {metrics.get('best_epoch', 0)}",
+            f"- training: {metrics.get('training_texts', 0):,} texts, "
+            f"best of {len(metrics.get('history', []))} epochs: {metrics.get('best_epoch', 0)}",
             "",
             "## How to use it",
             "",
@@ -212,12 +264,18 @@ def model_card(title: str, artifact: Artifact) -> str:
 def _verified(folder: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
     """The content of every file, each of the size and hash that the manifest states."""
     files = manifest.get("files")
-    if not isinstance(files, Mapping) or set(files) != set(LAYOUT.hashed):
+    if (
+        not isinstance(files, Mapping)
+        or set(files) != set(LAYOUT.hashed)
+        or not all(isinstance(stated, Mapping) for stated in files.values())
+    ):
         raise ArtifactError(f"{folder / LAYOUT.manifest} does not list exactly the files {', '.join(LAYOUT.hashed)}")
     content = {}
     for name in LAYOUT.hashed:
         path = folder / name
-        if not path.is_file() or path.is_symlink():
+        if path.is_symlink():
+            raise ArtifactError(f"{path} is a symbolic link, which may lead anywhere; copy the file itself")
+        if not path.is_file():
             raise ArtifactError(f"{path} is missing; the model is incomplete, copy or train it again")
         size, expected = path.stat().st_size, files[name].get("size")
         if size != expected:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from textcnn.config import RunConfig, merge
+from textcnn.config import RunConfig, apply_override, merge
 from textcnn.errors import ConfigError
 from textcnn.nn.embedding import Embedding
 from textcnn.nn.encoder import Encoder
@@ -25,21 +25,28 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def resolve(values: Mapping[str, Any], *, preset: str = "kim_rand") -> RunConfig:
-    """A preset, the user's values over it, every default filled in. Raises ConfigError with all faults at once."""
-    if preset not in PRESETS:
-        raise ConfigError(f"unknown preset {preset!r}{nearest(preset, PRESETS)} (known: {', '.join(PRESETS)})")
+def resolve(values: Mapping[str, Any], *, preset: str = "kim_rand", overrides: Sequence[str] = ()) -> RunConfig:
+    """The defaults, a preset, `values` and `overrides`, each over the one before, as a checked configuration.
+
+    Raises ConfigError with all faults at once.
+    """
     faults: list[str] = []
+    if preset not in PRESETS:
+        faults.append(f"unknown preset {preset!r}{nearest(preset, PRESETS)} (known: {', '.join(PRESETS)})")
+    values = merge(merge(RunConfig().model_dump(mode="json"), PRESETS.get(preset, {})), values)
+    for override in overrides:
+        try:
+            values = apply_override(values, override)
+        except ConfigError as error:
+            faults.extend(error.faults)
+    # the parts of the network and some names are looked at even where other settings are wrong
+    faults.extend(_part_faults(values["model"]))
+    faults.extend(_name_faults(values))
     try:
-        config = RunConfig.from_mapping(merge(PRESETS[preset], values))
+        config = RunConfig.from_mapping(values)
+        faults.extend(_combination_faults(config))
     except ConfigError as error:
         faults.extend(error.faults)
-        # the parts of the network can still be looked at, so that all faults come at once
-        model = values.get("model", {})
-        faults.extend(_part_faults(model) if isinstance(model, Mapping) else [])
-        raise ConfigError(faults) from None
-    faults.extend(_part_faults(config.model.model_dump()))
-    faults.extend(_combination_faults(config))
     if faults:
         raise ConfigError(faults)
     parts = {
@@ -50,17 +57,30 @@ def resolve(values: Mapping[str, Any], *, preset: str = "kim_rand") -> RunConfig
     return config.model_copy(update={"model": config.model.model_copy(update=parts)})
 
 
-def _part_faults(model: Mapping[str, Any]) -> list[str]:
+def _part_faults(model: Any) -> list[str]:
+    """The faults of blocks, pooling and head; what is no table at all is RunConfig's to tell."""
+    if not isinstance(model, Mapping):
+        return []
+    blocks = model.get("blocks")
+    parts: list[tuple[Registry, Any, str]] = [
+        (BLOCKS, block, f"model.blocks.{index}")
+        for index, block in enumerate(blocks if isinstance(blocks, (list, tuple)) else ())
+    ]
+    parts += [(POOLINGS, model.get("pooling"), "model.pooling"), (HEADS, model.get("head"), "model.head")]
+    return [
+        fault for registry, spec, where in parts if isinstance(spec, Mapping) for fault in registry.check(spec, where)
+    ]
+
+
+def _name_faults(values: Mapping[str, Any]) -> list[str]:
     faults: list[str] = []
-
-    def look(registry: Registry, spec: Any, where: str) -> None:
-        faults.extend(registry.check(spec, where) if isinstance(spec, Mapping) else [f"{where}: is not a table"])
-
-    for index, block in enumerate(model.get("blocks", ())):
-        look(BLOCKS, block, f"model.blocks.{index}")
-    for registry, key in ((POOLINGS, "pooling"), (HEADS, "head")):
-        if key in model:
-            look(registry, model[key], f"model.{key}")
+    for check, section, key in ((TOKENIZERS.get, "text", "tokenizer"), (pick_device, "train", "device")):
+        name = values[section].get(key) if isinstance(values[section], Mapping) else None
+        try:
+            if isinstance(name, str):
+                check(name)
+        except ConfigError as error:
+            faults.extend(f"{section}.{key}: {fault}" for fault in error.faults)
     return faults
 
 
@@ -69,23 +89,16 @@ def _combination_faults(config: RunConfig) -> list[str]:
     embedding, train = config.model.embedding, config.train
     if embedding.mode != "rand" and not embedding.vectors:
         faults.append(
-            f"model.embedding.mode is {embedding.mode!r}, which needs word vectors: set model.embedding.vectors (--vectors FILE)"
+            f"model.embedding.mode is {embedding.mode!r}, which needs word vectors: "
+            "set model.embedding.vectors (--vectors FILE)"
         )
     if embedding.mode == "rand" and embedding.vectors:
         faults.append(
-            "model.embedding.vectors is given but model.embedding.mode is 'rand', which ignores it: choose static, non-static or multichannel"
-        )
-    if config.text.tokenizer not in TOKENIZERS.names():
-        names = TOKENIZERS.names()
-        faults.append(
-            f"text.tokenizer: unknown tokenizer {config.text.tokenizer!r}{nearest(config.text.tokenizer, names)} (known: {', '.join(names)})"
+            "model.embedding.vectors is given but model.embedding.mode is 'rand', which ignores it: "
+            "choose static, non-static or multichannel"
         )
     if train.precision == "float16" and not train.device.startswith("cuda") and not torch.cuda.is_available():
         faults.append("train.precision is 'float16', which needs a CUDA device; on a CPU use 'bfloat16' or 'float32'")
-    try:
-        pick_device(train.device)
-    except ConfigError as error:
-        faults.extend(error.faults)
     return faults
 
 
@@ -115,7 +128,9 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"train.device: {name!r} is no device; write auto, cpu, cuda or cuda:N") from None
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"{name!r} is no device; write auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         found = (
             f"{torch.cuda.device_count()} found" if torch.cuda.is_available() else "none found by this build of torch"

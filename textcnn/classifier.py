@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from textcnn.artifact import Artifact, read_artifact, write_artifact
 from textcnn.config import RunConfig
 from textcnn.errors import DataError, EngineError, MissingExtraError
-from textcnn.inference.engine import Engine
+from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.inference.select import select_engine
 from textcnn.types import Floats, LabelScore, Prediction
 
@@ -48,8 +49,8 @@ class TextClassifier:
     ) -> TextClassifier:
         """Learn vocabulary and weights from `texts` and their `labels`.
 
-        Without `validation` texts, the configured share is held out to choose the best epoch. With `run_folder`,
-        checkpoints are written there, from which `resume` continues after a crash. Raises ConfigError, LabelError,
+        Without `validation` texts, the configured share is held out to choose the best epoch. With `run_folder`, a
+        checkpoint is kept there, from which `resume` continues after a crash. Raises ConfigError, LabelError,
         DataError, VectorsError, CheckpointError; MissingExtraError without torch.
         """
         try:
@@ -57,23 +58,29 @@ class TextClassifier:
         except ModuleNotFoundError as error:
             raise MissingExtraError("training", package=str(error.name), extra="train") from None
         artifact = train_classifier(
-            self.config, self.preset, texts, labels,
-            validation=validation, progress=progress, run_folder=Path(run_folder) if run_folder else None, resume=resume,
-        )  # fmt: skip
+            self.config,
+            self.preset,
+            _strings(texts, "text"),
+            _strings(labels, "label"),
+            validation=validation and (_strings(validation[0], "text"), _strings(validation[1], "label")),
+            progress=progress,
+            run_folder=Path(run_folder) if run_folder else None,
+            resume=resume,
+        )
         self._artifact, self._engine = artifact, select_engine(artifact)
         return self
 
     def predict(self, texts: Sequence[str]) -> list[str]:
         """The most probable label of each text."""
         names = self.classes_
-        return [names[index] for index in self._logits(texts).argmax(1)]
+        return [names[index] for index in self._logits(texts).argmax(1).tolist()]
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Probabilities float32[len(texts), len(classes_)], in the order of `classes_`."""
         return softmax(self._logits(texts))
 
     def classify(self, texts: Sequence[str], *, top_k: int | None = 1) -> list[Prediction]:
-        """The `top_k` most probable labels of each text, best first; None for all. Equal ones in the order of `classes_`."""
+        """The `top_k` most probable labels of each text, best first; None for all. Ties in the order of `classes_`."""
         names = self.classes_
         if top_k is not None and not 1 <= top_k <= len(names):
             raise ValueError(f"top_k is {top_k}, expected 1 to {len(names)} (the number of labels) or None")
@@ -97,30 +104,28 @@ class TextClassifier:
         return evaluate_predictions(labels, self.predict_proba(texts), self.classes_)
 
     def record(self, part: str, figures: Mapping[str, Any]) -> None:
-        """Keep the figures of an evaluation with the model, e.g. under "test"; they go into metrics.json and the card."""
+        """Keep the figures of an evaluation with the model, e.g. under "test", for metrics.json and the model card."""
         artifact = self._fitted()
-        self._artifact = Artifact(
-            artifact.config,
-            artifact.labels,
-            artifact.tokenizer,
-            artifact.weights,
-            {**artifact.metrics, part: dict(figures)},
-        )
+        self._artifact = replace(artifact, metrics={**artifact.metrics, part: dict(figures)})
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model folder, usually models/<name>/<version>. Raises ArtifactError if it is there already."""
-        write_artifact(Path(path), self._fitted(), overwrite=overwrite)
+        folder = Path(path).absolute()
+        write_artifact(folder, self._fitted(), overwrite=overwrite)
+        self._artifact = replace(self._fitted(), name=folder.parent.name, version=folder.name)
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str = "auto", engine: str = "auto") -> TextClassifier:
+    def load(cls, path: str | Path, *, engine: str = "auto", **options: Any) -> TextClassifier:
         """Open a model folder, or the newest version below models/<name>.
 
-        `engine` is auto, or one of textcnn.registry.ENGINES. Raises ArtifactError if a file is missing or damaged,
-        EngineError if the engine cannot run the model.
+        `engine` is auto, or one of textcnn.registry.ENGINES; `options` are those of EngineOptions: device,
+        table_precision, table_budget, threads. Raises ArtifactError if a file is missing or damaged, EngineError if the
+        engine cannot run the model.
         """
         artifact = read_artifact(path)
         model = cls(artifact.config)
-        model._artifact, model._engine = artifact, select_engine(artifact, engine=engine, device=device)
+        model._artifact = artifact
+        model._engine = select_engine(artifact, engine=engine, options=EngineOptions(**options))
         return model
 
     @property
@@ -169,16 +174,28 @@ class TextClassifier:
         return self
 
     def _logits(self, texts: Sequence[str]) -> Floats:
-        if isinstance(texts, str):
-            raise DataError("texts is one string; give a list of texts, e.g. [text]")
         artifact = self._fitted()
         assert self._engine is not None
+        texts = _strings(texts, "text")
+        if not texts:
+            return np.empty((0, len(artifact.labels)), np.float32)
         return self._engine.logits(artifact.tokenizer.encode(texts))
 
     def _fitted(self) -> Artifact:
         if self._artifact is None:
             raise EngineError("this TextClassifier has no weights yet: call fit() or TextClassifier.load()")
         return self._artifact
+
+
+def _strings(values: Sequence[str], what: str) -> list[str]:
+    """A list from any sequence (an array, a column of a data frame). Raises DataError for what is no string."""
+    if isinstance(values, str):
+        raise DataError(f"{what}s is one string; give a list of {what}s, e.g. [{what}]")
+    strings = list(values)
+    for place, value in enumerate(strings):
+        if not isinstance(value, str):
+            raise DataError(f"{what} {place} is {value!r} ({type(value).__name__}), expected a string")
+    return strings
 
 
 def softmax(logits: Floats) -> Floats:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from textcnn.errors import ConfigError, ReadError
 from textcnn.registry import describe_fault
@@ -20,12 +20,18 @@ from textcnn.registry import describe_fault
 Spec = dict[str, Any]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+# tags, so that a fault is told of the kind that was meant and not of both
+ClassWeights = Annotated[
+    Annotated[Literal["none", "balanced"], Tag("<word>")]
+    | Annotated[dict[str, Annotated[float, Field(gt=0)]], Tag("<table>")],
+    Discriminator(lambda value: "<table>" if isinstance(value, Mapping) else "<word>"),
+]
 
 
 class Section(BaseModel):
     """Base of all sections: frozen, comparable, no unknown names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(Section):
@@ -78,7 +84,7 @@ class EmbeddingConfig(Section):
 class ModelConfig(Section):
     """The network: embedding, blocks in order, pooling to one vector, head."""
 
-    embedding: EmbeddingConfig = EmbeddingConfig()
+    embedding: EmbeddingConfig = Field(EmbeddingConfig(), description="word vectors")
     blocks: tuple[Spec, ...] = Field(
         ({"type": "kim_conv"},), description="parts between embedding and pooling, in order"
     )
@@ -105,8 +111,8 @@ class TrainConfig(Section):
     )
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="plateau: factor")
     plateau_patience: Positive = Field(1, description="plateau: epochs to wait")
-    class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = Field(
-        "none", description="balanced, or a table label = weight (labels left out weigh 1)"
+    class_weights: ClassWeights = Field(
+        "none", description="none, balanced, or a table label = weight (labels left out weigh 1)"
     )
     clip_norm: Annotated[float, Field(ge=0)] = Field(0.0, description="largest gradient norm; 0: no clipping")
     precision: Literal["float32", "bfloat16", "float16"] = Field(
@@ -123,10 +129,10 @@ class TrainConfig(Section):
 class RunConfig(Section):
     """Everything that decides a run, saved with the model."""
 
-    data: DataConfig = DataConfig()
-    text: TextConfig = TextConfig()
-    model: ModelConfig = ModelConfig()
-    train: TrainConfig = TrainConfig()
+    data: DataConfig = Field(DataConfig(), description="where the examples come from and how they are split")
+    text: TextConfig = Field(TextConfig(), description="from characters to token ids")
+    model: ModelConfig = Field(ModelConfig(), description="the network")
+    train: TrainConfig = Field(TrainConfig(), description="how the weights are found")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> RunConfig:
@@ -151,24 +157,19 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
 
 
-def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def apply_override(values: Mapping[str, Any], override: str) -> dict[str, Any]:
     """`section.key=value` onto a nested mapping; lists by index (`model.blocks.0.num_filters=50`).
 
     A value is read as TOML (numbers, true, lists, inline tables), else taken as a string. Raises ConfigError.
     """
-    result: dict[str, Any] = json.loads(json.dumps(values))
-    faults = []
-    for override in overrides:
-        path, equals, text = override.partition("=")
-        if not equals or not path:
-            faults.append(f"{override!r} is not an override; write section.key=value")
-            continue
-        try:
-            _set(result, path.split("."), _value(text))
-        except (KeyError, IndexError, ValueError, TypeError):
-            faults.append(f"{override!r}: there is no setting at {path!r}")
-    if faults:
-        raise ConfigError(faults)
+    path, equals, text = override.partition("=")
+    if not equals or not path.strip("."):
+        raise ConfigError(f"{override!r} is not an override; write section.key=value")
+    result: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    try:
+        _set(result, path.split("."), _value(text))
+    except (IndexError, ValueError):
+        raise ConfigError(f"{override!r}: there is no setting at {path!r}") from None
     return result
 
 
@@ -190,21 +191,25 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    # dates and times are no settings; a label may look like one
+    return value if isinstance(value, (str, int, float, list, dict)) else text
 
 
-def _set(target: Any, path: Sequence[str], value: Any) -> None:
-    for index, part in enumerate(path[:-1]):
-        if isinstance(target, list):
-            target = target[int(part)]
-        elif isinstance(target, dict):
-            target = target.setdefault(part, [] if path[index + 1] == "0" else {})
-        else:
-            raise TypeError
+def _set(target: dict[str, Any] | list[Any], path: Sequence[str], value: Any) -> None:
+    """Put `value` at `path`, through tables and lists; an index just behind the end of a list appends."""
+    place: Any = path[0]
     if isinstance(target, list):
-        position = int(path[-1])
-        target[position : position + 1] = [value]
-    else:
-        target[path[-1]] = value
+        place = int(path[0])
+        if not 0 <= place <= len(target):
+            raise IndexError(place)
+        target += [{}] * (place == len(target))
+    if len(path) == 1:
+        target[place] = value
+        return
+    inner = target[place] if isinstance(target, list) else target.get(place)
+    if not isinstance(inner, (dict, list)):
+        inner = target[place] = {}
+    _set(inner, path[1:], value)

@@ -79,7 +79,8 @@ class Registry:
                 key: (hints.get(key, Any), ... if p.default is p.empty else p.default)
                 for key, p in self.options(name).items()
             }
-            self._schemas[name] = create_model(f"{self.kind}_{name}", __config__=ConfigDict(extra="forbid"), **fields)
+            rules = ConfigDict(extra="forbid", allow_inf_nan=False)
+            self._schemas[name] = create_model(f"{self.kind}_{name}", __config__=rules, **fields)
         return self._schemas[name]
 
     def check(self, spec: Mapping[str, Any], where: str) -> list[str]:
@@ -117,14 +118,27 @@ SUPPLIED = frozenset({"in_dim", "num_classes"})
 
 def describe_fault(fault: Any, where: str, schema: type[BaseModel]) -> str:
     """One pydantic error as a line of ours: place, what was expected, what was found."""
-    path = ".".join([where, *(str(part) for part in fault["loc"])]).strip(".")
+    # a part in angle brackets is the tag of a union, not a name that the user wrote
+    places = [str(part) for part in fault["loc"] if not str(part).startswith("<")]
+    path = ".".join([where, *places]).strip(".")
     if fault["type"] == "extra_forbidden":
         names = known_fields(schema, fault["loc"][:-1])
         return f"{path}: unknown setting{nearest(str(fault['loc'][-1]), names)} (known: {', '.join(sorted(names))})"
     if fault["type"] == "missing":
         return f"{path}: is required"
-    message = str(fault["msg"])
-    return f"{path}: {message[0].lower()}{message[1:]}, found {fault['input']!r}"
+    message = _PLAIN.get(fault["type"], str(fault["msg"]))
+    found = repr(fault["input"])
+    found = found if len(found) <= 80 else f"{found[:79]}…"
+    return f"{path or 'the configuration'}: {message[0].lower()}{message[1:]}, found {found}"
+
+
+# pydantic's own words where they speak of Python
+_PLAIN = {
+    "dict_type": "should be a table",
+    "model_type": "should be a section with settings of its own",
+    "tuple_type": "should be a list",
+    "string_type": "should be a string (in quotes, if it looks like a number)",
+}
 
 
 def known_fields(schema: type[BaseModel], path: Iterable[Any]) -> list[str]:

@@ -74,7 +74,7 @@ def make_client(make_model, tmp_path: Path, classifier: FakeClassifier) -> Itera
     make_model("models/fake/3")
     with ExitStack() as stack:
 
-        def make(*, wait: bool = True, load=lambda path, *, device, engine: classifier, **settings) -> TestClient:
+        def make(*, wait: bool = True, load=lambda path: classifier, **settings) -> TestClient:
             app = create_app(Settings(models=tmp_path / "models", **settings), load=load)
             client = stack.enter_context(TestClient(app))
             deadline = time.monotonic() + 5

@@ -18,7 +18,7 @@ def test_an_app_without_a_model_cannot_be_made(tmp_path):
 def test_the_service_is_live_but_not_ready_while_the_model_loads(make_client, classifier):
     loaded = threading.Event()
 
-    def load(path, *, device, engine):
+    def load(path):
         assert loaded.wait(5)
         return classifier
 
@@ -43,7 +43,7 @@ def test_a_model_that_cannot_be_loaded_is_logged_and_reported(make_model, tmp_pa
     failures: list[Exception] = []
     reported = threading.Event()
 
-    def load(path, *, device, engine):
+    def load(path):
         raise ArtifactError("weights are damaged")
 
     def note(error: Exception) -> None:

@@ -28,7 +28,7 @@ spec.loader.exec_module(fake)
 
 class TextClassifier:
     @staticmethod
-    def load(path, *, device, engine):
+    def load(path, *, engine, **options):
         if engine == "broken":
             from textcnn.errors import EngineError
             raise EngineError("no engine is called 'broken'")

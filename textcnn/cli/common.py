@@ -1,15 +1,16 @@
-"""Options that several commands share."""
+"""Options and messages that several commands share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from textcnn.data.readers import ReadOptions
+    from textcnn.data.readers import Examples, ReadOptions, TextStream
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -19,18 +20,25 @@ FILE = click.Path(path_type=Path)
 def reading_options(*, labels: bool) -> Callable[[Command], Command]:
     """--text-column and its companions; `read_options` turns them into one object."""
     options = [
-        click.option("--text-column", multiple=True, metavar="NAME", help="Column with the text; repeat to join several. Guessed from the header."),
+        click.option(
+            "--text-column",
+            multiple=True,
+            metavar="NAME",
+            help="Column with the text; repeat to join several. Guessed from the header.",
+        ),
         click.option("--delimiter", default="", help="Field delimiter of a CSV file; detected."),
         click.option("--encoding", default="", help="Text encoding of the file; detected."),
-        click.option("--bad-rows", type=click.Choice(["stop", "skip"]), default=None, help="Stop at rows that cannot be used (default), or set them aside in a file."),
-    ]  # fmt: skip
+        click.option(
+            "--bad-rows",
+            type=click.Choice(["stop", "skip"]),
+            help="Stop at rows that cannot be used (default), or set them aside in a file.",
+        ),
+    ]
     if labels:
-        options.insert(
-            1,
-            click.option(
-                "--label-column", default="", metavar="NAME", help="Column with the label. Guessed from the header."
-            ),
+        label = click.option(
+            "--label-column", default="", metavar="NAME", help="Column with the label. Guessed from the header."
         )
+        options.insert(1, label)
 
     def add(command: Command) -> Command:
         for option in reversed(options):
@@ -54,7 +62,72 @@ def read_options(
     )
 
 
+def engine_options(command: Command) -> Command:
+    """--device and its companions; the command gets them as `running`, the arguments of TextClassifier.load."""
+    options = [
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        click.option("--engine", default="auto", show_default=True, help="auto, ngram_table or torch."),
+        click.option(
+            "--table-precision",
+            type=click.Choice(["float32", "float16", "int8"]),
+            default="float32",
+            show_default=True,
+            help="Numbers in the tables of ngram_table; smaller ones are faster and less exact.",
+        ),
+        click.option(
+            "--table-budget", type=Bytes(), default="1GiB", show_default=True, help="Most memory that the tables take."
+        ),
+        click.option("--threads", type=click.IntRange(min=0), default=0, help="CPU threads; default one per core."),
+    ]
+
+    @wraps(command)
+    def with_running(**values: Any) -> Any:
+        names = ("device", "engine", "table_precision", "table_budget", "threads")
+        return command(running={name: values.pop(name) for name in names}, **values)
+
+    decorated: Any = with_running
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
+class Bytes(click.ParamType[int]):
+    """A number of bytes, such as 500MB or 2GiB."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from pydantic import ByteSize, TypeAdapter, ValidationError
+
+        try:
+            return int(TypeAdapter(ByteSize).validate_python(value))
+        except ValidationError:
+            self.fail(f"{value!r} is no size; write bytes, or a number with a unit such as 500MB or 2GiB", param, ctx)
+
+
 def tell(lines: Iterable[str]) -> None:
     """Lines for the person, on standard error, so that standard output stays data."""
     for line in lines:
         click.echo(line, err=True)
+
+
+def tell_unknown_labels(figures: dict[str, Any]) -> None:
+    """A line where an evaluation met labels that the model does not have."""
+    count = figures["unknown_labels"]
+    if count:
+        rows = "1 row has" if count == 1 else f"{count:,} rows have"
+        tell([f"{rows} a label that the model does not know; such a row counts as wrong"])
+
+
+def tell_source(path: Path, source: Examples | TextStream) -> None:
+    """One line on how a file was taken, and one for whatever in it a person should look at."""
+    taken = [f"text from {' and '.join(repr(name) for name in source.text_columns)}"]
+    label, rows = getattr(source, "label_column", ""), ""
+    if label:
+        taken.append(f"label from {label!r}")
+        rows = f"{len(source):,} rows; "  # type: ignore[arg-type]
+    if source.delimiter not in ("", ","):
+        taken.append(f"{source.delimiter!r} between fields")
+    if source.encoding:
+        taken.append(source.encoding)
+    tell([f"{path}: {rows}{', '.join(taken)}", *(f"  {doubt}" for doubt in source.doubts)])

@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, read_options, reading_options, tell
+from textcnn.cli.common import (
+    FILE,
+    engine_options,
+    read_options,
+    reading_options,
+    tell_source,
+    tell_unknown_labels,
+)
 
 EPILOG = """\b
 Examples:
@@ -21,27 +28,30 @@ Examples:
 @click.argument("model", type=FILE)
 @click.argument("data", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--engine", default="auto", show_default=True, help="auto, ngram_table or torch.")
+@engine_options
 @reading_options(labels=True)
-def evaluate(model: Path, data: Path, as_json: bool, device: str, engine: str, **reading: Any) -> None:
+def evaluate(model: Path, data: Path, as_json: bool, running: dict[str, Any], **reading: Any) -> None:
     """Measure MODEL (a model folder) on the labelled texts of DATA."""
     from textcnn.classifier import TextClassifier
     from textcnn.data.readers import read_examples
 
-    classifier = TextClassifier.load(model, device=device, engine=engine)
+    classifier = TextClassifier.load(model, **running)
     examples = read_examples(data, read_options(**reading))
-    tell(examples.notes)
+    tell_source(data, examples)
     figures = classifier.evaluate(examples.texts, examples.labels)
+    if running["table_precision"] != "float32":
+        exact = TextClassifier.load(model, **{**running, "table_precision": "float32"})
+        figures["float32_accuracy"] = exact.score(examples.texts, examples.labels)
     if as_json:
         click.echo(json.dumps({"model": classifier.name, "version": classifier.version, **figures}, ensure_ascii=False))
         return
+    loss = "" if figures["loss"] is None else f", log loss {figures['loss']:.4f}"
     click.echo(
-        f"accuracy {figures['accuracy']:.2%}, macro F1 {figures['macro_f1']:.2%}, log loss {figures['loss']:.4f} "
-        f"on {figures['texts']:,} texts"
+        f"accuracy {figures['accuracy']:.2%}, macro F1 {figures['macro_f1']:.2%}{loss} on {figures['texts']:,} texts"
     )
-    if figures["unknown_labels"]:
-        tell([f"{figures['unknown_labels']:,} rows have a label that the model does not know; they count as wrong"])
+    if "float32_accuracy" in figures:
+        click.echo(f"accuracy with float32 tables {figures['float32_accuracy']:.2%}")
+    tell_unknown_labels(figures)
     width = max(len("label"), *(len(name) for name in figures["labels"]))
     click.echo(f"{'label':<{width}}  precision  recall      F1   texts")
     for name, row in figures["labels"].items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,39 +35,33 @@ def inspect(model: Path, tokens: int, as_json: bool) -> None:
     from textcnn.nn.summary import summarize
 
     artifact = read_artifact(model)
-    layers = summarize(artifact_network(artifact), tokens=tokens, vocabulary=len(artifact.tokenizer))
-    report: dict[str, Any] = {
-        "model": artifact.name,
-        "version": artifact.version,
-        "labels": list(artifact.labels.names),
-        "vocabulary": len(artifact.tokenizer),
-        "frequent_tokens": artifact.tokenizer.tokens[2:22],
-        "tokens": tokens,
-        "layers": [
-            {"name": x.name, "kind": x.kind, "output": list(x.output), "parameters": x.parameters, "multiply_adds": x.multiply_adds}
-            for x in layers
-        ],
-        "metrics": artifact.metrics,
-        "config": artifact.config.model_dump(mode="json"),
-    }  # fmt: skip
+    layers = summarize(artifact_network(artifact), tokens=tokens)
+    labels, words = artifact.labels.names, artifact.tokenizer.tokens
+    frequent = words[2:22]  # behind <pad> and <unk>
     if as_json:
+        report: dict[str, Any] = {
+            "model": artifact.name,
+            "version": artifact.version,
+            "labels": labels,
+            "vocabulary": len(words),
+            "frequent_tokens": frequent,
+            "tokens": tokens,
+            "layers": [asdict(layer) for layer in layers],
+            "metrics": artifact.metrics,
+            "config": artifact.config.model_dump(mode="json"),
+        }
         click.echo(json.dumps(report, ensure_ascii=False))
         return
-    click.echo(
-        f"{artifact.name}/{artifact.version}: {len(report['labels'])} labels, {report['vocabulary']:,} tokens in the vocabulary\n"
-    )
-    click.echo(
-        f"{'layer':<12} {'kind':<14} {'output':<14} {'parameters':>12} {'multiply-adds':>14}   for a text of {tokens} tokens"
-    )
+    click.echo(f"{artifact.name}/{artifact.version}: {len(labels)} labels, {len(words):,} tokens in the vocabulary\n")
+    head = f"{'layer':<12} {'kind':<14} {'output':<14} {'parameters':>12} {'multiply-adds':>14}"
+    click.echo(f"{head}   for a text of {tokens} tokens")
     for layer in layers:
         shape = " x ".join(str(size) for size in layer.output)
         click.echo(f"{layer.name:<12} {layer.kind:<14} {shape:<14} {layer.parameters:>12,} {layer.multiply_adds:>14,}")
     click.echo(f"{'total':<42} {sum(x.parameters for x in layers):>12,} {sum(x.multiply_adds for x in layers):>14,}\n")
-    click.echo(f"labels: {', '.join(report['labels'])}")
-    click.echo(f"frequent tokens: {' '.join(report['frequent_tokens'])}")
+    click.echo(f"labels: {', '.join(labels)}")
+    click.echo(f"frequent tokens: {' '.join(frequent)}")
     for part in ("validation", "test"):
-        if artifact.metrics.get(part):
-            figures = artifact.metrics[part]
-            click.echo(
-                f"{part}: accuracy {figures['accuracy']:.2%}, log loss {figures['loss']:.4f} on {figures['texts']:,} texts"
-            )
+        figures = artifact.metrics.get(part)
+        if figures:
+            click.echo(f"{part}: accuracy {figures['accuracy']:.2%} on {figures['texts']:,} texts")

@@ -9,7 +9,7 @@ from importlib import import_module
 
 import click
 
-from textcnn.errors import TextCNNError
+from textcnn.errors import MissingExtraError, TextCNNError
 
 COMMANDS = {
     "train": "Train a model on a table of texts and labels.",
@@ -27,6 +27,10 @@ Examples:
 \b
 Shell completion: eval "$(_TEXTCNN_COMPLETE=bash_source textcnn)"   (also zsh_source, fish_source)
 """
+
+
+# What the core does without, by the names under which it is imported.
+TRAIN_EXTRA = ("charset_normalizer", "gensim", "pyarrow", "sklearn", "torch", "tqdm")
 
 
 class Commands(click.Group):
@@ -66,11 +70,17 @@ def main() -> None:
     except TextCNNError as error:
         click.echo(f"textcnn: {error}", err=True)
         code = 2
+    except ModuleNotFoundError as error:
+        package = str(error.name).split(".")[0]
+        if package not in TRAIN_EXTRA:
+            raise
+        click.echo(f"textcnn: {MissingExtraError('this command', package=package, extra='train')}", err=True)
+        code = 2
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         code = 130
     except BrokenPipeError:
-        # the reader of our output went away (textcnn predict ... | head): not an error, but nothing may be flushed any more
+        # the reader of our output went away (textcnn predict ... | head): no error, but nothing may be flushed any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code if isinstance(code, int) else 0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from textcnn.cli.common import FILE, read_options, reading_options, tell
+from textcnn.cli.common import FILE, engine_options, read_options, reading_options, tell, tell_source
 
 if TYPE_CHECKING:
     from textcnn.types import Prediction
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 4096
 FORMATS = ("jsonl", "csv", "parquet")
 Write = Callable[[list[str], "list[Prediction]"], None]
+# some texts, and the share of the input up to their end, 0 to 1, where its size is known
+Piece = tuple[list[str], float | None]
 
 EPILOG = """\b
 Examples:
@@ -41,12 +45,11 @@ Examples:
 )
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="Format of the output, where its name does not say.")
 @click.option("--top-k", type=click.IntRange(min=1), default=1, show_default=True, help="Labels for each text.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--engine", default="auto", show_default=True, help="auto, ngram_table or torch.")
+@engine_options
 @reading_options(labels=False)
 def predict(
     model: Path, texts: tuple[str, ...], source: Path | None, output: Path | None, kind: str | None, top_k: int,
-    device: str, engine: str, **reading: Any,
+    running: dict[str, Any], **reading: Any,
 ) -> None:  # fmt: skip
     """Label TEXTs, a file or lines of standard input with MODEL (a model folder).
 
@@ -57,41 +60,70 @@ def predict(
 
     if texts and source:
         raise click.UsageError("give texts or --input, not both")
-    classifier = TextClassifier.load(model, device=device, engine=engine)
+    source = None if str(source) == "-" else source
+    for flag in ("text_column", "delimiter", "bad_rows"):
+        if reading[flag] and not source:
+            raise click.UsageError(f"--{flag.replace('_', '-')} is about a table; give one with --input FILE")
+    kind = kind or _kind_of(output)
+    _check_output(output, kind, source)
+    classifier = TextClassifier.load(model, **running)
     if top_k > len(classifier.classes_):
         raise click.UsageError(f"--top-k is {top_k}, but the model has {len(classifier.classes_)} labels")
-    chunks: Iterable[list[str]]
-    if texts:
-        chunks = [list(texts)]
-    elif source is None or str(source) == "-":
-        chunks = _lines()
+    pieces: Iterable[Piece]
+    if source:
+        pieces = _rows(source, reading)
     else:
-        chunks = _rows(source, reading)
-    with _writer(output, kind or _kind_of(output), with_top=top_k > 1) as write, _bar(bool(texts), output) as bar:
-        for chunk in chunks:
+        pieces = [(list(texts), None)] if texts else _lines(reading["encoding"])
+    # where answers scroll by on the same terminal, a bar would only be in the way
+    shown = not texts and sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
+    with _writer(output, kind, with_top=top_k > 1) as write, _bar(shown) as advance:
+        for chunk, share in pieces:
             write(chunk, classifier.classify(chunk, top_k=top_k))
-            bar.update(len(chunk))
+            advance(len(chunk), share)
 
 
-def _lines() -> Iterator[list[str]]:
+def _lines(encoding: str) -> Iterator[Piece]:
     """Standard input, many lines at a time from a file or pipe, one at a time from a person."""
+    try:
+        # utf-8-sig is UTF-8 that may begin with a byte order mark
+        reader = io.TextIOWrapper(sys.stdin.buffer, encoding or "utf-8-sig", errors="replace", newline="\n")
+    except LookupError:
+        raise click.UsageError(f"--encoding: {encoding!r} is no text encoding that Python knows") from None
     one_by_one = sys.stdin.isatty()
     if one_by_one:
         tell(["type a text and press enter; Ctrl-D ends"])
-    raw = sys.stdin.buffer
-    while lines := list(islice(iter(raw.readline, b""), 1 if one_by_one else ROWS_AT_ONCE)):
-        yield [line.rstrip(b"\r\n").decode("utf-8", errors="replace") for line in lines]
+    return _pieces(reader, 1 if one_by_one else ROWS_AT_ONCE)
 
 
-def _rows(source: Path, reading: dict[str, Any]) -> Iterator[list[str]]:
-    from textcnn.data.readers import iter_texts
+def _pieces(reader: io.TextIOWrapper, rows: int) -> Iterator[Piece]:
+    size = _size_of(reader)
+    while lines := list(islice(reader, rows)):
+        share = os.lseek(reader.fileno(), 0, os.SEEK_CUR) / size if size else None
+        yield [line.rstrip("\r\n") for line in lines], share
+    reader.detach()  # else it would close standard input
+
+
+def _size_of(reader: io.TextIOWrapper) -> int:
+    """Bytes of a regular file behind `reader`; 0 for a pipe or a terminal."""
+    try:
+        status = os.fstat(reader.fileno())
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def _rows(source: Path, reading: dict[str, Any]) -> Iterator[Piece]:
+    from textcnn.data.readers import TextStream, iter_texts
+
+    def pieces(stream: TextStream) -> Iterator[Piece]:
+        for chunk in stream:
+            yield chunk.texts, stream.progress
+        if stream.skipped:
+            tell(stream.doubts[-1:])
 
     stream = iter_texts(source, read_options(**reading), batch_rows=ROWS_AT_ONCE)
-    tell(stream.notes)
-    for chunk in stream:
-        yield chunk.texts
-    if stream.skipped:
-        tell([f"{stream.skipped:,} rows were set aside in {stream.side_file}"])
+    tell_source(source, stream)
+    return pieces(stream)
 
 
 def _kind_of(output: Path | None) -> str:
@@ -105,22 +137,38 @@ def _kind_of(output: Path | None) -> str:
     raise click.UsageError(f"cannot tell the format from {output.name!r}; use .jsonl, .csv or .parquet, or --format")
 
 
+def _check_output(output: Path | None, kind: str, source: Path | None) -> None:
+    if output is None:
+        if kind == "parquet":
+            raise click.UsageError("parquet cannot be written to standard output; give --output FILE")
+    elif output.is_dir():
+        raise click.UsageError(f"--output {output} is a folder; give the path of a file")
+    elif source and output.exists() and source.exists() and output.samefile(source):
+        raise click.UsageError("--output is the file that --input reads; give another one")
+
+
 @contextmanager
-def _bar(few: bool, output: Path | None) -> Iterator[Any]:
+def _bar(shown: bool) -> Iterator[Callable[[int, float | None], None]]:
+    """A function to call with the texts just done and the share of the input that is behind them, if known."""
+    if not shown:
+        yield lambda count, share: None
+        return
     from tqdm import tqdm
 
-    # where answers scroll by on the same terminal, a bar would only be in the way
-    hidden = few or not sys.stderr.isatty() or (output is None and sys.stdout.isatty())
-    with tqdm(unit=" texts", unit_scale=True, file=sys.stderr, disable=hidden) as bar:
-        yield bar
+    with tqdm(unit=" texts", unit_scale=True, file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def advance(count: int, share: float | None) -> None:
+            if share:
+                bar.total = round((bar.n + count) / share)  # an estimate, and with it the time left
+            bar.update(count)
+
+        yield advance
 
 
 @contextmanager
 def _writer(output: Path | None, kind: str, *, with_top: bool) -> Iterator[Write]:
     """A function that writes rows. A file appears under its name when it is complete; until then it is NAME.partial."""
     if output is None:
-        if kind == "parquet":
-            raise click.UsageError("parquet cannot be written to standard output; give --output FILE")
         with _format_writer(sys.stdout.buffer, kind, with_top) as write:
             yield write
         sys.stdout.buffer.flush()
@@ -128,13 +176,25 @@ def _writer(output: Path | None, kind: str, *, with_top: bool) -> Iterator[Write
     from textcnn.errors import DataError
 
     partial = output.with_name(output.name + ".partial")
+    done = 0
     try:
-        file = open(partial, "wb")
-    except OSError as error:
-        raise DataError(f"cannot write {output}: {error.strerror}") from None
-    with file, _format_writer(file, kind, with_top) as write:
-        yield write
-    os.replace(partial, output)
+        with open(partial, "wb") as file, _format_writer(file, kind, with_top) as write:
+
+            def write_and_count(texts: list[str], predictions: list[Prediction]) -> None:
+                nonlocal done
+                write(texts, predictions)
+                done += len(texts)
+
+            yield write_and_count
+        os.replace(partial, output)
+    except BaseException as error:
+        if done:
+            tell([f"the first {done:,} rows are done and stay in {partial}"])
+        elif partial.is_file():
+            partial.unlink()
+        if isinstance(error, OSError):
+            raise DataError(f"cannot write {output}: {error.strerror or error}") from None
+        raise
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, reading_options, tell
+from textcnn.cli.common import FILE, reading_options, tell, tell_source, tell_unknown_labels
 
 EPILOG = """\b
 Examples:
@@ -31,7 +31,7 @@ config.json in a model folder holds all of them.
 @click.option("--output", type=FILE, help="Model folder; default models/<name of the data>/<next number>.")
 @click.option("--overwrite", is_flag=True, help="Replace the model folder if it exists.")
 @click.option("--config", "config_file", type=FILE, help="TOML file with settings.")
-@click.option("--preset", default="kim_rand", show_default=True, help="Named settings to start from.")
+@click.option("--preset", help="Named settings to start from, such as kim_rand (default) or kim_static.")
 @click.option("--vectors", default="", help="Word vectors: word2vec, GloVe, fastText or gensim.")
 @click.option(
     "--mode",
@@ -44,23 +44,23 @@ config.json in a model folder holds all of them.
 @click.option("--quiet", is_flag=True, help="Only the result.")
 @reading_options(labels=True)
 def train(
-    data: Path, overrides: tuple[str, ...], test: Path | None, validation: Path | None, output: Path | None, overwrite: bool,
-    config_file: Path | None, preset: str, vectors: str, mode: str | None, device: str, seed: int | None, resume: bool,
-    quiet: bool, **reading: Any,
+    data: Path, overrides: tuple[str, ...], test: Path | None, validation: Path | None, output: Path | None,
+    overwrite: bool, config_file: Path | None, preset: str | None, vectors: str, mode: str | None, device: str,
+    seed: int | None, resume: bool, quiet: bool, **reading: Any,
 ) -> int:  # fmt: skip
     """Train a model on DATA (csv, tsv, jsonl, parquet; also .gz, .zst)."""
+    from textcnn.artifact import check_place
     from textcnn.build import resolve
     from textcnn.classifier import TextClassifier
-    from textcnn.config import apply_overrides, merge, read_toml
-    from textcnn.train.progress import Progress
+    from textcnn.config import merge, read_toml
+    from textcnn.train.checkpoint import CHECKPOINT
 
     values = read_toml(config_file) if config_file else {}
-    preset = values.pop("preset", preset) if preset == "kim_rand" else preset
+    in_file = str(values.pop("preset", "kim_rand"))
     values = merge(values, _from_flags(vectors=vectors, mode=mode, device=device, seed=seed, reading=reading))
-    values = apply_overrides(values, overrides)
-    config = resolve(values, preset=preset)
+    config = resolve(values, preset=preset or in_file, overrides=overrides)
     folder = (output or next_version(data)).absolute()
-    _refuse_existing(folder, overwrite)
+    check_place(folder, overwrite=overwrite)
 
     texts, labels = _read(data, config, quiet)
     held_out = _read(validation, config, quiet) if validation else None
@@ -69,15 +69,18 @@ def train(
         (texts, labels), tested = _hold_out(texts, labels, config.data.test_fraction, config.data.seed)
 
     run_folder = Path("runs") / folder.parent.name / folder.name
-    progress = Progress(quiet=quiet, folder=run_folder)
     model = TextClassifier(config).fit(
-        texts, labels, validation=held_out, progress=progress, run_folder=run_folder, resume=resume
+        texts, labels, validation=held_out, progress=_progress(run_folder, quiet), run_folder=run_folder, resume=resume
     )
     if tested:
         model.record("test", model.evaluate(*tested))
+        tell_unknown_labels(model.metrics_["test"])
     model.save(folder, overwrite=overwrite)
-    _tell_result(model, folder, quiet)
-    return 130 if model.metrics_["interrupted"] else 0
+    interrupted = bool(model.metrics_["interrupted"])
+    if not interrupted:
+        (run_folder / CHECKPOINT).unlink(missing_ok=True)
+    _tell_result(model, folder, quiet, interrupted)
+    return 130 if interrupted else 0
 
 
 def next_version(data: Path) -> Path:
@@ -91,30 +94,29 @@ def next_version(data: Path) -> Path:
 def _from_flags(
     *, vectors: str, mode: str | None, device: str, seed: int | None, reading: dict[str, Any]
 ) -> dict[str, Any]:
-    values: dict[str, Any] = {"data": {}, "train": {}, "model": {"embedding": {}}}
     data = {
-        "text_columns": reading["text_column"], "label_column": reading["label_column"],
+        "text_columns": list(reading["text_column"]), "label_column": reading["label_column"],
         "delimiter": reading["delimiter"], "encoding": reading["encoding"], "bad_rows": reading["bad_rows"],
+        "seed": seed,
     }  # fmt: skip
-    values["data"] = {key: value for key, value in data.items() if value}
-    if vectors:
-        values["model"]["embedding"] = {"vectors": vectors, "mode": mode or "static"}
-    elif mode:
-        values["model"]["embedding"] = {"mode": mode}
-    if device:
-        values["train"]["device"] = device
-    if seed is not None:
-        values["train"]["seed"] = values["data"]["seed"] = seed
-    return values
+    embedding = {"vectors": vectors, "mode": mode or ("static" if vectors else "")}
+    sections = {"data": data, "train": {"device": device, "seed": seed}, "model": {"embedding": embedding}}
+
+    def given(values: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: given(value) if isinstance(value, dict) else value for key, value in values.items()}
+        return {key: value for key, value in kept.items() if value not in ("", None, [], {})}
+
+    return given(sections)
 
 
-def _refuse_existing(folder: Path, overwrite: bool) -> None:
+def _progress(run_folder: Path, quiet: bool) -> Any:
     from textcnn.errors import ArtifactError
+    from textcnn.train.progress import Progress
 
-    if folder.exists() and not folder.is_dir():
-        raise ArtifactError(f"{folder} is a file; --output takes a folder, usually models/<name>/<version>")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise ArtifactError(f"{folder} exists already; choose another version, or pass --overwrite")
+    try:
+        return Progress(quiet=quiet, folder=run_folder)
+    except OSError as error:
+        raise ArtifactError(f"cannot write {run_folder} (figures and checkpoints): {error.strerror}") from None
 
 
 def _read(path: Path, config: Any, quiet: bool) -> tuple[list[str], list[str]]:
@@ -127,8 +129,7 @@ def _read(path: Path, config: Any, quiet: bool) -> tuple[list[str], list[str]]:
     )  # fmt: skip
     examples = read_examples(path, options)
     if not quiet:
-        tell(examples.notes)
-        tell([f"{path}: {len(examples):,} rows"])
+        tell_source(path, examples)
     return examples.texts, examples.labels
 
 
@@ -139,12 +140,14 @@ def _hold_out(texts: list[str], labels: list[str], fraction: float, seed: int) -
     return tuple(([texts[row] for row in rows], [labels[row] for row in rows]) for rows in parts)
 
 
-def _tell_result(model: Any, folder: Path, quiet: bool) -> None:
+def _tell_result(model: Any, folder: Path, quiet: bool, interrupted: bool) -> None:
     metrics = model.metrics_
     for part in ("validation", "test"):
         if metrics.get(part):
             click.echo(f"{part} accuracy {metrics[part]['accuracy']:.1%} on {metrics[part]['texts']:,} texts")
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     click.echo(f"saved {shown}")
-    if not quiet:
+    if interrupted:
+        tell([f"interrupted; the same command with --output {shown} --overwrite --resume goes on"])
+    elif not quiet:
         tell([f'try it: textcnn predict {shown} "a text"   or   textcnn serve --model {shown}'])

@@ -14,8 +14,8 @@ def epoch_batches(
 ) -> list[Indices]:
     """Index arrays that cover 0..len(lengths) once, random, the same for the same seed and epoch.
 
-    `by_length` puts texts of similar length together for networks that pad: the shuffled examples are sorted within pools
-    of POOL batches and the batches are shuffled again, so every epoch mixes anew.
+    `by_length` puts texts of similar length together for networks that pad: the shuffled examples are sorted within
+    pools of POOL batches and the batches are shuffled again, so every epoch mixes anew.
     """
     generator = np.random.default_rng((seed, epoch))
     order = generator.permutation(len(lengths))

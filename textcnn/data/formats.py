@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ import pyarrow.parquet
 
 from textcnn.data.bad_rows import BadRow
 from textcnn.data.columns import shorten
-from textcnn.data.encoding import canonical_encoding, detect_encoding, is_utf8
+from textcnn.data.encoding import LEGACY, canonical_encoding, detect_encoding, is_utf8
 from textcnn.data.records import Block, Splitter, blocks, split_csv, split_lines, stray_quotes
-from textcnn.data.source import Utf8Source, check_is_text, open_bytes
+from textcnn.data.source import Utf8Source, check_is_text, decompressed, open_bytes
 from textcnn.errors import ReadError
 from textcnn.types import Offsets
 
@@ -48,15 +49,22 @@ class Part:
 
 
 class Reader(Protocol):
-    """An open file. `encoding` and `delimiter` are "" where the format has none; `parts` can be read once."""
+    """An open file. `encoding` and `delimiter` are "" where the format has none; `parts` can be read once.
+
+    `notes` say how the file was taken; `doubts` are those of them that may be wrong.
+    """
 
     names: list[str]
     has_header: bool
     encoding: str
     delimiter: str
     notes: list[str]
+    doubts: list[str]
 
     def parts(self) -> Iterator[Part]: ...
+
+    def progress(self) -> float:
+        """The share of the file that has been read, 0 to 1."""
 
     def close(self) -> None: ...
 
@@ -69,16 +77,21 @@ class _TextReader:
     def __init__(self, path: Path, compression: str | None, encoding: str) -> None:
         self.path = path
         self.notes: list[str] = []
+        self.doubts: list[str] = []
         with open_bytes(path, compression) as stream:
             check_is_text(path, stream.read(8))
         self.encoding = canonical_encoding(encoding) if encoding else self._detect(compression)
-        self._stream = open_bytes(path, compression)
+        self._file = path.open("rb")
+        self._bytes = os.fstat(self._file.fileno()).st_size
+        self._stream = decompressed(self._file, compression)
         self._source = Utf8Source(self._stream, self.encoding)
 
     def _detect(self, compression: str | None) -> str:
         with open_bytes(self.path, compression) as stream:
             encoding, how = detect_encoding(stream.read)
-        self.notes.append(f"encoding {encoding} ({how})")
+        note = f"encoding {encoding} ({how})"
+        self.notes.append(note)
+        self.doubts += [note] if encoding in LEGACY else []
         return encoding
 
     def _first_bytes(self, size: int) -> bytes:
@@ -102,6 +115,9 @@ class _TextReader:
             )
         return ""
 
+    def progress(self) -> float:
+        return self._file.tell() / max(1, self._bytes)
+
     def close(self) -> None:
         self._stream.close()
 
@@ -122,7 +138,8 @@ class CsvReader(_TextReader):
                 self.notes.append(f"delimiter {self.delimiter!r} (detected)")
             self._quoting = self.delimiter != "\t" or stray_quotes(start, "\t") <= STRAY_QUOTES
             if not self._quoting:
-                self.notes.append("quotes are taken as plain characters, as they stand within fields")
+                self.doubts.append("quotes are taken as plain characters, as they stand within fields")
+                self.notes += self.doubts[-1:]
             split: Splitter = partial(split_csv, delimiter=self.delimiter) if self._quoting else split_lines
             self._blocks = blocks(path, self._source, split, start)
             self.names = self._read_header()
@@ -328,6 +345,8 @@ class ParquetReader:
 
     def __init__(self, path: Path, compression: str | None, *, encoding: str, delimiter: str) -> None:
         self.notes: list[str] = []
+        self.doubts: list[str] = []
+        self._given = 0
         self._stream = path.open("rb")
         try:
             if not self._stream.read(1):
@@ -345,6 +364,10 @@ class ParquetReader:
             table = pa.Table.from_batches([batch])
             yield Part(table, np.arange(number, number + table.num_rows), partial(_row_as_json, table), nested=nested)
             number += table.num_rows
+            self._given = number - 1
+
+    def progress(self) -> float:
+        return self._given / max(1, int(self._file.metadata.num_rows))
 
     def close(self) -> None:
         self._stream.close()

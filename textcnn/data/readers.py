@@ -66,7 +66,8 @@ class Examples:
     """The usable rows of a file, in order.
 
     `row_numbers` count as a spreadsheet does: a header is row 1; in .jsonl the first line is row 1, in .parquet the
-    first record. `table` holds every column. `notes` are sentences that say what was guessed and left out.
+    first record. `table` holds every column. `notes` are sentences that say what was guessed and left out; `doubts` are
+    those that a person should look at.
     """
 
     texts: list[str]
@@ -80,6 +81,7 @@ class Examples:
     skipped: int
     side_file: Path | None
     notes: tuple[str, ...]
+    doubts: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -129,6 +131,7 @@ def read_examples(path: str | Path, options: ReadOptions = ReadOptions(), *, lab
         file.bad.total,
         file.bad.side_file,
         (*file.notes, *file.bad.notes),
+        (*file.doubts, *file.bad.notes),
     )
 
 
@@ -142,12 +145,16 @@ def iter_texts(path: str | Path, options: ReadOptions = ReadOptions(), *, batch_
 
 
 class TextStream(Iterator[TextChunk]):
-    """The chunks of a file, and what is known of it. `skipped` and `side_file` are final at the end of the chunks."""
+    """The chunks of a file, and what is known of it. `skipped` and `side_file` are final at the end of the chunks.
+
+    `progress` is the share of the file that the chunks given so far came from, 0 to 1.
+    """
 
     def __init__(self, path: Path, options: ReadOptions, batch_rows: int) -> None:
         with read_errors(path):
             self._file = _Opened(path, options, labels=False)
         self._chunks = self._read(path, batch_rows)
+        self.progress = 0.0
         self.encoding = self._file.encoding
         self.delimiter = self._file.delimiter
         self.text_columns = tuple(self._file.names[index] for index in self._file.columns.text)
@@ -164,16 +171,25 @@ class TextStream(Iterator[TextChunk]):
     def notes(self) -> tuple[str, ...]:
         return (*self._file.notes, *self._file.bad.notes)
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        return (*self._file.doubts, *self._file.bad.notes)
+
     def _read(self, path: Path, batch_rows: int) -> Iterator[TextChunk]:
         with read_errors(path), self._file as file:
+            before = 0.0
             for part in file.parts():
                 file.bad.add(part.bad)
                 file.bad.raise_if_any(so_far=True)
+                behind = file.progress()
                 start = 0
                 for batch in part.table.to_batches(max_chunksize=batch_rows):
                     texts = _texts(pa.Table.from_batches([batch]), file.columns, file.names).to_pylist()
-                    yield TextChunk(texts, part.row_numbers[start : start + len(texts)], batch)
+                    chunk = TextChunk(texts, part.row_numbers[start : start + len(texts)], batch)
                     start += len(texts)
+                    self.progress = before + (behind - before) * start / part.table.num_rows
+                    yield chunk
+                before = behind
 
     def __next__(self) -> TextChunk:
         return next(self._chunks)
@@ -208,6 +224,8 @@ class _Opened:
         self.encoding = self._reader.encoding
         self.delimiter = self._reader.delimiter
         self.notes = (*self.columns.notes, *self._reader.notes)
+        self.doubts = tuple(self._reader.doubts)
+        self.progress = self._reader.progress
 
     def parts(self) -> Iterator[Part]:
         """The parts of the file that have rows. Raises ReadError when there is no row at all."""

@@ -57,7 +57,11 @@ def _names_beside(path: Path) -> list[str]:
 
 def open_bytes(path: Path, compression: str | None) -> Any:
     """A binary stream of the file's decompressed bytes; closing it closes the file."""
-    file = path.open("rb")
+    return decompressed(path.open("rb"), compression)
+
+
+def decompressed(file: Any, compression: str | None) -> Any:
+    """A stream of the bytes inside `file`; closing it closes the file."""
     return pa.input_stream(file, compression=compression) if compression else file
 
 

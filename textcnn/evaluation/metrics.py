@@ -14,8 +14,8 @@ from textcnn.types import Floats
 def evaluate_predictions(labels: Sequence[str], probabilities: Floats, names: Sequence[str]) -> dict[str, Any]:
     """Accuracy, log loss, macro F1, and precision, recall, F1 and count of every label.
 
-    `probabilities` is float[len(labels), len(names)]. A row whose label is not among `names` cannot be right: it counts as
-    wrong, is left out of the log loss, and is counted in `unknown_labels`.
+    `probabilities` is float[len(labels), len(names)]. A row whose label is not among `names` cannot be right: it counts
+    as wrong, is left out of the log loss (None if nothing is left), and is counted in `unknown_labels`.
     """
     try:
         from sklearn.metrics import precision_recall_fscore_support
@@ -33,7 +33,7 @@ def evaluate_predictions(labels: Sequence[str], probabilities: Floats, names: Se
     return {
         "texts": len(labels),
         "accuracy": float((truth == predicted).mean()),
-        "loss": float(-np.log(np.maximum(of_truth, 1e-12)).mean()) if known.any() else float("nan"),
+        "loss": float(-np.log(np.maximum(of_truth, 1e-12)).mean()) if known.any() else None,
         "macro_f1": float(f1[support > 0].mean()),
         "unknown_labels": int((~known).sum()),
         "labels": {

@@ -7,34 +7,36 @@ holds; the products of rarer words are computed when they are needed.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from textcnn.artifact import Artifact
+from textcnn.inference.engine import EngineOptions, Precision
 from textcnn.kernels.native import cores, native
 from textcnn.kernels.table_gather import affine, gather_max, pack, project
 from textcnn.kernels.windows import Windows
 from textcnn.types import Floats, Ids, TokenBatch
 
-Precision = Literal["float32", "float16", "int8"]
-DEFAULT_BUDGET = 1 << 30  # bytes; reserved, not touched, until words are met
+log = logging.getLogger(__name__)
 TEXTS_OVER_BUDGET = 64  # texts at once where some words are not in the table
 ROWS_AT_ONCE = 4096
+SAMPLED_WORDS = 1000
 
 
 class NgramTable:
     """Contributions of words to filters, and the largest window of each filter in a text.
 
-    `embedding` float32[V, dim] (channels already added), `weight` float32[windows.rows, dim]. float16 halves what is read
-    per text; int8 quarters it and gives each filter one scale, so its sums are exact integers.
+    `embedding` float32[V, dim] (channels already added), `weight` float32[windows.rows, dim]. float16 halves what is
+    read per text; int8 quarters it and gives each filter one scale, so its sums are exact integers.
     """
 
     def __init__(
         self, embedding: Floats, weight: Floats, windows: Windows,
-        *, precision: Precision = "float32", budget: int = DEFAULT_BUDGET, threads: int | None = None,
+        *, precision: Precision = "float32", budget: int = 1 << 30, threads: int = 0,
     ) -> None:  # fmt: skip
         self.windows = windows
         self.threads = threads or cores()
@@ -47,6 +49,11 @@ class NgramTable:
         self._filled = np.zeros(words, bool)
         self._all_filled = words == 0
         self._scale = self._quantize() if precision == "int8" else None
+        if precision != "float32":
+            log.warning(
+                "%s tables: a feature differs from float32 by up to %.2g; textcnn evaluate --table-precision %s "
+                "shows what that does to the accuracy", precision, self._largest_error(), precision,
+            )  # fmt: skip
 
     @property
     def words(self) -> int:
@@ -105,6 +112,18 @@ class NgramTable:
         self._scale_of_column = of_column
         return scale
 
+    def _largest_error(self) -> float:
+        """How far rounding can move a feature, from the rows of the most frequent words."""
+        words = np.arange(min(SAMPLED_WORDS, len(self._embedding)), dtype=np.int32)
+        exact = self._exact(words)
+        rounded = np.empty(exact.shape, self._table.dtype)
+        self._rows(words, words, rounded)
+        worst = np.abs(rounded * getattr(self, "_scale_of_column", 1.0) - exact).max(axis=0, initial=0.0)
+        return max(
+            float(worst[row : row + width * filters].reshape(width, filters).sum(axis=0).max())
+            for width, filters, row, _, _ in self.windows.groups()
+        )
+
     def _gather_over_budget(self, batch: TokenBatch, argmax: bool) -> tuple[Floats, Ids | None]:
         """A small table of just the words at hand, a few texts at a time."""
         features, starts = [], []
@@ -141,11 +160,11 @@ class NgramTableEngine:
         self.head_bias = np.ascontiguousarray(head_bias, np.float32)
 
     @classmethod
-    def why_not(cls, artifact: Artifact, *, device: str) -> str | None:
+    def why_not(cls, artifact: Artifact, options: EngineOptions) -> str | None:
         model = artifact.config.model
         kinds = [spec["type"] for spec in model.blocks]
-        if device.startswith("cuda"):
-            return f"it runs on a CPU, and device {device} was asked for"
+        if options.device.startswith("cuda"):
+            return f"it runs on a CPU, and device {options.device} was asked for"
         if kinds != ["kim_conv"]:
             return f"it needs exactly one kim_conv block, the model has {', '.join(kinds) or 'none'}"
         if model.blocks[0]["activation"] not in ("relu", "tanh", "identity"):
@@ -159,16 +178,15 @@ class NgramTableEngine:
         return None
 
     @classmethod
-    def from_artifact(
-        cls, artifact: Artifact, *, device: str = "cpu", precision: Precision = "float32", budget: int = DEFAULT_BUDGET
-    ) -> NgramTableEngine:
+    def from_artifact(cls, artifact: Artifact, options: EngineOptions) -> NgramTableEngine:
         weights = artifact.weights
         spec = artifact.config.model.blocks[0]
         widths = tuple(spec["filter_widths"])
         windows = Windows(widths, (spec["num_filters"],) * len(widths), "same")
         table = NgramTable(
-            combined_embedding(weights), weights["encoder.blocks.0.weight"], windows, precision=precision, budget=budget
-        )
+            combined_embedding(weights), weights["encoder.blocks.0.weight"], windows,
+            precision=options.table_precision, budget=options.table_budget, threads=options.threads,
+        )  # fmt: skip
         return cls(
             table,
             weights["encoder.blocks.0.bias"],
@@ -178,7 +196,7 @@ class NgramTableEngine:
         )
 
     def features(self, batch: TokenBatch, *, argmax: bool = False) -> tuple[Floats, Ids | None]:
-        """Activations after max over time float32[B, features], zeros for an empty text; winning windows if asked for."""
+        """Activations after max over time float32[B, features] (an empty text: zeros); winning windows if asked for."""
         best, starts = self.table.gather(batch, argmax=argmax)
         best += self.bias
         if self._activation == "relu":

@@ -7,18 +7,19 @@ from typing import Any
 
 from textcnn.artifact import Artifact
 from textcnn.errors import EngineError
-from textcnn.inference.engine import Engine
+from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.registry import ENGINES
 
 log = logging.getLogger(__name__)
 FASTEST_FIRST = ("ngram_table", "torch")
 
 
-def select_engine(artifact: Artifact, *, engine: str = "auto", device: str = "auto") -> Engine:
+def select_engine(artifact: Artifact, *, engine: str = "auto", options: EngineOptions | None = None) -> Engine:
     """Build the engine named, or the fastest that can run the model; logs the reason for each one passed over.
 
     Raises EngineError if the named one cannot, or none can.
     """
+    options = options or EngineOptions()
     reasons = []
     for name in FASTEST_FIRST if engine == "auto" else (engine,):
         try:
@@ -26,11 +27,11 @@ def select_engine(artifact: Artifact, *, engine: str = "auto", device: str = "au
         except ImportError as error:
             reasons.append(f"{name}: {error.name or error} is not installed")
             continue
-        reason = chosen.why_not(artifact, device=device)
+        reason = chosen.why_not(artifact, options)
         if reason is None:
             for passed in reasons:
                 log.info("engine %s passed over", passed)
-            built: Engine = chosen.from_artifact(artifact, device=device)
+            built: Engine = chosen.from_artifact(artifact, options)
             return built
         reasons.append(f"{name}: {reason}")
     raise EngineError(f"no engine can run model {artifact.name}/{artifact.version}: {'; '.join(reasons)}")

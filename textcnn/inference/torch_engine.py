@@ -8,6 +8,7 @@ import torch
 from textcnn.artifact import Artifact
 from textcnn.build import build_network, pick_device
 from textcnn.errors import ArtifactError
+from textcnn.inference.engine import EngineOptions
 from textcnn.nn.model import Network
 from textcnn.nn.ragged import Distinct
 from textcnn.types import Floats, TokenBatch
@@ -17,7 +18,7 @@ TEXTS_AT_ONCE = 256
 
 @torch.inference_mode()
 def network_logits(network: Network, batch: TokenBatch, distinct: Distinct) -> Floats:
-    """Logits float32[B, num_classes] of a network in eval mode; similar lengths together, so that padding costs little."""
+    """Logits float32[B, num_classes] of a network in eval mode; similar lengths together, so that little is padded."""
     device = next(network.parameters()).device
     order = np.argsort(batch.lengths, kind="stable")
     parts = [
@@ -40,12 +41,12 @@ class TorchEngine:
         self._vocabulary = vocabulary
 
     @classmethod
-    def why_not(cls, artifact: Artifact, *, device: str) -> str | None:
+    def why_not(cls, artifact: Artifact, options: EngineOptions) -> str | None:
         return None
 
     @classmethod
-    def from_artifact(cls, artifact: Artifact, *, device: str = "auto") -> TorchEngine:
-        return cls(artifact_network(artifact).to(pick_device(device)), len(artifact.tokenizer))
+    def from_artifact(cls, artifact: Artifact, options: EngineOptions) -> TorchEngine:
+        return cls(artifact_network(artifact).to(pick_device(options.device)), len(artifact.tokenizer))
 
     def logits(self, batch: TokenBatch) -> Floats:
         """float32[B, num_classes]."""

@@ -218,57 +218,71 @@ static void FN(affine)(const affine_t *a, int64_t begin, int64_t end)
 }
 
 /* ---- conv_max backward: only winning windows -------------------------------------------------------------------------
- * For one row (filter f, offset k) of the weights, `hits` lists the words that won there and with what gradient. The row
- * and its gradient stay in registers while the words' rows pass by. Columns first..last of the embedding only, so that
- * threads never share a float and sums keep their order. */
-#define BACKWARD_BLOCK(NV, WITH_X)                                                                                     \
-    {                                                                                                                  \
+ * For filter f at offset k, `hits` lists the words that won there and with what gradient. That row of the weights and its
+ * gradient stay in registers while the words' rows pass by. Works on columns first..last of the embedding only, copied to
+ * aligned rows (loads and stores across cache lines cost as much again), so threads share no float and sums keep their
+ * order. */
+#define BACKWARD_BLOCK(NV)                                                                                             \
+    for (; column + NV * LF <= pitch; column += NV * LF) {                                                             \
         vf w[NV], gw[NV];                                                                                              \
         for (int i = 0; i < NV; i++) {                                                                                 \
-            w[i] = LOADF(weight + i * LF);                                                                             \
+            w[i] = *(const vf *)(weight + column + i * LF);                                                            \
             gw[i] = (vf){0};                                                                                           \
         }                                                                                                              \
         for (int64_t n = 0; n < count; n++) {                                                                          \
-            int64_t at = hits[n].word * dim + column;                                                                  \
+            const vf *from = (const vf *)(x + (int64_t)hits[n].word * pitch + column);                                          \
+            vf *to = (vf *)(grad_x + (int64_t)hits[n].word * pitch + column);                                                   \
             float g = hits[n].grad;                                                                                    \
-            for (int i = 0; i < NV; i++) {                                                                             \
-                gw[i] += g * LOADF(x + at + i * LF);                                                                   \
-                if (WITH_X) STOREF(grad_x + at + i * LF, LOADF(grad_x + at + i * LF) + g * w[i]);                      \
-            }                                                                                                          \
+            for (int i = 0; i < NV; i++) gw[i] += g * from[i];                                                         \
+            for (int i = 0; i < NV; i++) to[i] += g * w[i];                                                            \
         }                                                                                                              \
-        for (int i = 0; i < NV; i++) STOREF(grad_weight + column + i * LF, gw[i]);                                     \
-        column += NV * LF, weight += NV * LF;                                                                          \
+        for (int i = 0; i < NV; i++) *(vf *)(grad_weight + column + i * LF) = gw[i];                                   \
     }
 
-INLINE void FN(backward_row)(const float *weight, const hit_t *hits, int64_t count, int64_t column, int64_t last,
-                             int64_t dim, const float *x, float *grad_x, float *grad_weight)
+INLINE void FN(backward_row)(const hit_t *restrict hits, int64_t count, int64_t pitch, const float *restrict weight,
+                             const float *restrict x, float *restrict grad_x, float *restrict grad_weight)
 {
-    while (column < last) {
-        if (last - column >= 4 * LF) {
-            if (grad_x) BACKWARD_BLOCK(4, 1) else BACKWARD_BLOCK(4, 0)
-        } else if (last - column >= LF) {
-            if (grad_x) BACKWARD_BLOCK(1, 1) else BACKWARD_BLOCK(1, 0)
-        } else {
-            float gw = 0.0f;
-            for (int64_t n = 0; n < count; n++) {
-                int64_t at = hits[n].word * dim + column;
-                gw += hits[n].grad * x[at];
-                if (grad_x) grad_x[at] += hits[n].grad * weight[0];
-            }
-            grad_weight[column] = gw;
-            column++, weight++;
-        }
-    }
+    int64_t column = 0;
+#if VB == 64
+    BACKWARD_BLOCK(8) /* 16 of 32 registers; with 16 registers in all there is room for 4 */
+#endif
+    BACKWARD_BLOCK(4)
+    BACKWARD_BLOCK(1)
 }
 
+static void FN(backward_columns)(const backward_t *b, int64_t first, int64_t last)
+{
+    int64_t columns = last - first, pitch = (columns + LF - 1) / LF * LF;
+    float *scratch = aligned_alloc(64, (size_t)((2 * b->words + 2) * pitch * 4 + 63) / 64 * 64);
+    if (!scratch) return;
+    float *x = scratch, *grad_x = x + b->words * pitch, *weight = grad_x + b->words * pitch, *grad_weight = weight + pitch;
+    memset(scratch, 0, (size_t)((2 * b->words + 2) * pitch) * sizeof(float));
+    for (int64_t word = 0; word < b->words; word++)
+        memcpy(x + word * pitch, b->x + word * b->dim + first, (size_t)columns * sizeof(float));
+    const int64_t *start = b->start;
+    for (int64_t group = 0, base = 0; group < b->groups; group++) {
+        int64_t filters = b->num_filters[group];
+        for (int64_t f = 0; f < filters; f++)
+            for (int64_t k = 0; k < b->width[group]; k++, start++) {
+                int64_t row = (base + k * filters + f) * b->dim + first;
+                memcpy(weight, b->weight + row, (size_t)columns * sizeof(float));
+                FN(backward_row)(b->hits + start[0], start[1] - start[0], pitch, weight, x, grad_x, grad_weight);
+                memcpy(b->grad_weight + row, grad_weight, (size_t)columns * sizeof(float));
+            }
+        base += b->width[group] * filters;
+    }
+    if (b->grad_x)
+        for (int64_t word = 0; word < b->words; word++)
+            memcpy(b->grad_x + word * b->dim + first, grad_x + word * pitch, (size_t)columns * sizeof(float));
+    free(scratch);
+}
+
+/* As many columns at a time as keep the words' rows and their gradients in a second-level cache. */
 static void FN(conv_max_backward)(const backward_t *b, int64_t first, int64_t last)
 {
-    /* chunks of columns, so that the words' rows of a chunk stay in the cache over all filters */
-    for (int64_t column = first; column < last; column += CHUNK)
-        for (int64_t row = 0; row < b->rows; row++)
-            FN(backward_row)(b->weight + row * b->dim + column, b->hits + b->start[row], b->start[row + 1] - b->start[row],
-                             column, column + CHUNK < last ? column + CHUNK : last, b->dim, b->x, b->grad_x,
-                             b->grad_weight + row * b->dim);
+    int64_t step = CACHE_FLOATS / 2 / (b->words + 1) / 64 * 64;
+    if (step < 64) step = 64;
+    for (; first < last; first += step) FN(backward_columns)(b, first, first + step < last ? first + step : last);
 }
 #undef BACKWARD_BLOCK
 
@@ -313,69 +327,143 @@ static void FN(adam_rows)(const rows_t *u, int64_t begin, int64_t end)
     }
 }
 
-/* ---- fo_pool: h_t = f_t h_{t-1} + (1 - f_t) z_t over a ragged batch, channels begin..end; i replaces 1 - f if given --- */
-static void FN(fo_pool)(const pool_t *p, int64_t begin, int64_t end)
+/* ---- fo_pool: h_t = f_t h_{t-1} + i_t z_t in every text by itself, channels begin..end; i = 1 - f unless given -------
+ * With a bias the inputs are pre-activations: z = tanh(z + bias), the gates sigmoid(. + bias), and the output is o_t h_t.
+ * The rows are walked in the order of time, so memory is read and written once, in streams, and h_{t-1} is still in the
+ * cache. A vector that reaches beyond the last channel is filled up with zeros. */
+INLINE vf FN(load_some)(const float *p, int64_t n)
 {
-    int64_t d = p->dim;
+    vf v = {0};
+    if (n >= LF) return LOADF(p);
+    memcpy(&v, p, (size_t)n * sizeof(float));
+    return v;
+}
+
+INLINE void FN(store_some)(float *p, vf v, int64_t n)
+{
+    if (n >= LF) STOREF(p, v);
+    else memcpy(p, &v, (size_t)n * sizeof(float));
+}
+
+/* e^x = 2^n e^r, |r| <= ln(2) / 2: a polynomial for e^r (Cephes expf), n added to the exponent. Within 2 ulp for |x| <= 87;
+ * beyond that e^87, which is as good as infinity to a sigmoid. NaN stays NaN. */
+INLINE vf FN(exponential)(vf x)
+{
+    vi low = x < -87.0f, high = x > 87.0f;
+    x = (vf)(((vi)x & ~(low | high)) | ((vi)((vf){0} - 87.0f) & low) | ((vi)((vf){0} + 87.0f) & high));
+    vf n = (x * 0x1.715476p0f + 0x1.8p23f) - 0x1.8p23f; /* x / ln 2, rounded: above 2^23 a float has no fraction */
+    vf r = x - n * 0x1.63p-1f + n * 0x1.bd0106p-13f;    /* ln 2 in two parts, so that n times the first is exact */
+    vf y = 1.9875691500e-4f * r + 1.3981999507e-3f;
+    y = y * r + 8.3334519073e-3f;
+    y = y * r + 4.1665795894e-2f;
+    y = y * r + 1.6666665459e-1f;
+    y = y * r + 5.0000001201e-1f;
+    y = y * (r * r) + r + 1.0f;
+    return y * (vf)((__builtin_convertvector(n, vi) + 127) << 23);
+}
+
+INLINE vf FN(sigmoid)(vf x) { return 1.0f / (1.0f + FN(exponential)(-x)); }
+INLINE vf FN(hyperbolic_tangent)(vf x) { return 1.0f - 2.0f / (1.0f + FN(exponential)(2.0f * x)); }
+
+typedef struct {
+    vf z, f, o, i;
+} FN(gates_t);
+
+/* The activations at channel c of row t; n channels are left. */
+INLINE FN(gates_t) FN(gates)(const pool_t *p, int64_t t, int64_t c, int64_t n, const int active, const int has_o, const int has_i)
+{
+    int64_t at = t * p->pitch + c;
+    FN(gates_t) a = {.z = FN(load_some)(p->z + at, n), .f = FN(load_some)(p->f + at, n)};
+    if (has_o) a.o = FN(load_some)(p->o + at, n);
+    if (has_i) a.i = FN(load_some)(p->i + at, n);
+    if (active) {
+        const float *bias = p->bias + c;
+        a.z = FN(hyperbolic_tangent)(a.z + FN(load_some)(bias, n));
+        a.f = FN(sigmoid)(a.f + FN(load_some)(bias + p->dim, n));
+        if (has_o) a.o = FN(sigmoid)(a.o + FN(load_some)(bias + 2 * p->dim, n));
+        if (has_i) a.i = FN(sigmoid)(a.i + FN(load_some)(bias + 3 * p->dim, n));
+    }
+    if (!has_i) a.i = 1.0f - a.f;
+    return a;
+}
+
+INLINE void FN(fo_pool_as)(const pool_t *p, int64_t begin, int64_t end, const int active, const int has_o, const int has_i)
+{
     for (int64_t text = 0; text < p->texts; text++) {
-        int64_t from = p->offsets[text], to = p->offsets[text + 1];
-        const float *before = p->initial ? p->initial + text * d : NULL;
-        for (int64_t n = 0; n < to - from; n++) {
-            int64_t t = p->reverse ? to - 1 - n : from + n;
-            const float *z = p->z + t * d, *f = p->f + t * d, *in = p->i ? p->i + t * d : NULL;
-            float *h = p->h + t * d;
-            if (!before) {
-                for (int64_t c = begin; c < end; c++) h[c] = (in ? in[c] : 1.0f - f[c]) * z[c];
-            } else if (in) {
-                for (int64_t c = begin; c < end; c++) h[c] = f[c] * before[c] + in[c] * z[c];
-            } else {
-                for (int64_t c = begin; c < end; c++) h[c] = f[c] * (before[c] - z[c]) + z[c];
+        int64_t from = p->offsets[text], to = p->offsets[text + 1], step = p->reverse ? -1 : 1;
+        const float *before = p->initial ? p->initial + text * p->dim : NULL;
+        for (int64_t t = p->reverse ? to - 1 : from; from <= t && t < to; t += step) {
+            float *h = p->h + t * p->dim;
+            for (int64_t c = begin; c < end; c += LF) {
+                int64_t n = end - c;
+                FN(gates_t) a = FN(gates)(p, t, c, n, active, has_o, has_i);
+                vf now = a.i * a.z;
+                if (before) now += a.f * FN(load_some)(before + c, n);
+                FN(store_some)(h + c, now, n);
+                if (has_o) FN(store_some)(p->out + t * p->dim + c, a.o * now, n);
             }
             before = h;
         }
     }
 }
 
-/* Gradients of fo_pool. `carry` [dim] is scratch; grad_initial may be NULL. */
-static void FN(fo_pool_backward)(const pool_t *p, int64_t begin, int64_t end)
+/* Back through time. The part of dL/dh_t that comes from h_{t+1} is carried in grad_initial, where it ends. */
+INLINE void FN(fo_pool_backward_as)(const pool_t *p, int64_t begin, int64_t end, const int active, const int has_o, const int has_i)
 {
     int64_t d = p->dim;
-    float *carry = p->carry;
     for (int64_t text = 0; text < p->texts; text++) {
-        int64_t from = p->offsets[text], to = p->offsets[text + 1];
+        int64_t from = p->offsets[text], to = p->offsets[text + 1], step = p->reverse ? -1 : 1;
+        int64_t first = p->reverse ? to - 1 : from, last = p->reverse ? from : to - 1;
+        float *carry = p->grad_initial + text * d;
         for (int64_t c = begin; c < end; c++) carry[c] = 0.0f;
-        for (int64_t n = to - from - 1; n >= 0; n--) {
-            int64_t t = p->reverse ? to - 1 - n : from + n;
-            const float *z = p->z + t * d, *f = p->f + t * d, *in = p->i ? p->i + t * d : NULL, *g = p->grad + t * d;
-            const float *before = n == 0 ? (p->initial ? p->initial + text * d : NULL) : p->h + (p->reverse ? t + 1 : t - 1) * d;
-            float *gz = p->grad_z + t * d, *gf = p->grad_f + t * d, *gi = p->grad_i ? p->grad_i + t * d : NULL;
-            if (in) {
-                for (int64_t c = begin; c < end; c++) {
-                    float up = g[c] + carry[c];
-                    gz[c] = up * in[c];
-                    gi[c] = up * z[c];
-                    gf[c] = before ? up * before[c] : 0.0f;
-                    carry[c] = up * f[c];
+        for (int64_t t = last; from <= t && t < to; t -= step) {
+            const float *before = t == first ? (p->initial ? p->initial + text * d : NULL) : p->h + (t - step) * d;
+            for (int64_t c = begin; c < end; c += LF) {
+                int64_t n = end - c, at = t * p->pitch + c;
+                FN(gates_t) a = FN(gates)(p, t, c, n, active, has_o, has_i), g; /* g: dL / d activation */
+                vf out = FN(load_some)(p->grad + t * d + c, n), h = before ? FN(load_some)(before + c, n) : (vf){0};
+                vf up = FN(load_some)(carry + c, n) + (has_o ? out * a.o : out); /* dL / dh_t */
+                g.z = up * a.i;
+                g.f = has_i ? up * h : up * (h - a.z);
+                g.i = up * a.z;
+                if (has_o) g.o = out * FN(load_some)(p->h + t * d + c, n);
+                if (active) {
+                    float *bias = p->grad_bias + c;
+                    g.z *= 1.0f - a.z * a.z;
+                    g.f *= a.f * (1.0f - a.f);
+                    FN(store_some)(bias, FN(load_some)(bias, n) + g.z, n);
+                    FN(store_some)(bias + d, FN(load_some)(bias + d, n) + g.f, n);
+                    if (has_o) {
+                        g.o *= a.o * (1.0f - a.o);
+                        FN(store_some)(bias + 2 * d, FN(load_some)(bias + 2 * d, n) + g.o, n);
+                    }
+                    if (has_i) {
+                        g.i *= a.i * (1.0f - a.i);
+                        FN(store_some)(bias + 3 * d, FN(load_some)(bias + 3 * d, n) + g.i, n);
+                    }
                 }
-            } else if (before) {
-                for (int64_t c = begin; c < end; c++) {
-                    float up = g[c] + carry[c], keep = f[c];
-                    gz[c] = up - up * keep;
-                    gf[c] = up * (before[c] - z[c]);
-                    carry[c] = up * keep;
-                }
-            } else {
-                for (int64_t c = begin; c < end; c++) {
-                    float up = g[c] + carry[c], keep = f[c];
-                    gz[c] = up - up * keep;
-                    gf[c] = -up * z[c];
-                    carry[c] = up * keep;
-                }
+                FN(store_some)(p->grad_z + at, g.z, n);
+                FN(store_some)(p->grad_f + at, g.f, n);
+                if (has_o) FN(store_some)(p->grad_o + at, g.o, n);
+                if (has_i) FN(store_some)(p->grad_i + at, g.i, n);
+                FN(store_some)(carry + c, up * a.f, n);
             }
         }
-        if (p->grad_initial) for (int64_t c = begin; c < end; c++) p->grad_initial[text * d + c] = carry[c];
     }
 }
+
+/* f and ifo without activations, or f, fo and ifo with: one copy of the loops each. */
+#define EACH_POOLING(run)                                                                                              \
+    {                                                                                                                  \
+        if (!p->bias && !p->i) run(p, begin, end, 0, 0, 0);                                                            \
+        else if (!p->bias) run(p, begin, end, 0, 0, 1);                                                                \
+        else if (p->i) run(p, begin, end, 1, 1, 1);                                                                    \
+        else if (p->o) run(p, begin, end, 1, 1, 0);                                                                    \
+        else run(p, begin, end, 1, 0, 0);                                                                              \
+    }
+static void FN(fo_pool)(const pool_t *p, int64_t begin, int64_t end) EACH_POOLING(FN(fo_pool_as))
+static void FN(fo_pool_backward)(const pool_t *p, int64_t begin, int64_t end) EACH_POOLING(FN(fo_pool_backward_as))
+#undef EACH_POOLING
 
 const kernels_t FN(kernels) = {FN(gather_f32), FN(gather_f16), FN(gather_i8), FN(project), FN(affine),
                                FN(conv_max_backward), FN(adadelta_rows), FN(adam_rows), FN(fo_pool),

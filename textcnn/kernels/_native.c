@@ -15,7 +15,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #define PREFETCH(p) __builtin_prefetch((p), 0, 2)
 #define PACK 64
-#define CHUNK 64 /* columns of the embedding at a time */
+#define CACHE_FLOATS (192 * 1024) /* of a second-level cache of 1 MB, three quarters */
 
 typedef struct {
     const void *rows;      /* a row a word: for each group its offsets k = 0..width-1, num_filters elements each */
@@ -44,16 +44,17 @@ typedef struct {
 } affine_t;
 
 typedef struct {
-    int64_t word;
+    int32_t word;
     float grad;
 } hit_t;
 
 typedef struct {
-    const hit_t *hits;    /* by weight row: which words won there */
-    const int64_t *start; /* [rows + 1] */
-    int64_t rows, dim;
+    const hit_t *hits;    /* which words won, for every filter at every offset, filters outermost */
+    const int64_t *start; /* [rows + 1]: where each one's hits begin */
+    const int32_t *width, *num_filters;
+    int64_t groups, words, dim;
     const float *x, *weight;
-    float *grad_x, *grad_weight;
+    float *grad_x, *grad_weight; /* grad_x may be NULL */
 } backward_t;
 
 typedef struct {
@@ -66,10 +67,14 @@ typedef struct {
 } rows_t;
 
 typedef struct {
-    const float *z, *f, *i, *initial, *grad;
-    float *h, *carry, *grad_z, *grad_f, *grad_i, *grad_initial;
+    const float *z, *f, *o, *i; /* a row every `pitch` floats; without activations there is no o, i may be NULL */
+    const float *bias;          /* of z, f, o and i one after the other; NULL: the inputs are activations */
+    const float *initial;       /* [texts, dim] or NULL: zeros */
     const int64_t *offsets;
-    int64_t texts, dim;
+    float *h, *out; /* [N, dim]: states; o_t h_t, if there is an o */
+    const float *grad;
+    float *grad_z, *grad_f, *grad_o, *grad_i, *grad_bias, *grad_initial;
+    int64_t texts, dim, pitch;
     int reverse;
 } pool_t;
 
@@ -232,41 +237,43 @@ static PyObject *affine(PyObject *self, PyObject *args)
     RUN(kernels->affine(&a, begin, end));
 }
 
-/* The winning windows of a batch, sorted by weight row: start int64[rows + 1], hits (word int64, grad float32, 4 bytes
- * unused) at most texts * rows. Returns how many. */
+/* The winning windows of a batch: for each width, filter and offset the words that won and their gradient. `hits` has
+ * room for texts * rows, `start` is int64[rows + 1], `scratch` room for texts. Returns how many hits. */
 static PyObject *winners(PyObject *self, PyObject *args)
 {
-    PyObject *values_o, *offsets_o, *width_o, *filters_o, *argmax_o, *grad_o, *hits_o, *start_o;
+    PyObject *values_o, *offsets_o, *width_o, *filters_o, *argmax_o, *grad_o, *hits_o, *start_o, *scratch_o;
     buffers_t b = {0};
     long long texts, features;
     int groups;
-    if (!PyArg_ParseTuple(args, "OOOOOOOOLiL", &values_o, &offsets_o, &width_o, &filters_o, &argmax_o, &grad_o, &hits_o,
-                          &start_o, &texts, &groups, &features))
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOLiL", &values_o, &offsets_o, &width_o, &filters_o, &argmax_o, &grad_o, &hits_o,
+                          &start_o, &scratch_o, &texts, &groups, &features))
         return NULL;
-    const int32_t *values = take(&b, values_o, 0), *argmax;
+    const int32_t *values = take(&b, values_o, 0);
     const int64_t *offsets = take(&b, offsets_o, 0);
     const int32_t *widths = take(&b, width_o, 0), *num_filters = take(&b, filters_o, 0);
-    argmax = take(&b, argmax_o, 0);
+    const int32_t *argmax = take(&b, argmax_o, 0);
     const float *grad = take(&b, grad_o, 0);
-    hit_t *hits = take(&b, hits_o, 1);
+    hit_t *hits = take(&b, hits_o, 1), *won = take(&b, scratch_o, 1);
     int64_t *start = take(&b, start_o, 1), count = 0;
     if (!b.failed) {
         Py_BEGIN_ALLOW_THREADS
-        for (int64_t group = 0, at = 0, row = 0; group < groups; group++) {
-            for (int64_t k = 0; k < widths[group]; k++)
-                for (int64_t f = 0; f < num_filters[group]; f++) {
-                    start[row++] = count;
-                    for (int64_t text = 0; text < texts; text++) {
-                        float g = grad[text * features + at + f];
-                        int32_t first = argmax[text * features + at + f];
-                        if (g == 0.0f || first == INT32_MIN) continue;
-                        int64_t t = first + k, length = offsets[text + 1] - offsets[text];
-                        if (t >= 0 && t < length) hits[count++] = (hit_t){values[offsets[text] + t], g};
-                    }
+        *start++ = 0;
+        for (int64_t group = 0, feature = 0; group < groups; group++)
+            for (int64_t f = 0; f < num_filters[group]; f++, feature++) {
+                int64_t n = 0;
+                for (int64_t text = 0; text < texts; text++) {
+                    float g = grad[text * features + feature];
+                    if (g != 0.0f && argmax[text * features + feature] != INT32_MIN) won[n++] = (hit_t){(int32_t)text, g};
                 }
-            at += num_filters[group];
-            start[row] = count;
-        }
+                for (int64_t k = 0; k < widths[group]; k++) {
+                    for (int64_t i = 0; i < n; i++) {
+                        int64_t text = won[i].word, t = argmax[text * features + feature] + k;
+                        if (t >= 0 && t < offsets[text + 1] - offsets[text])
+                            hits[count++] = (hit_t){values[offsets[text] + t], won[i].grad};
+                    }
+                    *start++ = count;
+                }
+            }
         Py_END_ALLOW_THREADS
     }
     PyObject *none = finish(&b);
@@ -277,19 +284,22 @@ static PyObject *winners(PyObject *self, PyObject *args)
 
 static PyObject *conv_max_backward(PyObject *self, PyObject *args)
 {
-    PyObject *hits, *start, *x, *weight, *grad_x, *grad_weight;
+    PyObject *hits, *start, *width, *filters, *x, *weight, *grad_x, *grad_weight;
     backward_t c = {0};
     buffers_t b = {0};
-    long long rows, dim, begin, end;
-    if (!PyArg_ParseTuple(args, "OOOOOOLLLL", &hits, &start, &x, &weight, &grad_x, &grad_weight, &rows, &dim, &begin, &end))
+    long long words, dim, groups, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOOOOOLLLLL", &hits, &start, &width, &filters, &x, &weight, &grad_x, &grad_weight,
+                          &words, &dim, &groups, &begin, &end))
         return NULL;
     c.hits = take(&b, hits, 0);
     c.start = take(&b, start, 0);
+    c.width = take(&b, width, 0);
+    c.num_filters = take(&b, filters, 0);
     c.x = take(&b, x, 0);
     c.weight = take(&b, weight, 0);
     c.grad_x = take(&b, grad_x, 1);
     c.grad_weight = take(&b, grad_weight, 1);
-    c.rows = rows, c.dim = dim;
+    c.words = words, c.dim = dim, c.groups = groups;
     RUN(kernels->conv_max_backward(&c, begin, end));
 }
 
@@ -332,44 +342,54 @@ static PyObject *adam_rows(PyObject *self, PyObject *args)
 
 static PyObject *fo_pool(PyObject *self, PyObject *args)
 {
-    PyObject *z, *f, *i, *initial, *offsets, *h;
+    PyObject *z, *f, *o, *i, *bias, *initial, *offsets, *h, *out;
     pool_t p = {0};
     buffers_t b = {0};
-    long long texts, dim, begin, end;
-    if (!PyArg_ParseTuple(args, "OOOOOOLLiLL", &z, &f, &i, &initial, &offsets, &h, &texts, &dim, &p.reverse, &begin, &end))
+    long long texts, dim, pitch, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOLLLpLL", &z, &f, &o, &i, &bias, &initial, &offsets, &h, &out, &texts, &dim, &pitch,
+                          &p.reverse, &begin, &end))
         return NULL;
     p.z = take(&b, z, 0);
     p.f = take(&b, f, 0);
+    p.o = take(&b, o, 0);
     p.i = take(&b, i, 0);
+    p.bias = take(&b, bias, 0);
     p.initial = take(&b, initial, 0);
     p.offsets = take(&b, offsets, 0);
     p.h = take(&b, h, 1);
-    p.texts = texts, p.dim = dim;
+    p.out = take(&b, out, 1);
+    p.texts = texts, p.dim = dim, p.pitch = pitch;
     RUN(kernels->fo_pool(&p, begin, end));
 }
 
+/* Gradients of fo_pool. grad_bias is added to. */
 static PyObject *fo_pool_backward(PyObject *self, PyObject *args)
 {
-    PyObject *z, *f, *i, *initial, *offsets, *h, *grad, *carry, *grad_z, *grad_f, *grad_i, *grad_initial;
+    PyObject *z, *f, *o, *i, *bias, *initial, *offsets, *h, *grad;
+    PyObject *grad_z, *grad_f, *grad_o, *grad_i, *grad_bias, *grad_initial;
     pool_t p = {0};
     buffers_t b = {0};
-    long long texts, dim, begin, end;
-    if (!PyArg_ParseTuple(args, "OOOOOOOOOOOOLLiLL", &z, &f, &i, &initial, &offsets, &h, &grad, &carry, &grad_z, &grad_f,
-                          &grad_i, &grad_initial, &texts, &dim, &p.reverse, &begin, &end))
+    long long texts, dim, pitch, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOOOOOOOLLLpLL", &z, &f, &o, &i, &bias, &initial, &offsets, &h, &grad, &grad_z,
+                          &grad_f, &grad_o, &grad_i, &grad_bias, &grad_initial, &texts, &dim, &pitch, &p.reverse, &begin,
+                          &end))
         return NULL;
     p.z = take(&b, z, 0);
     p.f = take(&b, f, 0);
+    p.o = take(&b, o, 0);
     p.i = take(&b, i, 0);
+    p.bias = take(&b, bias, 0);
     p.initial = take(&b, initial, 0);
     p.offsets = take(&b, offsets, 0);
     p.h = take(&b, h, 0);
     p.grad = take(&b, grad, 0);
-    p.carry = take(&b, carry, 1);
     p.grad_z = take(&b, grad_z, 1);
     p.grad_f = take(&b, grad_f, 1);
+    p.grad_o = take(&b, grad_o, 1);
     p.grad_i = take(&b, grad_i, 1);
+    p.grad_bias = take(&b, grad_bias, 1);
     p.grad_initial = take(&b, grad_initial, 1);
-    p.texts = texts, p.dim = dim;
+    p.texts = texts, p.dim = dim, p.pitch = pitch;
     RUN(kernels->fo_pool_backward(&p, begin, end));
 }
 

@@ -1,7 +1,7 @@
-"""One operation: convolution, bias and max over time on a ragged batch, with a backward that touches winning windows only.
+"""One operation: convolution, bias and max over time on a ragged batch; its backward touches winning windows only.
 
-Max over time lets gradient through to one window per filter and text, so the backward costs texts x filters x width rows
-instead of texts x length x filters (Kim 2014, section 2; the algebra is in docs/PERFORMANCE.md).
+Max over time lets gradient through to one window per filter and text, so the backward costs texts x filters x width
+rows instead of texts x length x filters (Kim 2014, section 2; the algebra is in docs/PERFORMANCE.md).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from textcnn.kernels.table_gather import NO_WINDOW, gather_max
 from textcnn.kernels.windows import Windows
 
 Tensor = torch.Tensor
-HIT = np.dtype([("word", np.int64), ("grad", np.float32)], align=True)
+HIT = np.dtype([("word", np.int32), ("grad", np.float32)])
 
 
 def conv_max(
@@ -25,8 +25,8 @@ def conv_max(
 ) -> tuple[Tensor, Tensor]:
     """Largest pre-activation of every filter in every text: max over windows of W . window + bias.
 
-    `x` float[U, in_dim] are the vectors of the distinct tokens of the batch, `values` int32[N] every token's row in `x`,
-    `offsets` int64[B + 1], `weight` float[windows.rows, in_dim] as `Windows` lays it out, `bias` float[features].
+    `x` float[U, in_dim] are the vectors of the distinct tokens of the batch, `values` int32[N] every token's row in
+    `x`, `offsets` int64[B + 1], `weight` float[windows.rows, in_dim] as `Windows` lays it out, `bias` float[features].
 
     Returns (float[B, features], int32[B, features] start of the winning window). An empty text gives -inf, whose
     activation the caller defines, and no gradient.
@@ -82,23 +82,22 @@ class _ConvMax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         x, values, offsets, weight, argmax = ctx.saved_tensors
-        grad_x = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
+        grad_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         grad_weight = torch.empty_like(weight)
         module = native()
         assert module is not None
         width, filters, _left, _right = ctx.windows.arrays
         texts, features = grad.shape
         rows, dim = weight.shape
-        hits = np.empty(texts * rows, HIT)
-        start = np.empty(rows + 1, np.int64)
+        hits, start = np.empty(texts * rows, HIT), np.empty(rows + 1, np.int64)
         module.winners(
             values.numpy(), offsets.numpy(), width, filters, argmax.numpy(), grad.contiguous().numpy(), hits, start,
-            texts, len(width), features,
+            np.empty(texts, HIT), texts, len(width), features,
         )  # fmt: skip
         arrays = [None if part is None else part.detach().numpy() for part in (x, weight, grad_x, grad_weight)]
 
         def work(begin: int, end: int) -> None:
-            module.conv_max_backward(hits, start, *arrays, rows, dim, begin, end)
+            module.conv_max_backward(hits, start, width, filters, *arrays, len(x), dim, len(width), begin, end)
 
         # threads split the columns of the embedding: no float is shared and the sums keep their order
         in_ranges(work, dim, threads=torch.get_num_threads(), grain=64)

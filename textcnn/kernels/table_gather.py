@@ -31,12 +31,12 @@ def gather_max(
 ) -> tuple[Floats, Ids | None]:
     """Largest window of every filter in every text, before bias and activation.
 
-    `table` is [words, windows.rows], laid out as `Windows` says; float32, float16, or int8 with `scale` float32[features]
-    (the value of one unit). `values` int32[N] are its row numbers, `offsets` int64[B + 1].
+    `table` is [words, windows.rows], laid out as `Windows` says; float32, float16, or int8 with `scale`
+    float32[features] (the value of one unit). `values` int32[N] are its row numbers, `offsets` int64[B + 1].
 
-    Returns features float32[B, features] (-inf where a text is empty) and, if asked for, the start of the winning window
-    int32[B, features]: negative where it begins in the left padding, NO_WINDOW where the text is empty. The first of
-    equal windows wins.
+    Returns features float32[B, features] (-inf where a text is empty) and, if asked for, the start of the winning
+    window int32[B, features]: negative where it begins in the left padding, NO_WINDOW where the text is empty. The
+    first of equal windows wins.
     """
     module = native()
     if module is None:

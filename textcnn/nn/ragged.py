@@ -41,7 +41,7 @@ class RaggedIds:
 
 
 class Distinct:
-    """Finds the distinct ids of a batch at a cost of the batch, not of the vocabulary. Not thread-safe: one a thread."""
+    """Finds the distinct ids of a batch at the cost of the batch, not of the vocabulary. One for each thread."""
 
     def __init__(self, vocabulary: int) -> None:
         self._seen: Ids = np.full(vocabulary, -1, np.int32)

@@ -1,59 +1,293 @@
-"""PROVISIONAL: replaced by the text room's own."""
+"""Tokenizers: texts to ragged ids, learned from the training texts, kept as one HF `tokenizer.json`.
+
+Id 0 is `<pad>`, id 1 `<unk>`, then the tokens by falling frequency, equals in alphabetical order: the rows that a text
+looks up lie together in memory, and the same texts always give the same file. `<pad>` and `<unk>` are no special tokens
+of HF's: a text that spells them out gets the ids of its characters.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tokenizers as hf
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from textcnn.config import TextConfig
+from textcnn.errors import ArtifactError, ConfigError
 from textcnn.registry import TOKENIZERS
-from textcnn.types import TokenBatch
+from textcnn.text import word_ids
+from textcnn.text.word_ids import PAD, UNKNOWN
+from textcnn.types import Ids, TokenBatch
 
-PATTERN = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{M}\p{N}_]+(?:['’][\p{L}\p{M}\p{N}_]+)*|'(?:s|t|re|ve|d|ll|m)\b|[^\s]"
+Spans = npt.NDArray[np.int64]
 
-
-@TOKENIZERS.register("word")
-def word(config: TextConfig) -> None:
-    """provisional"""
+_SURROGATES = re.compile("[\ud800-\udfff]")
+# Subword pieces are looked for within stretches of this many characters: time stays linear in the text.
+_STRETCH = 64
+_PUNCTUATION = r"[[\p{P}\p{S}]&&[^▁]]"
+_SUBWORD_PATTERN = rf"▁?{_PUNCTUATION}|▁?[^\p{{P}}\p{{S}}▁]{{1,{_STRETCH}}}|▁"
+_LONGEST_PIECE = 16
 
 
 class Tokenizer:
-    def __init__(self, inner: hf.Tokenizer, config: TextConfig) -> None:
-        self._inner, self._max = inner, config.max_length
-        self.tokens = [t for t, _ in sorted(inner.get_vocab().items(), key=lambda x: x[1])]
+    """An HF tokenizer with ragged results, truncation, and a compiled path for words.
+
+    `config` gives max_length and truncation; without it they are as the file says, else the defaults. The file carries
+    them for HF too. HF has no `both`: it then refuses the texts that are too long instead of cutting them differently.
+    """
+
+    def __init__(self, inner: hf.Tokenizer, config: TextConfig | None = None) -> None:
+        spec = json.loads(inner.to_str())
+        config = config or TextConfig(**_truncation(spec["truncation"]))
+        inner.no_truncation()  # cut here, on the ids alone
+        self._inner = inner
+        self.tokens: list[str] = _tokens(inner)
+        self.max_length, self.truncation = config.max_length, config.truncation
+        self._ids = {token: number for number, token in enumerate(self.tokens)}
+        #: why texts go through HF instead of compiled code, or None
+        self.why_not_compiled = word_ids.why_not(spec)
+        self._words = None if self.why_not_compiled else word_ids.WordIds(inner, spec, self.tokens)
 
     @classmethod
     def learn(cls, texts: Sequence[str], config: TextConfig, *, extra_words: Sequence[str] = ()) -> Tokenizer:
-        inner = hf.Tokenizer(models.WordLevel(unk_token="<unk>"))
-        inner.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-        inner.pre_tokenizer = pre_tokenizers.Split(hf.Regex(PATTERN), "removed", invert=True)
-        inner.train_from_iterator(
-            texts,
-            trainers.WordLevelTrainer(
-                vocab_size=config.max_vocabulary,
-                min_frequency=config.min_count,
-                special_tokens=["<pad>", "<unk>"],
-                show_progress=False,
-            ),
-        )
+        """The tokenizer that `config` names, from the training texts.
+
+        `extra_words` (from a file of word vectors, say) that the texts did not teach come after the learned ones; only
+        the word tokenizer takes them. Raises ConfigError.
+        """
+        learn = TOKENIZERS.get(config.tokenizer)
+        if extra_words and config.tokenizer != "word":
+            raise ConfigError(
+                f"text.extra_words_from_vectors adds whole words, which the {config.tokenizer!r} tokenizer does not have;"
+                " set it to 0 or text.tokenizer to 'word'"
+            )
+        readable = [_readable(text) for text in texts]
+        inner: hf.Tokenizer = learn(readable, config, extra_words) if extra_words else learn(readable, config)
         return cls(inner, config)
 
-    def encode(self, texts: Sequence[str]) -> TokenBatch:
-        return TokenBatch.from_lists([e.ids[: self._max] for e in self._inner.encode_batch_fast(list(texts))])
+    @classmethod
+    def load(cls, path: str | Path, config: TextConfig | None = None) -> Tokenizer:
+        """Read a tokenizer.json. Raises ArtifactError."""
+        try:
+            text = Path(path).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ArtifactError(f"cannot read the tokenizer {path}: {error}") from None
+        return cls.from_json(text, config)
+
+    @classmethod
+    def from_json(cls, text: str, config: TextConfig | None = None) -> Tokenizer:
+        """The same from the file's content. Raises ArtifactError."""
+        try:
+            inner = hf.Tokenizer.from_str(text)
+        except Exception as error:  # HF raises no narrower one
+            raise ArtifactError(f"this is not a tokenizer.json that HF tokenizers can read: {error}") from None
+        return cls(inner, config)
+
+    def to_json(self) -> str:
+        """The content of tokenizer.json."""
+        inner = hf.Tokenizer.from_str(self._inner.to_str())
+        strategy = "only_second" if self.truncation == "both" else "longest_first"
+        inner.enable_truncation(
+            self.max_length, strategy=strategy, direction="left" if self.truncation == "tail" else "right"
+        )
+        return inner.to_str(pretty=True)
+
+    def save(self, path: str | Path) -> None:
+        """Write tokenizer.json."""
+        Path(path).write_text(self.to_json(), "utf-8")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Tokenizer.from_json, (self.to_json(),)
 
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def save(self, path: Path) -> None:
-        Path(path).write_text(self._inner.to_str())
+    def id_of(self, token: str) -> int:
+        """The id of a token as it stands in `tokens`, else that of `<unk>`."""
+        return self._ids.get(token, self._ids[UNKNOWN])
 
-    @classmethod
-    def from_json(cls, text: str, config: TextConfig) -> Tokenizer:
-        return cls(hf.Tokenizer.from_str(text), config)
+    def encode(self, texts: Sequence[str]) -> TokenBatch:
+        """The ids of several texts. A lone surrogate counts as U+FFFD; a text without anything visible has no tokens."""
+        if self._words is None:
+            return self._encode_by_hf(texts)
+        first, last = self._kept
+        batch, undone = self._words.encode(texts, first, last)
+        if not undone:
+            return batch
+        order = np.arange(len(texts))
+        order[undone] = len(texts) + np.arange(len(undone))
+        return TokenBatch.concatenate([batch, self._encode_by_hf([texts[i] for i in undone])]).take(order)
+
+    def encode_with_spans(self, text: str) -> tuple[Ids, Spans]:
+        """The ids of one text, as `encode` gives them, and for each the code points text[from:to] it was read from."""
+        encoding = self._inner.encode(_readable(text), add_special_tokens=False)
+        ids = np.array(self._cut(encoding.ids), np.int32)
+        return ids, np.array(self._cut(encoding.offsets), np.int64).reshape(-1, 2)
+
+    def _encode_by_hf(self, texts: Sequence[str]) -> TokenBatch:
+        encodings = self._inner.encode_batch_fast([_readable(text) for text in texts], add_special_tokens=False)
+        return TokenBatch.from_lists([self._cut(encoding.ids) for encoding in encodings])
+
+    @property
+    def _kept(self) -> tuple[int, int]:
+        """How many tokens are kept of a longer text, at its start and at its end."""
+        half = self.max_length // 2
+        kept = {"head": (self.max_length, 0), "tail": (0, self.max_length), "both": (self.max_length - half, half)}
+        return kept[self.truncation]
+
+    def _cut(self, tokens: list[Any]) -> list[Any]:
+        first, last = self._kept
+        return tokens if len(tokens) <= first + last else tokens[:first] + tokens[len(tokens) - last :]
 
 
-assert np
+@TOKENIZERS.register("word")
+def learn_words(texts: Sequence[str], config: TextConfig, extra_words: Sequence[str] = ()) -> hf.Tokenizer:
+    """Whole words; see word_ids.py for what a word is."""
+    inner = hf.Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+    inner.normalizer = _normalizer(config)
+    inner.pre_tokenizer = word_ids.word_pre_tokenizer()
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=config.max_vocabulary, min_frequency=config.min_count, show_progress=False, special_tokens=[]
+    )
+    inner.train_from_iterator(texts, trainer)
+    learned = sorted(inner.get_vocab().items(), key=lambda item: item[1])  # most frequent first, then alphabetical
+    words = dict.fromkeys([PAD, UNKNOWN, *(word for word, _ in learned), *_single_words(inner, extra_words)])
+    inner.model = models.WordLevel({word: number for number, word in enumerate(words)}, unk_token=UNKNOWN)
+    return inner
+
+
+def _single_words(inner: hf.Tokenizer, words: Iterable[str]) -> Iterable[str]:
+    """Of these the ones that a text can contain: normalized, and one word by the grammar."""
+    for word in words:
+        normal = inner.normalizer.normalize_str(word) if inner.normalizer else word
+        if [piece for piece, _ in inner.pre_tokenizer.pre_tokenize_str(normal)] == [normal]:
+            yield normal
+
+
+@TOKENIZERS.register("bpe")
+def learn_bpe(texts: Sequence[str], config: TextConfig) -> hf.Tokenizer:
+    """Pieces of words by byte-pair merges, of characters instead of bytes; other characters are `<unk>`."""
+    inner = _subword(models.BPE(unk_token=UNKNOWN, fuse_unk=True), config)
+    characters = _characters(inner, texts)
+    trainer = trainers.BpeTrainer(
+        vocab_size=_vocabulary_size(characters, config),
+        min_frequency=config.min_count,
+        limit_alphabet=min(sum(count >= config.min_count for count in characters.values()), config.max_vocabulary),
+        max_token_length=_LONGEST_PIECE,
+        show_progress=False,
+    )
+    inner.train_from_iterator(texts, trainer)
+    spec = json.loads(inner.to_str())
+    counts = _count_tokens(inner, texts)
+    by_frequency = sorted(spec["model"]["vocab"], key=lambda token: (-counts[token], token))
+    spec["model"]["vocab"] = {token: number for number, token in enumerate([PAD, UNKNOWN, *by_frequency])}
+    return hf.Tokenizer.from_str(json.dumps(spec))
+
+
+@TOKENIZERS.register("unigram")
+def learn_unigram(texts: Sequence[str], config: TextConfig) -> hf.Tokenizer:
+    """Pieces of words by a unigram language model (SentencePiece's); characters that are no piece are `<unk>`."""
+    inner = _subword(models.Unigram(), config)
+    characters = _characters(inner, texts)
+    # The trainer never ends (or raises) unless every character finds room; what is too much is dropped below.
+    size = max(_vocabulary_size(characters, config), len(characters) + 2)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=size,
+        max_piece_length=_LONGEST_PIECE,
+        show_progress=False,
+        unk_token=UNKNOWN,
+        special_tokens=[UNKNOWN],
+    )
+    inner.train_from_iterator(texts, trainer)
+    counts = _count_tokens(inner, texts)
+    # Scores anew from whole counts: the trainer's sums depend on the order of its threads in the last digits.
+    kept = {
+        token: count
+        for token, _ in json.loads(inner.to_str())["model"]["vocab"]
+        if (count := counts[token]) >= config.min_count or characters[token] >= config.min_count
+    }
+    pieces = sorted(kept.items(), key=lambda item: (-item[1], item[0]))[: config.max_vocabulary]
+    total = sum(kept.values())
+    scores = [(token, round(math.log(max(count, 0.5) / total), 6)) for token, count in pieces]
+    inner.model = models.Unigram([(PAD, 0.0), (UNKNOWN, 0.0), *scores], unk_id=1)
+    spec = json.loads(inner.to_str())
+    return hf.Tokenizer.from_str(json.dumps({**spec, "added_tokens": []}))
+
+
+def _subword(model: models.Model, config: TextConfig) -> hf.Tokenizer:
+    """▁ marks the start of a word; punctuation stands by itself."""
+    inner = hf.Tokenizer(model)
+    inner.normalizer = _normalizer(config)
+    inner.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Metaspace("▁", prepend_scheme="always", split=False),
+            pre_tokenizers.Split(hf.Regex(_SUBWORD_PATTERN), "removed", invert=True),
+        ]
+    )
+    return inner
+
+
+def _normalizer(config: TextConfig) -> normalizers.Normalizer | None:
+    forms = {"none": [], "nfc": [normalizers.NFC()], "nfkc": [normalizers.NFKC()]}
+    steps = forms[config.normalization] + ([normalizers.Lowercase()] if config.lowercase else [])
+    return normalizers.Sequence(steps) if steps else None
+
+
+def _characters(inner: hf.Tokenizer, texts: Iterable[str]) -> Counter[str]:
+    """How often each character is seen after normalization, spaces left out."""
+    counts: Counter[str] = Counter("▁")
+    for text in texts:
+        counts.update(inner.normalizer.normalize_str(text) if inner.normalizer else text)
+    return Counter({character: count for character, count in counts.items() if not character.isspace()})
+
+
+def _vocabulary_size(characters: Counter[str], config: TextConfig) -> int:
+    """Few texts do not teach many pieces: 8 times the root of their characters is 9,000 for 10,000 sentences."""
+    return min(config.max_vocabulary, max(8 * math.isqrt(characters.total()), len(characters)))
+
+
+def _count_tokens(inner: hf.Tokenizer, texts: Sequence[str]) -> Counter[str]:
+    """How often each token is used in the texts."""
+    names = _by_id(inner)
+    counts = np.zeros(len(names), np.int64)
+    for start in range(0, len(texts), 1000):
+        for encoding in inner.encode_batch_fast(texts[start : start + 1000], add_special_tokens=False):
+            counts += np.bincount(np.array(encoding.ids, np.int64), minlength=len(names))
+    return Counter(dict(zip(names, counts.tolist(), strict=True)))
+
+
+def _by_id(inner: hf.Tokenizer) -> list[str]:
+    return sorted(inner.get_vocab(), key=inner.get_vocab().__getitem__)
+
+
+def _tokens(inner: hf.Tokenizer) -> list[str]:
+    """Every token by id. Raises ArtifactError where the ids are not what the network was built on."""
+    vocabulary = inner.get_vocab()
+    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
+    if tokens[:2] != [PAD, UNKNOWN] or vocabulary[tokens[-1]] != len(tokens) - 1:
+        raise ArtifactError(
+            f"the tokenizer's ids must run from 0 without a gap, 0 being {PAD} and 1 {UNKNOWN}; its first tokens are {tokens[:2]}"
+        )
+    return tokens
+
+
+def _truncation(found: Mapping[str, Any] | None) -> dict[str, Any]:
+    """HF's truncation as fields of TextConfig; see Tokenizer.to_json."""
+    if found is None:
+        return {}
+    cut = "both" if found["strategy"] == "OnlySecond" else {"Left": "tail", "Right": "head"}[found["direction"]]
+    return {"max_length": found["max_length"], "truncation": cut}
+
+
+def _readable(text: str) -> str:
+    """The text with lone surrogates, which UTF-8 cannot say, as U+FFFD, one for one so that positions stay."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)

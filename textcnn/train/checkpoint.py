@@ -19,6 +19,7 @@ from torch import nn
 from textcnn.errors import CheckpointError
 
 Tensor = torch.Tensor
+CHECKPOINT = "checkpoint.safetensors"  # in the folder of a run
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from textcnn.config import TrainConfig
 
 @dataclass(slots=True)
 class EarlyStopping:
-    """Watches one validation figure. Of equal accuracies the lower loss is better, of equal losses the earlier epoch."""
+    """Watches one validation figure. Of equal accuracies the lower loss wins, of equal losses the earlier epoch."""
 
     monitor: Literal["accuracy", "loss"]
     patience: int

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 
 from textcnn.config import TrainConfig
 from textcnn.data.batching import epoch_batches
@@ -57,8 +58,8 @@ def fit_network(
 ) -> TrainingResult:
     """Train `network` in place and leave it with the weights of the best epoch (the last one without validation data).
 
-    Ctrl-C ends training early and keeps the best so far. With `resume`, goes on from `checkpoint` where there is one; on a
-    CPU the result has the same bits as a run that was never stopped. Raises CheckpointError.
+    Ctrl-C ends training early and keeps the best so far. With `resume`, goes on from `checkpoint` where there is one;
+    on a CPU the result has the same bits as a run that was never stopped. Raises CheckpointError.
     """
     started = time.monotonic()
     device = next(network.parameters()).device
@@ -72,7 +73,11 @@ def fit_network(
     history: list[dict[str, Any]] = []
     first_epoch, first_step, spent = 1, 0, 0.0
     sums = [0.0, 0.0, 0]  # of the running epoch: loss, right answers, texts
-    if resume and checkpoint and checkpoint.exists():
+    if checkpoint and not resume:
+        checkpoint.remove()
+    if resume and not (checkpoint and checkpoint.exists()):
+        progress.note("there is no checkpoint to resume from; training from the start")
+    elif resume and checkpoint:
         place, best = checkpoint.load(network, optimizer)
         history, sums, spent = place["history"], place["sums"], place["seconds"]
         first_epoch, first_step = place["epoch"], place["step"]
@@ -88,10 +93,14 @@ def fit_network(
             "seconds": spent + time.monotonic() - started,
             "stopping": asdict(stopping), "plateau": asdict(plateau),
         }  # fmt: skip
-        checkpoint.save(network, optimizer, best, place)
+        try:
+            checkpoint.save(network, optimizer, best, place)
+        except (OSError, SafetensorError) as error:  # no reason to lose what is in memory
+            progress.note(f"cannot write the checkpoint {checkpoint.path}: {error}")
 
     steps = -(-len(train.texts) // config.batch_size)
-    progress.begin(steps=steps, epochs=config.max_epochs, done=(first_epoch - 1) * steps + first_step)
+    done = (first_epoch - 1) * steps + first_step
+    progress.begin(steps=steps, epochs=config.max_epochs, done=done, history=history)
     lengths = train.texts.lengths
     saved = time.monotonic()
     interrupted = False

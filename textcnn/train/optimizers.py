@@ -1,4 +1,4 @@
-"""Adam and Adadelta that take row-sparse gradients from the embedding and dense ones from all else, by one rule each."""
+"""Adam and Adadelta for row-sparse gradients (the embedding's) and dense ones (all others'), by one rule each."""
 
 from __future__ import annotations
 

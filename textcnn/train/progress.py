@@ -6,6 +6,7 @@ import importlib.util
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -31,16 +32,16 @@ class Progress:
 
                 self._board = SummaryWriter(folder / "tensorboard")
 
-    def begin(self, *, steps: int, epochs: int, done: int = 0) -> None:
-        """`steps` an epoch, at most `epochs` of them, `done` steps already behind us."""
+    def begin(self, *, steps: int, epochs: int, done: int = 0, history: Sequence[dict[str, Any]] = ()) -> None:
+        """`steps` an epoch, at most `epochs` of them; `done` steps and the epochs of `history` are behind us."""
         self._steps, self._epochs, self._started, self._done = steps, epochs, time.monotonic(), 0
         if not self._quiet and self._stream.isatty():
             self._bar = tqdm(
                 total=steps * epochs, initial=done, file=self._stream, unit="step", dynamic_ncols=True, leave=False,
                 bar_format="{desc} |{bar}| {percentage:3.0f}% {postfix} at most {remaining} left",
             )  # fmt: skip
-        if done == 0 and self._log:
-            self._log.unlink(missing_ok=True)
+        if self._log:
+            self._log.write_text("".join(_line(record) for record in history), encoding="utf-8")
 
     def step(self, epoch: int, step: int, *, loss: float, accuracy: float, texts_per_second: float) -> None:
         """Called every REFRESH_STEPS steps with the running means of the epoch."""
@@ -54,14 +55,15 @@ class Progress:
         self._done += 1
         each = (time.monotonic() - self._started) / self._done
         left = each * (self._epochs - record["epoch"])
-        line = f"epoch {record['epoch']}/{self._epochs}: loss {record['train_loss']:.3f}, accuracy {record['train_accuracy']:.1%}"
+        line = f"epoch {record['epoch']}/{self._epochs}: loss {record['train_loss']:.3f}"
+        line += f", accuracy {record['train_accuracy']:.1%}"
         if "validation_accuracy" in record:
             line += f"; validation loss {record['validation_loss']:.3f}, accuracy {record['validation_accuracy']:.1%}"
         line += f"{' (best)' if best else ''}; {record['texts_per_second']:,.0f} texts/s, at most {left:.0f} s left"
         self.note(line)
         if self._log:
             with open(self._log, "a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(_line(record))
         if self._board is not None:
             for key, value in record.items():
                 self._board.add_scalar(key, value, record["epoch"])
@@ -82,3 +84,7 @@ class Progress:
             self._bar = None
         if self._board is not None:
             self._board.close()
+
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record) + "\n"

@@ -21,7 +21,7 @@ from textcnn.errors import ConfigError, DataError
 from textcnn.nn.ragged import Distinct
 from textcnn.registry import nearest
 from textcnn.text.tokenizers import Tokenizer
-from textcnn.train.checkpoint import Checkpoint
+from textcnn.train.checkpoint import CHECKPOINT, Checkpoint
 from textcnn.train.loop import Examples, TrainingResult, fit_network, score
 from textcnn.train.progress import Progress
 from textcnn.types import Floats
@@ -65,18 +65,16 @@ def train_classifier(
     progress.note(
         f"training on {len(train[0]):,} texts"
         + (f", validating on {len(held_out[0]):,}" if held_out else ", without validation data")
-        + f"; {len(names.names)} labels, {len(tokenizer):,} tokens in the vocabulary, {trained:,} weights, {device.type}"
+        + f"; {len(names)} labels, {len(tokenizer):,} tokens in the vocabulary, {trained:,} weights, {device.type}"
     )
     checkpoint = None
     if run_folder:
         every = resolved.train.checkpoint_seconds
-        checkpoint = Checkpoint(run_folder / "checkpoint.safetensors", _fingerprint(resolved, train, held_out), every)
+        checkpoint = Checkpoint(run_folder / CHECKPOINT, _fingerprint(resolved, train, held_out), every)
     result = fit_network(
         network, encoded, encoded_held_out, resolved.train,
         class_weights=class_weights, progress=progress, checkpoint=checkpoint, resume=resume,
     )  # fmt: skip
-    if checkpoint and not result.interrupted:
-        checkpoint.remove()
     metrics = _metrics(network.to("cpu"), encoded, encoded_held_out, result, len(tokenizer))
     weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
     return Artifact(resolved, names, tokenizer, weights, metrics)

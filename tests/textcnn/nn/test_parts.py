@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from textcnn.kernels.native import native
-from textcnn.nn.encoder import Encoder
 from textcnn.nn.embedding import Embedding
+from textcnn.nn.encoder import Encoder
 from textcnn.nn.ragged import Distinct
 from textcnn.registry import BLOCKS, HEADS, POOLINGS
 from textcnn.types import TokenBatch

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
+from textcnn.nn.dropout import dropout
 from textcnn.nn.max_norm import clip_rows_
 from textcnn.registry import HEADS
 
@@ -40,7 +41,7 @@ class SingleLabel(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.linear(F.dropout(features, self.dropout, self.training))
+        logits: Tensor = self.linear(dropout(features, self.dropout, self.training))
         return logits
 
     def loss(self, logits: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:

@@ -12,7 +12,7 @@ Tensor = torch.Tensor
 
 @POOLINGS.register("max_over_time")
 class MaxOverTime(nn.Module):
-    """The largest activation of every channel (Collobert et al. 2011; Kim 2014, section 2). An empty text gives zeros."""
+    """The largest activation of every channel (Collobert et al. 2011; Kim 2014, section 2); zeros for an empty text."""
 
     def __init__(self, in_dim: int) -> None:
         super().__init__()

@@ -1,0 +1,69 @@
+"""The data sets beside the project, and models trained on them once and kept in runs/benchmarks."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.machine import say
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRATCH = ROOT / "runs" / "benchmarks"
+
+
+class DataMissingError(Exception):
+    """The data sets are not where they were looked for; the message says what to do."""
+
+
+def find_data(given: Path | None = None) -> Path:
+    """The folder with mr/, trec/ ...: as given, else $TEXTCNN_DATA, else ../shared/data. Raises DataMissingError."""
+    variable = os.environ.get("TEXTCNN_DATA")
+    folder = given or (Path(variable) if variable else ROOT.parent / "shared" / "data")
+    if not (folder / "mr" / "all.csv").is_file():
+        raise DataMissingError(
+            f"no data sets in {folder}: expected mr/all.csv (header text,label). "
+            "Say where they are with --data FOLDER or TEXTCNN_DATA"
+        )
+    return folder.resolve()
+
+
+def read_csv(path: Path) -> tuple[list[str], list[str]]:
+    """Texts and labels."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row["text"] for row in rows], [row["label"] for row in rows]
+
+
+def mr_model(data: Path, *, epochs: int) -> Path:
+    """A default model trained for a few epochs on MR: the paper's network, 300-d, widths 3, 4, 5 x 100."""
+    return _trained(data / "mr" / "all.csv", "mr", f"train.max_epochs={epochs}")
+
+
+def demo_model() -> Path:
+    """The model that the service takes by itself, from models/; where there is none, one trained on the example data."""
+    from service.find_model import find_model
+    from textcnn import TextCNNError
+
+    try:
+        return find_model(ROOT / "models")
+    except TextCNNError:
+        return _trained(ROOT / "examples" / "support.csv", "demo")
+
+
+def _trained(table: Path, name: str, *overrides: str) -> Path:
+    """Trained anew whenever the code, the data or the settings differ from those of the model that is kept."""
+    key = hashlib.sha256(repr((table.read_bytes(), overrides)).encode())
+    for path in sorted(p for p in (ROOT / "textcnn").rglob("*") if p.suffix in (".py", ".c", ".h")):
+        key.update(path.read_bytes())
+    folder = SCRATCH / name / key.hexdigest()[:12]
+    if not (folder / "manifest.json").is_file():
+        say(f"training a model on {table} ...")
+        SCRATCH.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "textcnn.cli.main", "train", str(table), "--output", str(folder), "--quiet"]
+        # in its own process: whatever the benchmark pins or limits stays out of training
+        subprocess.run([*command, *overrides], cwd=SCRATCH, check=True, stdout=subprocess.DEVNULL)
+    return folder

@@ -1,0 +1,58 @@
+"""What _native.c offers. Arrays are C-contiguous and their sizes must fit: nothing is checked here.
+
+`begin` and `end` say which part of the work is done, so that threads can share it; the GIL is released meanwhile.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Ids = npt.NDArray[np.int32]
+Places = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+instruction_set: str
+PACK: int
+
+def gather_max(
+    table: Array, stride: int, itemsize: int, values: Ids, offsets: Places, width: Ids, filters: Ids, left: Ids,
+    right: Ids, groups: int, features: int, scale: Floats | None, out: Floats, argmax: Ids | None, begin: int,
+    end: int, /,
+) -> None: ...  # fmt: skip
+def project(
+    embedding: Floats, packed: Floats, ids: Ids, slots: Ids, out: Floats, dim: int, columns: int, pitch: int,
+    begin: int, end: int, /,
+) -> None: ...  # fmt: skip
+def affine(
+    x: Floats, weight: Floats, bias: Floats, out: Floats, in_dim: int, out_dim: int, begin: int, end: int, /
+) -> None: ...
+def winners(
+    values: Ids, offsets: Places, width: Ids, filters: Ids, argmax: Ids, grad: Floats, hits: Array, start: Places,
+    texts: int, groups: int, features: int, /,
+) -> int: ...  # fmt: skip
+def conv_max_backward(
+    hits: Array, start: Places, x: Floats, weight: Floats, grad_x: Floats | None, grad_weight: Floats, rows: int,
+    dim: int, begin: int, end: int, /,
+) -> None: ...  # fmt: skip
+def adadelta_rows(
+    rows: Places | None, grad: Floats, param: Floats, square: Floats, delta: Floats, last_step: Places | None, dim: int,
+    step: int, lr: float, rho: float, eps: float, begin: int, end: int, /,
+) -> None: ...  # fmt: skip
+def adam_rows(
+    rows: Places | None, grad: Floats, param: Floats, first: Floats, second: Floats, dim: int, lr: float, beta1: float,
+    beta2: float, eps: float, correct1: float, correct2: float, begin: int, end: int, /,
+) -> None: ...  # fmt: skip
+def fo_pool(
+    z: Floats, f: Floats, o: Floats | None, i: Floats | None, bias: Floats | None, initial: Floats | None,
+    offsets: Places, h: Floats, out: Floats | None, texts: int, dim: int, pitch: int, reverse: bool, begin: int,
+    end: int, /,
+) -> None: ...  # fmt: skip
+def fo_pool_backward(
+    z: Floats, f: Floats, o: Floats | None, i: Floats | None, bias: Floats | None, initial: Floats | None,
+    offsets: Places, h: Floats, grad: Floats, grad_z: Floats, grad_f: Floats, grad_o: Floats | None,
+    grad_i: Floats | None, grad_bias: Floats | None, grad_initial: Floats, texts: int, dim: int, pitch: int,
+    reverse: bool, begin: int, end: int, /,
+) -> None: ...  # fmt: skip
+def distinct(values: Ids, seen: Ids, unique: Ids, local: Ids, count: int, /) -> int: ...

@@ -1,0 +1,118 @@
+"""The recurrence of a quasi-recurrent network: h_t = f_t h_{t-1} + (1 - f_t) z_t, channel by channel, on a ragged batch.
+
+Bradbury et al. 2017 (section 2) call it f-pooling; fo-pooling multiplies h by an output gate o, ifo-pooling puts an input
+gate i of its own in the place of 1 - f. It is the only part of a QRNN that runs through time and there is no matrix in
+it, so what counts is to touch memory once. `gate_pool` therefore takes what the convolution gives and applies bias, tanh
+and sigmoids on the way; its backward computes them anew, which is cheaper than writing and reading them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+
+from textcnn.kernels.choose import Way, choose
+from textcnn.kernels.native import in_ranges, native
+
+Tensor = torch.Tensor
+Pooling = Literal["f", "fo", "ifo"]
+PARTS: dict[Pooling, int] = {"f": 2, "fo": 3, "ifo": 4}  # blocks of columns in `gates`: z, f, o, i in this order
+LANES = 16  # threads share the channels in blocks of this many
+GRAIN = 1 << 15  # floats below which a second thread does not pay
+
+
+def fo_pool(
+    z: Tensor, f: Tensor, offsets: Tensor,
+    *, i: Tensor | None = None, initial: Tensor | None = None, reverse: bool = False,
+) -> Tensor:  # fmt: skip
+    """h_t = f_t h_{t-1} + i_t z_t, where i = 1 - f unless it is given. An output gate is a product behind it.
+
+    `z`, `f` and `i` are float[N, dim], all texts end to end, and `offsets` int64[B + 1] says where each starts. `initial`
+    float[B, dim] is the state before the first token, else zeros. `reverse` runs through every text from its end to its
+    start. Returns float[N, dim].
+    """
+    way = choose("fo_pool", z)
+    if way == "torch":
+        return fo_pool_ref(z, f, offsets, i=i, initial=initial, reverse=reverse)
+    assert f.shape == z.shape and (i is None or i.shape == z.shape)
+    h: Tensor = _Pool.apply(way, reverse, z.shape[1], offsets, None, initial, z, f, i)  # type: ignore[no-untyped-call]
+    return h
+
+
+def gate_pool(
+    gates: Tensor, bias: Tensor, offsets: Tensor,
+    *, pooling: Pooling = "fo", initial: Tensor | None = None, reverse: bool = False,
+) -> Tensor:  # fmt: skip
+    """A QRNN layer behind its convolution: z = tanh, f, o, i = sigmoid of `gates` + `bias`; o_t h_t, or h_t without an o.
+
+    `gates` float[N, PARTS[pooling] * dim] holds z, f, o, i side by side, as one matrix product gives them, and `bias`
+    float[PARTS[pooling] * dim] likewise. The rest as in `fo_pool`.
+    """
+    way = choose("gate_pool", gates)
+    if way == "torch":
+        return gate_pool_ref(gates, bias, offsets, pooling=pooling, initial=initial, reverse=reverse)
+    dim = gates.shape[1] // PARTS[pooling]
+    assert gates.shape[1] == len(bias) == dim * PARTS[pooling]
+    h: Tensor = _Pool.apply(way, reverse, dim, offsets, bias, initial, gates)  # type: ignore[no-untyped-call]
+    return h
+
+
+def zoneout(f: Tensor, rate: float, *, kept: float = 1.0) -> Tensor:
+    """f' = 1 - dropout(1 - f), not rescaled: with probability `rate` a channel keeps its state. While training only.
+
+    `kept` is the value that keeps everything: 1 for a gate, torch.inf for its pre-activation.
+    """
+    return f.masked_fill(torch.rand_like(f) < rate, kept)
+
+
+def fo_pool_ref(
+    z: Tensor, f: Tensor, offsets: Tensor,
+    *, i: Tensor | None = None, initial: Tensor | None = None, reverse: bool = False,
+) -> Tensor:  # fmt: skip
+    """fo_pool as a loop over time in plain torch, any device and type."""
+    i = 1 - f if i is None else i
+    # longest text first: the texts that still run at step t are then the first so many
+    lengths, order = offsets.diff().sort(descending=True, stable=True)
+    first = offsets[1:][order] - 1 if reverse else offsets[:-1][order]
+    t = torch.arange(int(lengths.max()) if len(lengths) else 0, device=z.device)[:, None]
+    running = t < lengths  # (T, B)
+    rows = (first - t if reverse else first + t)[running]  # every text's first token, then every second one ...
+    if not len(rows):
+        return z.clone()
+    h = z.new_zeros(len(lengths), z.shape[1]) if initial is None else initial[order]
+    states = []
+    for z_t, f_t, i_t in zip(*(part[rows].split(running.sum(1).tolist()) for part in (z, f, i)), strict=True):
+        h = f_t * h[: len(z_t)] + i_t * z_t
+        states.append(h)
+    return torch.empty_like(z).index_copy(0, rows, torch.cat(states))
+
+
+def gate_pool_ref(
+    gates: Tensor, bias: Tensor, offsets: Tensor,
+    *, pooling: Pooling = "fo", initial: Tensor | None = None, reverse: bool = False,
+) -> Tensor:  # fmt: skip
+    """gate_pool in plain torch, any device and type."""
+    z, f, *others = (gates + bias).chunk(PARTS[pooling], 1)
+    o, i = [*(gate.sigmoid() for gate in others), None, None][:2]
+    h = fo_pool_ref(z.tanh(), f.sigmoid(), offsets, i=i, initial=initial, reverse=reverse)
+    return h if o is None else o * h
+
+
+class _Pool(torch.autograd.Function):
+    """`inputs` are z, f and i or None; where there is a bias, one matrix of gates."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, way: Way, reverse: bool, dim: int, offsets: Tensor, bias: Tensor | None, initial: Tensor | None,
+        *inputs: Tensor | None,
+    ) -> Tensor:  # fmt: skip
+        bias, initial, *inputs = [None if part is None else part.contiguous() for part in (bias, initial, *inputs)]
+        columns = _columns(inputs, dim)
+        h = offsets.new_empty(len(inputs[0]), dim, dtype=torch.float32)
+        out = None if columns[2] is None else torch.empty_like(h)
+        _kernels(way)[0](columns, bias, initial, offsets, h, out, pitch, reverse)
+        ctx.way, ctx.reverse = way, reverse
+        ctx.save_for_backward(offsets, bias, initial, h, *inputs)
+        return h if out is None else out

@@ -1,0 +1,178 @@
+"""The word grammar, and the compiled way through it.
+
+`word_pre_tokenizer` is the grammar as it stands in tokenizer.json, for HF. `_word_ids.c` walks the same grammar without an
+object per token. Of Unicode it knows only what `Alphabet` finds out here by asking HF itself, one page of 256 code points
+at a time and only when a text needs the page. A code point that its neighbours may change (combining marks under NFC,
+Hangul jamo) or that this Python's Unicode does not know makes the whole text HF's business, so the ids never differ.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import tokenizers
+from tokenizers import pre_tokenizers
+
+from textcnn.types import TokenBatch
+
+try:
+    from textcnn.text import _word_ids
+except ImportError:  # no C compiler at hand when textcnn was installed
+    _word_ids = None
+
+PAD, UNKNOWN = "<pad>", "<unk>"
+
+# Scripts written without spaces, and the prolonged sound mark of kana: every letter is a token.
+_SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ーｰ"
+_LETTER = rf"[\p{{L}}&&[{_SPACELESS}]]"
+_WORD = rf"[\p{{M}}\p{{N}}_[\p{{L}}&&[^{_SPACELESS}]]]"
+# Within a word: apostrophes, and the joiners that Persian and Indic words need.
+_INNER = r"['’\u200c\u200d]"
+# Whatever can be seen. Format and control characters separate words like spaces.
+_SYMBOL = r"[^\s\p{Cc}\p{Cf}\p{L}\p{M}\p{N}_]"
+_TRAILER = r"[\p{M}🏻-🏿]"
+_FLAG = r"[🇦-🇿]{2}"
+# Of pre-tokenised English, "n't" is a word by the rule above; these begin with their apostrophe.
+_CLITIC = rf"['’](?:[sSmMdD]|[lL]{{2}}|[rR][eE]|[vV][eE])(?!{_WORD})"
+# `++` and `*+` give nothing back: the time is linear in the text, whatever the text.
+WORD_PATTERN = "|".join(
+    [
+        _CLITIC,
+        rf"{_WORD}++(?:{_INNER}{_WORD}++)*+",
+        rf"{_LETTER}\p{{M}}*+",
+        rf"(?:{_FLAG}|{_SYMBOL}){_TRAILER}*+(?:\u200d{_SYMBOL}{_TRAILER}*+)*+",
+    ]
+)
+
+# Parts of the grammar, numbered as in _word_ids.c, each known by how many tokens HF makes of these six strings.
+_PROBES = ("{0}", "{0}{0}", "a{0}a", "!{0}", "{0}🏽", "!{0}!")
+_COMPLEX = 0
+_PARTS = {
+    (0, 0, 2, 1, 1, 2): 1,  # space
+    (1, 1, 1, 2, 2, 3): 2,  # word
+    (1, 1, 1, 1, 2, 2): 3,  # mark
+    (1, 2, 3, 2, 2, 3): 4,  # letter
+    (1, 2, 3, 2, 1, 3): 5,  # other
+    (1, 2, 1, 2, 1, 3): 6,  # apostrophe
+    (0, 0, 1, 1, 1, 2): 7,  # zero width non-joiner
+    (0, 0, 1, 1, 1, 1): 8,  # zero width joiner
+    (1, 1, 3, 1, 1, 2): 9,  # skin tone
+    (1, 1, 3, 2, 1, 3): 10,  # regional indicator, half a flag
+}
+# Pages of Han and of Hangul syllables: what holds for one of their code points holds for all.
+_ALIKE = {*range(0x4E, 0x9F), *range(0xAC, 0xD7)}
+_LETTER_T = struct.Struct("=IBBH")  # letter_t of _word_ids.c
+
+
+def word_pre_tokenizer() -> pre_tokenizers.PreTokenizer:
+    """The word grammar for HF."""
+    return pre_tokenizers.Split(tokenizers.Regex(WORD_PATTERN), "removed", invert=True)
+
+
+def why_not(spec: Mapping[str, Any]) -> str | None:
+    """Why the compiled way cannot serve a tokenizer.json (parsed), or None."""
+    if spec["model"]["type"] != "WordLevel":
+        return f"its model is {spec['model']['type']}, not WordLevel"
+    if _word_ids is None:
+        return "textcnn.text._word_ids is not compiled; reinstall textcnn where there is a C compiler"
+    if spec["model"]["unk_token"] != UNKNOWN:
+        return f"its unknown token is {spec['model']['unk_token']!r}, not {UNKNOWN!r}"
+    if spec["pre_tokenizer"] != json.loads(word_pre_tokenizer().__getstate__()):
+        return "its pre-tokenizer is not the one that textcnn writes"
+    if any(step not in ("NFC", "NFKC", "Lowercase") for step in _normalization(spec)):
+        return "its normalizer is not one that textcnn writes"
+    changed = [key for key in ("added_tokens", "post_processor", "padding") if spec.get(key)]
+    return f"it has {' and '.join(changed)}, which textcnn does not write" if changed else None
+
+
+def _normalization(spec: Mapping[str, Any]) -> list[str]:
+    normalizer = spec["normalizer"] or {"type": "Sequence", "normalizers": []}
+    return [step["type"] for step in normalizer.get("normalizers", [normalizer])]
+
+
+class WordIds:
+    """Texts to ids by compiled code. Ask `why_not` first. `tokens` are the words by id."""
+
+    def __init__(self, hf: tokenizers.Tokenizer, spec: Mapping[str, Any], tokens: Sequence[str]) -> None:
+        form = next((step for step in _normalization(spec) if step != "Lowercase"), None)
+        self._native = _word_ids.WordIds(list(tokens), Alphabet(hf, form).page)
+
+    def encode(self, texts: Sequence[str], first: int, last: int) -> tuple[TokenBatch, list[int]]:
+        """The ids, and the numbers of the texts left undone (empty in the batch) for HF to do.
+
+        Of a text with more than first + last tokens the first `first` and the last `last` are kept.
+        """
+        values, offsets, undone = self._native.encode(texts, first, last)
+        return TokenBatch(np.frombuffer(values, np.int32), np.frombuffer(offsets, np.int64)), undone
+
+
+class Alphabet:
+    """What HF's normalizer makes of each code point, and which part of the grammar that is.
+
+    `form` is the Unicode normalization form that the normalizer applies, if any.
+    """
+
+    def __init__(self, hf: tokenizers.Tokenizer, form: str | None) -> None:
+        self._hf, self._form = hf, form
+
+    def page(self, number: int) -> bytes:
+        """256 `letter_t` for the code points from number * 256 on."""
+        # a lone surrogate is read as U+FFFD, here as in Tokenizer
+        codes = [0xFFFD if 0xD800 <= code < 0xE000 else code for code in range(number * 256, number * 256 + 256)]
+        characters = [chr(code) for code in codes]
+        if number in _ALIKE:
+            written, parts = characters, self._parts(characters[:1]) * 256
+        else:
+            normalizer = self._hf.normalizer
+            written = list(map(normalizer.normalize_str, characters)) if normalizer else characters
+            parts = self._parts(written)
+        return b"".join(map(self._letter, characters, written, parts))
+
+    def _parts(self, written: Sequence[str]) -> list[int]:
+        """The part of the grammar of each normalized code point."""
+        lines = [probe.format(text) + "\n" for text in written for probe in _PROBES]
+        starts = list(accumulate(map(len, lines), initial=0))
+        counts = [0] * len(lines)
+        for _, (start, _) in self._hf.pre_tokenizer.pre_tokenize_str("".join(lines)):
+            counts[bisect_right(starts, start) - 1] += 1
+        width = len(_PROBES)
+        return [_PARTS.get(tuple(counts[at : at + width]), _COMPLEX) for at in range(0, len(counts), width)]
+
+    def _letter(self, character: str, written: str, part: int) -> bytes:
+        utf8 = written.encode()
+        if len(utf8) > 4 or not self._stands_alone(character):
+            part = _COMPLEX
+        if part == _COMPLEX:
+            return bytes(_LETTER_T.size)
+        return _LETTER_T.pack(int.from_bytes(utf8, "little"), len(utf8), part, 0)
+
+    def _stands_alone(self, character: str) -> bool:
+        """Whether the normalizer treats it alike next to whatever neighbours."""
+        if self._form is None:
+            return True
+        return is_inert(character) and all(map(is_inert, unicodedata.normalize(self._form, character)))
+
+
+def is_inert(character: str) -> bool:
+    """Whether normalization never reorders it, nor joins it to the character before.
+
+    Says no too often rather than too seldom: to most marks, to jamo, and to letters beyond the basic plane but for Han.
+    """
+    category = unicodedata.category(character)
+    if category == "Cn":  # not known here; HF may know it
+        return False
+    if category in ("Mn", "Mc"):
+        return "\ufe00" <= character <= "\ufe0f"
+    if category[0] == "L":
+        jamo = (
+            "\u1100" <= character <= "\u11ff" or "\ua960" <= character <= "\ua97f" or "\ud7b0" <= character <= "\ud7ff"
+        )
+        return not jamo and (character <= "\uffff" or "\U00020000" <= character)
+    return unicodedata.combining(character) == 0
