@@ -1,4 +1,4 @@
-"""python -m benchmarks inference|training|qrnn|startup|gpu: figures as a table, then one JSON document on the last line."""
+"""Prints figures as a table, raw ones below, and on the last line one JSON document with all of them."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def mr_model(data: Path, *, epochs: int) -> Path:
 
 
 def demo_model() -> Path:
-    """The model that the service takes by itself, from models/; where there is none, one trained on the example data."""
+    """The model that the service takes by itself, from models/; without one, a model trained on the example data."""
     from service.find_model import find_model
     from textcnn import TextCNNError
 

@@ -49,21 +49,14 @@ def _cpu_name() -> str:
 
 
 @contextlib.contextmanager
-def cores(count: int) -> Iterator[None]:
-    """This thread, and threads and processes that it starts, on the last `count` cores; textcnn's kernels use as many."""
-    from textcnn.kernels import native
-
+def pinned(count: int) -> Iterator[None]:
+    """This thread, and the threads and processes that it starts, on the last `count` cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(before)[-count:])
-    # both remember what they found first
-    native.cores.cache_clear()
-    native._pool.cache_clear()
     try:
         yield
     finally:
         os.sched_setaffinity(0, before)
-        native.cores.cache_clear()
-        native._pool.cache_clear()
 
 
 def interleave(work: Mapping[str, Work], rounds: int) -> dict[str, float]:

@@ -18,7 +18,7 @@ TARGETS: dict[str, tuple[str, float]] = {
     "first_answer_s": ("<=", 0.8),
     "resident_mb": ("<=", 120.0),
     "epoch_over_reference": (">=", 10.0),
-    "accuracy_delta_points": ("within its standard error of", 0.0),
+    "accuracy_delta_points": ("at least, within its standard error,", 0.0),
     "step_400k_over_20k": ("<=", 1.3),
     "trec_job_s": ("<=", 12.0),
     "mr_job_s": ("<=", 20.0),
@@ -37,9 +37,9 @@ def met(key: str, result: Mapping[str, Any]) -> bool | None:
     value = result.get(key)
     if value is None:
         return None
-    if relation.startswith("within"):
+    if relation.startswith("at least"):
         error = result.get("accuracy_standard_error")
-        return None if error is None else abs(value) <= error or value > 0
+        return None if error is None else bool(value >= -error)
     return bool(value >= target if relation.endswith(">=") else value <= target)
 
 

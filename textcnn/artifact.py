@@ -13,10 +13,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
@@ -25,8 +25,10 @@ from safetensors.numpy import save_file
 
 from textcnn.config import RunConfig
 from textcnn.data.labels import LabelSet
-from textcnn.errors import ArtifactError, ConfigError, SchemaVersionError
+from textcnn.errors import ArtifactError, SchemaVersionError, TextCNNError
 from textcnn.text.tokenizers import Tokenizer
+
+Parsed = TypeVar("Parsed")
 
 FORMAT = "textcnn-model"
 SCHEMA = 1
@@ -147,7 +149,7 @@ def read_artifact(path: str | Path) -> Artifact:
 
 
 def _read(folder: Path) -> Artifact:
-    manifest = _json((folder / LAYOUT.manifest).read_bytes(), folder / LAYOUT.manifest)
+    manifest = _parsed(folder / LAYOUT.manifest, (folder / LAYOUT.manifest).read_bytes(), _object)
     if manifest.get("format") != FORMAT:
         raise ArtifactError(f"{folder / LAYOUT.manifest} has format {manifest.get('format')!r}, expected {FORMAT!r}")
     schema = manifest.get("schema")
@@ -159,20 +161,17 @@ def _read(folder: Path) -> Artifact:
             f"this textcnn {importlib.metadata.version('textcnn')} knows schemas up to {SCHEMA}. Upgrade textcnn."
         )
     content = _verified(folder, manifest)
-    try:
-        config = RunConfig.from_mapping(_json(content[LAYOUT.config], folder / LAYOUT.config))
-    except ConfigError as error:
-        raise ArtifactError(f"{folder / LAYOUT.config} is not a configuration of this textcnn. {error}") from None
-    try:
-        weights = load_tensors(content[LAYOUT.weights])
-    except SafetensorError as error:
-        raise ArtifactError(f"{folder / LAYOUT.weights} cannot be read: {error}") from None
+
+    def part(name: str, parse: Callable[[bytes], Parsed]) -> Parsed:
+        return _parsed(folder / name, content[name], parse)
+
+    config = part(LAYOUT.config, lambda data: RunConfig.from_mapping(_object(data)))
     return Artifact(
         config,
-        LabelSet.from_json(content[LAYOUT.labels].decode()),
-        Tokenizer.from_json(content[LAYOUT.tokenizer].decode(), config.text),
-        weights,
-        _json(content[LAYOUT.metrics], folder / LAYOUT.metrics),
+        part(LAYOUT.labels, lambda data: LabelSet.from_json(data.decode())),
+        part(LAYOUT.tokenizer, lambda data: Tokenizer.from_json(data.decode(), config.text)),
+        part(LAYOUT.weights, load_tensors),
+        part(LAYOUT.metrics, _object),
         name=folder.parent.name,
         version=folder.name,
     )
@@ -298,11 +297,16 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _json(content: bytes, path: Path) -> dict[str, Any]:
+def _parsed(path: Path, content: bytes, parse: Callable[[bytes], Parsed]) -> Parsed:
+    """What `parse` makes of the content of `path`. Raises ArtifactError that names the file."""
     try:
-        value = json.loads(content)
-    except ValueError as error:
-        raise ArtifactError(f"{path} is not valid JSON: {error}") from None
+        return parse(content)
+    except (TextCNNError, SafetensorError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}") from None
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    value = json.loads(content)
     if not isinstance(value, dict):
-        raise ArtifactError(f"{path} holds {type(value).__name__}, expected a JSON object")
+        raise ValueError(f"it holds {type(value).__name__}, expected a JSON object")
     return value

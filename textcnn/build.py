@@ -25,6 +25,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+# Adam's was chosen on TREC, CR and the example data: twice the usual one, half the epochs, the same accuracy.
+LEARNING_RATES = {"adam": 0.002, "adadelta": 1.0}
+
+
 def resolve(values: Mapping[str, Any], *, preset: str = "kim_rand", overrides: Sequence[str] = ()) -> RunConfig:
     """The defaults, a preset, `values` and `overrides`, each over the one before, as a checked configuration.
 
@@ -54,7 +58,13 @@ def resolve(values: Mapping[str, Any], *, preset: str = "kim_rand", overrides: S
         "pooling": POOLINGS.resolve(config.model.pooling),
         "head": HEADS.resolve(config.model.head),
     }
-    return config.model_copy(update={"model": config.model.model_copy(update=parts)})
+    rate = config.train.learning_rate or LEARNING_RATES[config.train.optimizer]
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update=parts),
+            "train": config.train.model_copy(update={"learning_rate": rate}),
+        }
+    )
 
 
 def _part_faults(model: Any) -> list[str]:

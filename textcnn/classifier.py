@@ -173,6 +173,17 @@ class TextClassifier:
             setattr(self, key, value)
         return self
 
+    def __sklearn_tags__(self) -> Any:
+        """scikit-learn asks for this before it splits or scores; nothing else here needs it."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
+        )
+
     def _logits(self, texts: Sequence[str]) -> Floats:
         artifact = self._fitted()
         assert self._engine is not None

@@ -96,14 +96,14 @@ class TrainConfig(Section):
     """How the weights are found."""
 
     optimizer: Literal["adam", "adadelta"] = Field("adam", description="update rule")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(1e-3, description="step size (Adadelta of the paper: 1.0)")
+    learning_rate: Annotated[float, Field(ge=0)] = Field(0.0, description="step size; 0: adam 0.002, adadelta 1.0")
     rho: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="Adadelta's decay")
     epsilon: Annotated[float, Field(gt=0)] = Field(1e-6, description="Adadelta's epsilon")
     l2: Annotated[float, Field(ge=0)] = Field(0.0, description="L2 penalty on all weights but the embedding")
     batch_size: Positive = Field(50, description="texts a step")
     max_epochs: Positive = Field(20, description="upper bound; early stopping usually ends sooner")
     patience: Annotated[int, Field(ge=0)] = Field(
-        4, description="epochs without a better validation score before stopping; 0: never stop early"
+        3, description="epochs without a lower validation loss before stopping; 0: never stop early"
     )
     monitor: Literal["accuracy", "loss"] = Field("accuracy", description="validation figure that picks the best epoch")
     schedule: Literal["constant", "plateau"] = Field(

@@ -74,7 +74,7 @@ class Registry:
         """The options of a part as a pydantic model that forbids unknown names."""
         if name not in self._schemas:
             part = self.get(name)
-            hints = get_type_hints(part.__init__ if inspect.isclass(part) else part)
+            hints = get_type_hints(part.__init__ if inspect.isclass(part) else part, include_extras=True)
             fields: dict[str, Any] = {
                 key: (hints.get(key, Any), ... if p.default is p.empty else p.default)
                 for key, p in self.options(name).items()

@@ -1,9 +1,9 @@
-"""The recurrence of a quasi-recurrent network: h_t = f_t h_{t-1} + (1 - f_t) z_t, channel by channel, on a ragged batch.
+"""The recurrence of a quasi-recurrent network, h_t = f_t h_{t-1} + (1 - f_t) z_t, a channel by itself, ragged batches.
 
-Bradbury et al. 2017 (section 2) call it f-pooling; fo-pooling multiplies h by an output gate o, ifo-pooling puts an input
-gate i of its own in the place of 1 - f. It is the only part of a QRNN that runs through time and there is no matrix in
-it, so what counts is to touch memory once. `gate_pool` therefore takes what the convolution gives and applies bias, tanh
-and sigmoids on the way; its backward computes them anew, which is cheaper than writing and reading them.
+Bradbury et al. 2017 (section 2) call it f-pooling; fo-pooling multiplies h by an output gate o, ifo-pooling puts an
+input gate i of its own in the place of 1 - f. It is the only part of a QRNN that runs through time and there is no
+matrix in it, so what counts is to touch memory once. `gate_pool` therefore takes what the convolution gives and applies
+bias, tanh and sigmoids on the way; its backward computes them anew, which is cheaper than writing and reading them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
+from torch.autograd.function import once_differentiable
 
 from textcnn.kernels.choose import Way, choose
 from textcnn.kernels.native import in_ranges, native
@@ -29,15 +30,16 @@ def fo_pool(
 ) -> Tensor:  # fmt: skip
     """h_t = f_t h_{t-1} + i_t z_t, where i = 1 - f unless it is given. An output gate is a product behind it.
 
-    `z`, `f` and `i` are float[N, dim], all texts end to end, and `offsets` int64[B + 1] says where each starts. `initial`
-    float[B, dim] is the state before the first token, else zeros. `reverse` runs through every text from its end to its
-    start. Returns float[N, dim].
+    `z`, `f` and `i` are float[N, dim], all texts end to end, and `offsets` int64[B + 1] says where each starts.
+    `initial` float[B, dim] is the state before the first token, else zeros. `reverse` runs through every text from its
+    end to its start. Returns float[N, dim].
     """
     way = choose("fo_pool", z)
     if way == "torch":
         return fo_pool_ref(z, f, offsets, i=i, initial=initial, reverse=reverse)
     assert f.shape == z.shape and (i is None or i.shape == z.shape)
-    h: Tensor = _Pool.apply(way, reverse, z.shape[1], offsets, None, initial, z, f, i)  # type: ignore[no-untyped-call]
+    inputs = (z, f) if i is None else (z, f, i)
+    h: Tensor = _Pool.apply(way, reverse, z.shape[1], offsets, None, initial, *inputs)  # type: ignore[no-untyped-call]
     return h
 
 
@@ -45,7 +47,7 @@ def gate_pool(
     gates: Tensor, bias: Tensor, offsets: Tensor,
     *, pooling: Pooling = "fo", initial: Tensor | None = None, reverse: bool = False,
 ) -> Tensor:  # fmt: skip
-    """A QRNN layer behind its convolution: z = tanh, f, o, i = sigmoid of `gates` + `bias`; o_t h_t, or h_t without an o.
+    """A QRNN layer behind its convolution: z = tanh, f, o, i = sigmoid of gates + bias; o_t h_t, or h_t without an o.
 
     `gates` float[N, PARTS[pooling] * dim] holds z, f, o, i side by side, as one matrix product gives them, and `bias`
     float[PARTS[pooling] * dim] likewise. The rest as in `fo_pool`.
@@ -83,7 +85,8 @@ def fo_pool_ref(
         return z.clone()
     h = z.new_zeros(len(lengths), z.shape[1]) if initial is None else initial[order]
     states = []
-    for z_t, f_t, i_t in zip(*(part[rows].split(running.sum(1).tolist()) for part in (z, f, i)), strict=True):
+    counts = running.sum(1).tolist()
+    for z_t, f_t, i_t in zip(*(torch.split(part[rows], counts) for part in (z, f, i)), strict=True):
         h = f_t * h[: len(z_t)] + i_t * z_t
         states.append(h)
     return torch.empty_like(z).index_copy(0, rows, torch.cat(states))
@@ -101,18 +104,86 @@ def gate_pool_ref(
 
 
 class _Pool(torch.autograd.Function):
-    """`inputs` are z, f and i or None; where there is a bias, one matrix of gates."""
+    """`inputs` are z, f and perhaps i; or, where there is a bias, one matrix of gates."""
 
     @staticmethod
     def forward(
         ctx: Any, way: Way, reverse: bool, dim: int, offsets: Tensor, bias: Tensor | None, initial: Tensor | None,
-        *inputs: Tensor | None,
+        *inputs: Tensor,
     ) -> Tensor:  # fmt: skip
-        bias, initial, *inputs = [None if part is None else part.contiguous() for part in (bias, initial, *inputs)]
+        inputs = tuple(part.contiguous() for part in inputs)
+        initial = None if initial is None else initial.contiguous()
+        h = inputs[0].new_empty(len(inputs[0]), dim)
         columns = _columns(inputs, dim)
-        h = offsets.new_empty(len(inputs[0]), dim, dtype=torch.float32)
         out = None if columns[2] is None else torch.empty_like(h)
-        _kernels(way)[0](columns, bias, initial, offsets, h, out, pitch, reverse)
+        forward, _ = _kernels(way)
+        forward(columns, bias, initial, offsets, h, out, inputs[0].shape[1], reverse)
         ctx.way, ctx.reverse = way, reverse
         ctx.save_for_backward(offsets, bias, initial, h, *inputs)
         return h if out is None else out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        offsets, bias, initial, h, *inputs = ctx.saved_tensors
+        grads = [torch.empty_like(part) for part in inputs]
+        grad_bias = None if bias is None else torch.zeros_like(bias)
+        grad_initial = h.new_empty(len(offsets) - 1, h.shape[1])
+        columns, grad_columns = _columns(inputs, h.shape[1]), _columns(grads, h.shape[1])
+        _, backward = _kernels(ctx.way)
+        backward(
+            columns, bias, initial, offsets, h, grad.contiguous(), grad_columns, grad_bias, grad_initial,
+            inputs[0].shape[1], ctx.reverse,
+        )  # fmt: skip
+        return None, None, None, None, grad_bias, grad_initial if initial is not None else None, *grads
+
+
+def _columns(inputs: Sequence[Tensor], dim: int) -> list[Tensor | None]:
+    """z, f, o and i as flat arrays, None for what there is not; a row begins every inputs[0].shape[1] floats."""
+    if len(inputs) == 1:
+        flat = inputs[0].view(-1)
+        parts: list[Tensor | None] = [flat[start:] for start in range(0, inputs[0].shape[1], dim)]
+    else:
+        z, f, *i = (part.view(-1) for part in inputs)
+        parts = [z, f, None, *i]
+    return [*parts, None, None][:4]
+
+
+def _kernels(way: Way) -> tuple[Callable[..., None], Callable[..., None]]:
+    if way == "native":
+        return _forward, _backward
+    from textcnn.kernels import triton_fo_pool  # triton is not there on every machine
+
+    return triton_fo_pool.forward, triton_fo_pool.backward
+
+
+def _forward(
+    columns: list[Tensor | None], bias: Tensor | None, initial: Tensor | None, offsets: Tensor, h: Tensor,
+    out: Tensor | None, pitch: int, reverse: bool,
+) -> None:  # fmt: skip
+    module = native()
+    assert module is not None
+    tensors = [*columns, bias, initial, offsets, h, out]
+    _share(module.fo_pool, tensors, h, (len(offsets) - 1, h.shape[1], pitch, reverse))
+
+
+def _backward(
+    columns: list[Tensor | None], bias: Tensor | None, initial: Tensor | None, offsets: Tensor, h: Tensor, grad: Tensor,
+    grad_columns: list[Tensor | None], grad_bias: Tensor | None, grad_initial: Tensor, pitch: int, reverse: bool,
+) -> None:  # fmt: skip
+    module = native()
+    assert module is not None
+    tensors = [*columns, bias, initial, offsets, h, grad, *grad_columns, grad_bias, grad_initial]
+    _share(module.fo_pool_backward, tensors, h, (len(offsets) - 1, h.shape[1], pitch, reverse))
+
+
+def _share(kernel: Callable[..., None], tensors: list[Tensor | None], h: Tensor, sizes: tuple[int, ...]) -> None:
+    """Run a compiled kernel, every thread on channels of its own; a channel's numbers do not depend on their number."""
+    arrays = [None if tensor is None else tensor.detach().numpy() for tensor in tensors]
+    tokens, dim = h.shape
+
+    def work(begin: int, end: int) -> None:
+        kernel(*arrays, *sizes, begin * LANES, min(end * LANES, dim))
+
+    blocks = -(-dim // LANES)
+    in_ranges(work, blocks, threads=torch.get_num_threads(), grain=max(1, GRAIN // (LANES * max(1, tokens))))

@@ -36,7 +36,9 @@ class Encoder(nn.Module):
         return isinstance(only, KimConv) and only.fusable and isinstance(self.pooling, MaxOverTime)
 
     def forward(self, ids: RaggedIds) -> Tensor:
-        return self.forward_fused(ids) if self.fused else self.forward_padded(ids)
+        # on a CPU the fused way is compiled for float32, which autocast is not
+        lower = torch.is_autocast_enabled("cpu") and ids.values.device.type == "cpu"
+        return self.forward_fused(ids) if self.fused and not lower else self.forward_padded(ids)
 
     def forward_fused(self, ids: RaggedIds) -> Tensor:
         conv = self.blocks[0]

@@ -130,7 +130,10 @@ INLINE slot_t *find(const word_ids_t *self, word_t *word)
     for (at = home(self, key); self->slots[at].key; at = (at + 1) & mask) {
         if (self->slots[at].key != key || !self->slots[at].place || word->count > word->longest) continue;
         const uint64_t *known = self->pieces + self->slots[at].place - 1;
-        if (known[0] == word->count && !memcmp(known + 1, word->pieces, word->count * 8)) break;
+        size_t same = 0;
+        if (known[0] == word->count)
+            while (same < word->count && known[1 + same] == word->pieces[same]) same++;
+        if (same == word->count) break;
     }
     return &self->slots[at];
 }

@@ -178,18 +178,21 @@ def learn_bpe(texts: Sequence[str], config: TextConfig) -> hf.Tokenizer:
     inner = _subword(models.BPE(unk_token=UNKNOWN, fuse_unk=True), config)
     characters = _characters(inner, texts)
     trainer = trainers.BpeTrainer(
-        vocab_size=_vocabulary_size(characters, config),
+        vocab_size=_vocabulary_size(characters, config) + 1,
         min_frequency=config.min_count,
-        limit_alphabet=min(sum(count >= config.min_count for count in characters.values()), config.max_vocabulary),
+        limit_alphabet=config.max_vocabulary,
         max_token_length=_LONGEST_PIECE,
         show_progress=False,
+        special_tokens=[UNKNOWN],
     )
     inner.train_from_iterator(texts, trainer)
-    spec = json.loads(inner.to_str())
     counts = _count_tokens(inner, texts)
-    by_frequency = sorted(spec["model"]["vocab"], key=lambda token: (-counts[token], token))
+    spec = json.loads(inner.to_str())
+    # merges need both their parts, so only single characters can be too rare
+    kept = [t for t in spec["model"]["vocab"] if t != UNKNOWN and (len(t) > 1 or characters[t] >= config.min_count)]
+    by_frequency = sorted(kept, key=lambda token: (-counts[token], token))
     spec["model"]["vocab"] = {token: number for number, token in enumerate([PAD, UNKNOWN, *by_frequency])}
-    return hf.Tokenizer.from_str(json.dumps(spec))
+    return hf.Tokenizer.from_str(json.dumps({**spec, "added_tokens": []}))
 
 
 @TOKENIZERS.register("unigram")
@@ -197,29 +200,23 @@ def learn_unigram(texts: Sequence[str], config: TextConfig) -> hf.Tokenizer:
     """Pieces of words by a unigram language model (SentencePiece's); characters that are no piece are `<unk>`."""
     inner = _subword(models.Unigram(), config)
     characters = _characters(inner, texts)
-    # The trainer never ends (or raises) unless every character finds room; what is too much is dropped below.
-    size = max(_vocabulary_size(characters, config), len(characters) + 2)
     trainer = trainers.UnigramTrainer(
-        vocab_size=size,
+        # without room for every character it never ends, or raises; what is too much is dropped below
+        vocab_size=max(_vocabulary_size(characters, config), len(characters)) + 1,
         max_piece_length=_LONGEST_PIECE,
         show_progress=False,
         unk_token=UNKNOWN,
-        special_tokens=[UNKNOWN],
     )
     inner.train_from_iterator(texts, trainer)
     counts = _count_tokens(inner, texts)
-    # Scores anew from whole counts: the trainer's sums depend on the order of its threads in the last digits.
-    kept = {
-        token: count
-        for token, _ in json.loads(inner.to_str())["model"]["vocab"]
-        if (count := counts[token]) >= config.min_count or characters[token] >= config.min_count
-    }
-    pieces = sorted(kept.items(), key=lambda item: (-item[1], item[0]))[: config.max_vocabulary]
-    total = sum(kept.values())
-    scores = [(token, round(math.log(max(count, 0.5) / total), 6)) for token, count in pieces]
+    known = [piece for piece, _ in json.loads(inner.to_str())["model"]["vocab"] if piece != UNKNOWN]
+    kept = [piece for piece in known if max(counts[piece], characters[piece]) >= config.min_count]
+    by_frequency = sorted(kept, key=lambda piece: (-counts[piece], piece))[: config.max_vocabulary]
+    # Scores anew, from whole counts: the trainer's sums depend in their last digits on the order of its threads.
+    total = counts.total() or 1
+    scores = [(piece, round(math.log(max(counts[piece], 0.5) / total), 6)) for piece in by_frequency]
     inner.model = models.Unigram([(PAD, 0.0), (UNKNOWN, 0.0), *scores], unk_id=1)
-    spec = json.loads(inner.to_str())
-    return hf.Tokenizer.from_str(json.dumps({**spec, "added_tokens": []}))
+    return inner
 
 
 def _subword(model: models.Model, config: TextConfig) -> hf.Tokenizer:
@@ -243,39 +240,41 @@ def _normalizer(config: TextConfig) -> normalizers.Normalizer | None:
 
 
 def _characters(inner: hf.Tokenizer, texts: Iterable[str]) -> Counter[str]:
-    """How often each character is seen after normalization, spaces left out."""
-    counts: Counter[str] = Counter("▁")
+    """How often each character is seen after normalization; ▁ as often as there are characters."""
+    counts: Counter[str] = Counter()
     for text in texts:
         counts.update(inner.normalizer.normalize_str(text) if inner.normalizer else text)
-    return Counter({character: count for character, count in counts.items() if not character.isspace()})
+    counts["▁"] = max(counts.total(), 1)
+    return counts
 
 
 def _vocabulary_size(characters: Counter[str], config: TextConfig) -> int:
     """Few texts do not teach many pieces: 8 times the root of their characters is 9,000 for 10,000 sentences."""
-    return min(config.max_vocabulary, max(8 * math.isqrt(characters.total()), len(characters)))
+    return min(config.max_vocabulary, max(8 * math.isqrt(characters["▁"]), len(characters)))
 
 
 def _count_tokens(inner: hf.Tokenizer, texts: Sequence[str]) -> Counter[str]:
     """How often each token is used in the texts."""
-    names = _by_id(inner)
-    counts = np.zeros(len(names), np.int64)
+    tokens = _by_id(inner)
+    counts = np.zeros(len(tokens), np.int64)
     for start in range(0, len(texts), 1000):
-        for encoding in inner.encode_batch_fast(texts[start : start + 1000], add_special_tokens=False):
-            counts += np.bincount(np.array(encoding.ids, np.int64), minlength=len(names))
-    return Counter(dict(zip(names, counts.tolist(), strict=True)))
+        encodings = inner.encode_batch_fast(texts[start : start + 1000], add_special_tokens=False)
+        counts += np.bincount([number for e in encodings for number in e.ids], minlength=len(tokens)).astype(np.int64)
+    return Counter(dict(zip(tokens, counts.tolist(), strict=True)))
 
 
 def _by_id(inner: hf.Tokenizer) -> list[str]:
-    return sorted(inner.get_vocab(), key=inner.get_vocab().__getitem__)
+    vocabulary = inner.get_vocab()
+    return sorted(vocabulary, key=vocabulary.__getitem__)
 
 
 def _tokens(inner: hf.Tokenizer) -> list[str]:
-    """Every token by id. Raises ArtifactError where the ids are not what the network was built on."""
-    vocabulary = inner.get_vocab()
-    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
-    if tokens[:2] != [PAD, UNKNOWN] or vocabulary[tokens[-1]] != len(tokens) - 1:
+    """Every token by id. Raises ArtifactError where the ids are not what a network can be built on."""
+    tokens = _by_id(inner)
+    if tokens[:2] != [PAD, UNKNOWN] or inner.token_to_id(tokens[-1]) != len(tokens) - 1:
         raise ArtifactError(
-            f"the tokenizer's ids must run from 0 without a gap, 0 being {PAD} and 1 {UNKNOWN}; its first tokens are {tokens[:2]}"
+            f"the tokenizer's ids must run from 0 without a gap and begin with {PAD} and {UNKNOWN}; its first tokens are"
+            f" {tokens[:2]}, its {len(tokens):,} ids end with {inner.token_to_id(tokens[-1]) if tokens else None}"
         )
     return tokens
 

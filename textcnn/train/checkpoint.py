@@ -70,7 +70,7 @@ class Checkpoint:
         """Put everything back; returns (place, best weights). Raises CheckpointError if it belongs to another run."""
         try:
             with safe_open(self.path, framework="pt") as file:
-                about = json.loads(file.metadata()["about"])
+                about = json.loads((file.metadata() or {})["about"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise CheckpointError(f"cannot resume from {self.path}: {error}") from None

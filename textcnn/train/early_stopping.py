@@ -10,12 +10,17 @@ from textcnn.config import TrainConfig
 
 @dataclass(slots=True)
 class EarlyStopping:
-    """Watches one validation figure. Of equal accuracies the lower loss wins, of equal losses the earlier epoch."""
+    """Picks the best epoch by one validation figure, and stops when the validation loss has not fallen for a while.
+
+    Of equal accuracies the lower loss wins, of equal losses the earlier epoch. Accuracy goes on creeping up by chance long
+    after the loss has turned, so it chooses but does not keep the run going.
+    """
 
     monitor: Literal["accuracy", "loss"]
     patience: int
     best: tuple[float, float] | None = None
     best_epoch: int = 0
+    lowest_loss: float = float("inf")
     waited: int = 0
 
     @classmethod
@@ -24,12 +29,14 @@ class EarlyStopping:
 
     def better(self, epoch: int, *, accuracy: float, loss: float) -> bool:
         """Note an epoch's figures; True if it is the best so far."""
-        score = (-accuracy, loss) if self.monitor == "accuracy" else (loss, 0.0)
-        if self.best is None or score < self.best:
-            self.best, self.best_epoch, self.waited = score, epoch, 0
-            return True
         self.waited += 1
-        return False
+        if loss < self.lowest_loss:
+            self.lowest_loss, self.waited = loss, 0
+        score = (-accuracy, loss) if self.monitor == "accuracy" else (loss, 0.0)
+        if self.best is not None and not score < self.best:  # a loss that is no number is never better
+            return False
+        self.best, self.best_epoch = score, epoch
+        return True
 
     @property
     def stop(self) -> bool:

@@ -22,7 +22,13 @@ BLOCK_CASES: list[dict[str, Any]] = [
     {"type": "kim_conv", "filter_widths": [2, 3, 5], "num_filters": 4},
     {"type": "kim_conv", "filter_widths": [1], "num_filters": 20, "activation": "tanh"},
     {"type": "kim_conv", "filter_widths": [4], "num_filters": 3, "activation": "identity"},
-]
+    {"type": "qrnn", "hidden_dim": 5},
+    {"type": "qrnn", "hidden_dim": 4, "window": 1, "recurrent_pooling": "f", "zoneout": 0.2},
+    {
+        "type": "qrnn", "hidden_dim": 3, "window": 3, "recurrent_pooling": "ifo", "num_layers": 2, "bidirectional": True,
+        "dense": True, "dropout": 0.1,
+    },
+]  # fmt: skip
 POOLING_CASES: list[dict[str, Any]] = [{"type": "max_over_time"}]
 HEAD_CASES: list[dict[str, Any]] = [
     {"type": "single_label"},

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from textcnn.cli.main import COMMANDS
+
+from .conftest import Run
+
+LOOK_AT_EVERY_HELP = """
+import sys
+from click.testing import CliRunner
+from textcnn.cli.main import COMMANDS, cli
+
+for arguments in (["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)):
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 0, result.output
+    assert arguments == ["--version"] or "Examples:" in result.output, arguments
+    assert arguments == ["--version"] or f"textcnn {arguments[0] if arguments[1:] else 'train'} " in result.output
+print(sorted({"torch", "numpy", "pydantic", "pyarrow", "sklearn"} & set(sys.modules)))
+"""
+
+
+def test_every_help_shows_examples_and_loads_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", LOOK_AT_EVERY_HELP], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout == "[]\n"
+
+
+def test_every_command_is_listed_with_a_line_of_help(run: Run) -> None:
+    ran = run("--help")
+    assert ran.code == 0
+    for name, line in COMMANDS.items():
+        assert name in ran.out
+        assert line in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predicts"], "No such command 'predicts'"),
+        (["train"], "Missing argument 'DATA'"),
+        (["--nonsense"], "No such option"),
+        (["evaluate", "models/x"], "Missing argument 'DATA'"),
+    ],
+)
+def test_a_wrong_call_is_told_and_ends_with_2(mistake: Any, arguments: list[str], message: str) -> None:
+    assert message in mistake(*arguments)
+
+
+def test_no_command_shows_the_help_and_ends_with_2(run: Run) -> None:
+    ran = run()
+    assert ran.code == 2
+    assert "Usage: textcnn" in ran.err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion_is_there(shell: str) -> None:
+    environment = {**os.environ, "_TEXTCNN_COMPLETE": f"{shell}_source"}
+    command = [sys.executable, "-c", "from textcnn.cli.main import main; main()"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "_TEXTCNN_COMPLETE" in done.stdout
+
+
+def test_ctrl_c_ends_with_130_and_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("textcnn.classifier.TextClassifier.load", interrupt)
+    ran = run("predict", "models/x", "a text")
+    assert (ran.code, ran.err) == (130, "interrupted\n")
+
+
+def test_a_part_that_is_not_installed_is_named_with_its_pip_command(
+    mistake: Any, monkeypatch: pytest.MonkeyPatch, model_folder: object
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for module in [name for name in sys.modules if name.startswith("textcnn.data.readers")]:
+        monkeypatch.delitem(sys.modules, module)
+    said = mistake("predict", model_folder, "--input", "texts.csv")
+    assert "this command needs pyarrow, which is not installed" in said
+    assert "pip install 'textcnn[train]'" in said
+
+
+def test_serve_becomes_the_service(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda path, command: started.append(command))
+    run("serve", "--model", "support/1", "--port", "8080")
+    run("serve", "--", "--help")
+    assert started == [
+        [sys.executable, "-m", "service", "--model", "support/1", "--port", "8080"],
+        [sys.executable, "-m", "service", "--help"],
+    ]
+
+
+def test_serve_says_what_is_missing(mistake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "serving needs fastapi, which is not installed" in mistake("serve")

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from textcnn import TextClassifier
+from textcnn.cli.train import next_version
+from textcnn.train.checkpoint import CHECKPOINT
+
+from ...conftest import tiny_corpus, write_csv
+from .conftest import Run
+
+TINY = ["model.embedding.dim=16", "model.blocks.0.num_filters=8", "train.batch_size=8", "train.learning_rate=0.02"]
+SHORT = [*TINY, "train.max_epochs=2"]
+
+
+def test_a_table_becomes_a_model_that_is_measured(run: Run, here: Path) -> None:
+    ran = run("train", "train.csv", "--test", "test.csv", *TINY, "train.max_epochs=6", "data.validation_fraction=0.2")
+    assert ran.code == 0
+    assert "validation accuracy 1" in ran.out
+    assert "test accuracy 1" in ran.out
+    assert ran.out.endswith("saved models/train/1\n")
+    lines = ran.err.splitlines()
+    assert lines[0] == "train.csv: 90 rows; text from 'text', label from 'label', utf-8"
+    assert lines[1] == "test.csv: 30 rows; text from 'text', label from 'label', utf-8"
+    assert lines[2].startswith("training on 72 texts, validating on 18; 3 labels, ")
+    assert lines[3].startswith("epoch 1/6: loss ")
+    assert lines[-1].startswith("try it: textcnn predict models/train/1")
+    assert TextClassifier.load("models/train").metrics_["test"]["texts"] == 30
+    assert len(Path("runs/train/1/metrics.jsonl").read_text().splitlines()) == 6
+    assert not Path("runs/train/1", CHECKPOINT).exists()
+
+
+def test_settings_come_from_flags_file_and_overrides(run: Run, here: Path) -> None:
+    Path("run.toml").write_text(
+        'preset = "kim_rand"\n[train]\nmax_epochs = 1\nseed = 5\nl2 = 0.25\n[data]\nseed = 6\n[text]\nmax_length = 9\n'
+    )
+    assert run("train", "train.csv", "--config", "run.toml", "--seed", "7", *TINY, "train.l2=0.5", "--quiet").code == 0
+    config = json.loads(Path("models/train/1/config.json").read_text())
+    assert (config["train"]["seed"], config["data"]["seed"]) == (7, 7)
+    assert (config["train"]["max_epochs"], config["train"]["l2"], config["text"]["max_length"]) == (1, 0.5, 9)
+    assert config["model"]["blocks"][0]["num_filters"] == 8
+
+
+def test_config_json_of_a_model_holds_a_setting_for_everything(run: Run, here: Path) -> None:
+    run("train", "train.csv", *SHORT, "--quiet")
+    written = json.loads(Path("models/train/1/config.json").read_text())
+    again = TextClassifier(written).fit(*tiny_corpus())
+    assert again.artifact_.config.model_dump(mode="json") == written
+
+
+def test_quiet_leaves_the_result_alone(run: Run, here: Path) -> None:
+    ran = run("train", "train.csv", *SHORT, "--quiet", "--output", "models/q/3")
+    assert ran.err == ""
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["validation", "saved"]
+
+
+def test_versions_count_up(run: Run, here: Path) -> None:
+    assert next_version(Path("a/reviews.csv.gz")) == Path("models/reviews/1")
+    for name in ("9", "10", "old", ".11.xyz"):
+        Path("models/reviews", name).mkdir(parents=True)
+    assert next_version(Path("reviews.csv")) == Path("models/reviews/11")
+
+
+def test_columns_may_be_named_and_joined(run: Run, here: Path) -> None:
+    texts, labels = tiny_corpus()
+    rows = [{"a": text[:20], "b": text[20:], "kind": label} for text, label in zip(texts, labels, strict=True)]
+    Path("t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ran = run(
+        "train", "t.jsonl", *SHORT, "--text-column", "a", "--text-column", "b", "--label-column", "kind"
+    )  # fmt: skip
+    assert ran.code == 0
+    assert "t.jsonl: 90 rows; text from 'a' and 'b', label from 'kind', utf-8\n" in ran.err
+
+
+def test_what_a_person_could_doubt_is_told(run: Run, here: Path) -> None:
+    texts = ["где моя посылка", "деньги списали дважды", "лампа не работает"] * 20
+    labels = ["доставка", "оплата", "ремонт"] * 20
+    content = "text;label\n" + "".join(f"{text};{label}\n" for text, label in zip(texts, labels, strict=True))
+    Path("t.csv").write_bytes(content.encode("cp1251") + b"no label;\n")
+    ran = run("train", "t.csv", *SHORT, "--bad-rows", "skip")
+    assert ran.code == 0
+    assert ran.err.startswith(
+        "t.csv: 60 rows; text from 'text', label from 'label', ';' between fields, cp1251\n"
+        "  encoding cp1251 (guessed from the bytes; if the texts look wrong, name it with --encoding)\n"
+        "  1 bad row was left out and kept in t.csv.bad-rows.csv\n"
+    )
+
+
+def test_test_rows_with_unknown_labels_count_as_wrong_and_are_told(run: Run, here: Path) -> None:
+    texts, labels = tiny_corpus(30, seed=1)
+    write_csv(here / "odd.csv", [*texts, "snow tomorrow"], [*labels, "weather"])
+    ran = run("train", "train.csv", *SHORT, "--test", "odd.csv")
+    assert ran.code == 0
+    assert "1 row has a label that the model does not know" in ran.err
+    assert TextClassifier.load("models/train").metrics_["test"]["unknown_labels"] == 1
+
+
+def test_part_of_the_data_may_be_held_out_for_the_test(run: Run, here: Path) -> None:
+    ran = run("train", "train.csv", *SHORT, "data.test_fraction=0.2")
+    assert "test accuracy" in ran.out
+    assert "on 18 texts" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.csv"], "none.csv: there is no such file"),
+        (["trian.csv"], "there is no such file; did you mean 'train.csv'?"),
+        (["."], ". is a folder; give the path of one file in it"),
+        (["train.xlsx"], "cannot tell the format from '.xlsx'"),
+        (["empty.csv"], "empty.csv is empty"),
+        (["train.csv", "--text-column", "txt"], "there is no column 'txt'; did you mean 'text'?"),
+        (["train.csv", "--label-column", "lable"], "there is no column 'lable'; did you mean 'label'?"),
+        (["train.csv", "--encoding", "utf9"], "'utf9' is no text encoding"),
+        (["train.csv", "--output", "taken/1"], "exists already; choose another version, or pass --overwrite"),
+        (["train.csv", "--output", "."], "exists already"),
+        (["train.csv", "--output", ".", "--overwrite"], "holds something else than a model"),
+        (["train.csv", "--output", "train.csv"], "is a file; a model is a folder"),
+        (["train.csv", "--output", "train.csv/1"], "is a file"),
+        (["train.csv", "--config", "none.toml"], "cannot read the configuration none.toml: No such file"),
+        (["train.csv", "--config", "train.csv"], "train.csv is not valid TOML"),
+        (["train.csv", "--config", "odd.toml"], "unknown preset '5'"),
+        (["train.csv", "--preset", "kim"], "unknown preset 'kim'; did you mean 'kim_rand'?"),
+        (["train.csv", "train.epochs=5"], "train.epochs: unknown setting"),
+        (["train.csv", "test.csv"], "'test.csv' is not an override; write section.key=value"),
+        (["train.csv", "train.max_epochs=0"], "train.max_epochs: input should be greater than or equal to 1, found 0"),
+        (["train.csv", "train.class_weights.blling=2"], "there is no label 'blling'; did you mean 'billing'?"),
+        (["train.csv", "--mode", "static"], "which needs word vectors"),
+        (["train.csv", "--device", "tpu"], "'tpu' is no device"),
+        (["train.csv", "--validation", "odd.csv"], "labels that training has not seen: 'weather'"),
+        (["train.csv", "--test", "none.csv"], "none.csv: there is no such file"),
+        (["one.csv"], "at least 2 different labels, found only 'a'"),
+        (["single.csv"], "labels with only one row"),
+        (["broken.csv"], "row 3: 3 fields where the header has 2"),
+    ],
+)
+def test_a_mistake_is_told_before_any_work(mistake: Any, here: Path, arguments: list[str], message: str) -> None:
+    Path("empty.csv").write_text("")
+    Path("train.xlsx").write_text("x")
+    Path("odd.toml").write_text("preset = 5\n")
+    Path("taken/1").mkdir(parents=True)
+    Path("taken/1/file").write_text("x")
+    write_csv(here / "odd.csv", ["snow"], ["weather"])
+    write_csv(here / "one.csv", ["x", "y"], ["a", "a"])
+    write_csv(here / "single.csv", ["x", "y", "z"], ["a", "a", "b"])
+    Path("broken.csv").write_text("text,label\nx,a\ny,b,c\n")
+    said = mistake("train", *arguments)
+    assert message in said
+    assert not Path("models").exists()
+    assert not Path("runs").exists() or message.startswith(("labels", "there is no label", "at least 2"))
+
+
+def test_every_mistake_in_the_settings_is_told_at_once(mistake: Any, here: Path) -> None:
+    Path("run.toml").write_text("[train]\nsed = 1\n[text]\nmax_length = 0\n")
+    said = mistake("train", "train.csv", "--config", "run.toml", "--preset", "kim", "train.patience=-1", "x")
+    assert said.startswith("textcnn: 5 faults in the configuration:\n  - ")
+
+
+def test_overwriting_replaces_the_model(run: Run, here: Path) -> None:
+    run("train", "train.csv", *SHORT, "--output", "m/1", "--seed", "1", "--quiet")
+    assert run("train", "train.csv", *SHORT, "--output", "m/1", "--seed", "2", "--overwrite", "--quiet").code == 0
+    assert TextClassifier.load("m/1").artifact_.config.train.seed == 2
+
+
+def test_a_run_folder_that_cannot_be_written_is_told(mistake: Any, here: Path) -> None:
+    Path("runs").write_text("a file")
+    said = mistake("train", "train.csv", *SHORT)
+    assert "cannot write runs/train/1 (figures and checkpoints)" in said
+
+
+def test_a_person_who_forgot_the_checkpoint_is_told(run: Run, here: Path) -> None:
+    ran = run("train", "train.csv", *SHORT, "--resume")
+    assert ran.code == 0
+    assert "there is no checkpoint to resume from" in ran.err
+
+
+def test_ctrl_c_saves_the_best_so_far_and_the_run_can_go_on(run: Run, here: Path) -> None:
+    settings = [*TINY, "train.max_epochs=100000", "train.patience=0", "train.checkpoint_seconds=0.05"]
+    command = [sys.executable, "-m", "textcnn.cli.main", "train", "train.csv", *settings]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not Path("runs/train/1", CHECKPOINT).exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "interrupted: keeping the weights of " in err
+    assert "the same command with --output models/train/1 --overwrite --resume goes on" in err
+    assert "saved models/train/1\n" in out
+    model = TextClassifier.load("models/train/1")
+    assert model.metrics_["interrupted"]
+    assert len(model.predict(["where is my parcel"])) == 1

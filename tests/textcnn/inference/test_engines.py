@@ -1,0 +1,217 @@
+"""Every engine gives the numbers of the network itself, for random networks of every kind that it says it can run."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from textcnn.artifact import Artifact
+from textcnn.build import build_network, resolve
+from textcnn.config import TextConfig
+from textcnn.data.labels import LabelSet
+from textcnn.errors import ArtifactError, ConfigError, EngineError
+from textcnn.inference.engine import EngineOptions
+from textcnn.inference.ngram_table import NgramTableEngine
+from textcnn.inference.select import FASTEST_FIRST, select_engine
+from textcnn.inference.torch_engine import TorchEngine
+from textcnn.kernels.native import native
+from textcnn.registry import ENGINES
+from textcnn.text.tokenizers import Tokenizer
+from textcnn.types import Floats, TokenBatch
+
+from ...conftest import tiny_corpus
+
+compiled = pytest.mark.skipif(native() is None, reason="the compiled kernels are not built")
+MODES = ["rand", "static", "non-static", "multichannel"]
+LABELS = LabelSet(("a", "b", "c"))
+TOKENIZER = Tokenizer.learn(tiny_corpus()[0], TextConfig())
+DIM = 16
+
+
+def random_artifact(
+    mode: str = "rand", activation: str = "relu", widths: Sequence[int] = (2, 3, 5), filters: int = 20, blocks: int = 1
+) -> Artifact:
+    """A network that nobody trained, with weights large enough that mistakes show."""
+    embedding = {"mode": mode, "dim": DIM, **({} if mode == "rand" else {"vectors": "somewhere"})}
+    block = {"type": "kim_conv", "filter_widths": list(widths), "num_filters": filters, "activation": activation}
+    config = resolve({"model": {"embedding": embedding, "blocks": [block] * blocks}})
+    torch.manual_seed(0)
+    matrix = None if mode == "rand" else np.random.default_rng(0).normal(size=(len(TOKENIZER), DIM))
+    network = build_network(config, vocabulary=len(TOKENIZER), num_classes=len(LABELS), matrix=matrix)
+    for param in network.parameters():
+        torch.nn.init.normal_(param, std=0.3)
+    weights = {name: value.numpy() for name, value in network.state_dict().items()}
+    return Artifact(config, LABELS, TOKENIZER, weights, {})
+
+
+def batches() -> list[TokenBatch]:
+    """Usual texts; an empty one among others; one token; unknown words; none; no text at all; more than fit at once."""
+    texts, _ = tiny_corpus(20)
+    several = [texts, ["", *texts[:2], ""], ["parcel"], ["zyzzyva zyzzyva"], [""], [], (texts * 15)[:270]]
+    return [TOKENIZER.encode(some) for some in several]
+
+
+def reference(artifact: Artifact, batch: TokenBatch) -> Floats:
+    return TorchEngine.from_artifact(artifact, EngineOptions()).logits(batch)
+
+
+@compiled
+@pytest.mark.parametrize("activation", ["relu", "tanh", "identity"])
+@pytest.mark.parametrize("mode", MODES)
+def test_the_table_gives_the_numbers_of_the_network(mode: str, activation: str) -> None:
+    artifact = random_artifact(mode, activation)
+    engine = NgramTableEngine.from_artifact(artifact, EngineOptions())
+    for batch in batches():
+        if len(batch):
+            np.testing.assert_allclose(engine.logits(batch), reference(artifact, batch), atol=1e-5)
+
+
+@compiled
+@pytest.mark.parametrize(("widths", "filters"), [((1,), 1), ((7,), 3), ((2, 2), 100), ((1, 2, 3, 4, 9), 17)])
+def test_any_filters_will_do(widths: Sequence[int], filters: int) -> None:
+    artifact = random_artifact(widths=widths, filters=filters)
+    engine = NgramTableEngine.from_artifact(artifact, EngineOptions())
+    for batch in batches():
+        if len(batch):
+            np.testing.assert_allclose(engine.logits(batch), reference(artifact, batch), atol=2e-5)
+
+
+@compiled
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_a_budget_smaller_than_the_vocabulary_changes_no_bit(rows: int) -> None:
+    artifact = random_artifact()
+    whole = NgramTableEngine.from_artifact(artifact, EngineOptions())
+    bytes_a_row = whole.table.windows.rows * 4
+    small = NgramTableEngine.from_artifact(artifact, EngineOptions(table_budget=rows * bytes_a_row + 3))
+    assert (small.table.words, whole.table.words) == (rows, len(TOKENIZER))
+    for batch in batches():
+        np.testing.assert_array_equal(small.logits(batch), whole.logits(batch))
+
+
+@compiled
+@pytest.mark.parametrize(("precision", "tolerance"), [("float16", 0.02), ("int8", 0.3)])
+@pytest.mark.parametrize("budget", [1 << 30, 1000])
+def test_smaller_numbers_give_nearly_the_same_and_say_so(
+    precision: Any, tolerance: float, budget: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    artifact = random_artifact()
+    engine = NgramTableEngine.from_artifact(artifact, EngineOptions(table_precision=precision, table_budget=budget))
+    assert f"{precision} tables: a feature differs from float32 by up to" in caplog.text
+    for batch in batches():
+        if len(batch):
+            expected = reference(artifact, batch)
+            np.testing.assert_allclose(engine.logits(batch), expected, atol=tolerance * np.abs(expected).max())
+
+
+@compiled
+def test_features_come_with_the_windows_that_won() -> None:
+    engine = NgramTableEngine.from_artifact(random_artifact(widths=(2,)), EngineOptions())
+    batch = TOKENIZER.encode(["where is my parcel", ""])
+    features, starts = engine.features(batch, argmax=True)
+    without, nothing = engine.features(batch)
+    np.testing.assert_array_equal(features, without)
+    assert nothing is None
+    assert starts is not None
+    assert ((starts[0] >= 0) & (starts[0] < 4)).all()
+    assert not features[1].any()
+
+
+@compiled
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
+    artifact, batch = random_artifact(), batches()[-1]
+    expected = NgramTableEngine.from_artifact(artifact, EngineOptions(threads=1)).logits(batch)
+    engine = NgramTableEngine.from_artifact(artifact, EngineOptions(threads=threads))
+    np.testing.assert_array_equal(engine.logits(batch), expected)
+
+
+@compiled
+@pytest.mark.parametrize("name", FASTEST_FIRST)
+@pytest.mark.parametrize("budget", [1 << 30, 1000])
+def test_an_engine_may_be_asked_by_several_threads_at_once(name: str, budget: int) -> None:
+    artifact = random_artifact()
+    engine = select_engine(artifact, engine=name, options=EngineOptions(table_budget=budget))
+    texts, _ = tiny_corpus(60)
+    parts = [TOKENIZER.encode(texts[start : start + 10]) for start in range(0, 60, 10)]
+    answers: dict[int, Floats] = {}
+    start = threading.Barrier(len(parts))
+
+    def ask(number: int) -> None:
+        start.wait()
+        answers[number] = engine.logits(parts[number])
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(parts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, part in enumerate(parts):
+        np.testing.assert_allclose(answers[number], reference(artifact, part), atol=1e-5)
+
+
+@compiled
+def test_the_fastest_engine_that_can_is_taken() -> None:
+    assert list(FASTEST_FIRST) == ENGINES.names()
+    assert select_engine(random_artifact()).name == "ngram_table"
+
+
+def test_what_the_table_cannot_run_goes_to_torch_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert select_engine(random_artifact(blocks=2)).name == "torch"
+    assert "ngram_table: it needs exactly one kim_conv block, the model has kim_conv, kim_conv" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("part", "spec", "reason"),
+    [
+        ("pooling", {"type": "average"}, "it needs pooling max_over_time, the model has average"),
+        ("head", {"type": "multi_label"}, "it needs a single_label head, the model has multi_label"),
+        ("blocks", (), "it needs exactly one kim_conv block, the model has none"),
+    ],
+)
+def test_the_table_says_what_it_cannot_run(part: str, spec: Any, reason: str) -> None:
+    artifact = random_artifact()
+    model = artifact.config.model.model_copy(update={part: spec})
+    other = dataclasses.replace(artifact, config=artifact.config.model_copy(update={"model": model}))
+    assert NgramTableEngine.why_not(other, EngineOptions()) == reason
+
+
+def test_an_engine_asked_for_by_name_is_not_replaced() -> None:
+    with pytest.raises(
+        EngineError, match="no engine can run model unsaved/0: ngram_table: .*device cuda was asked for"
+    ):
+        select_engine(random_artifact(), engine="ngram_table", options=EngineOptions(device="cuda"))
+    with pytest.raises(ConfigError, match="unknown engine 'ngram'; did you mean 'ngram_table'"):
+        select_engine(random_artifact(), engine="ngram")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_an_error_and_no_silent_cpu() -> None:
+    with pytest.raises(ConfigError, match="device 'cuda' is not available"):
+        select_engine(random_artifact(), options=EngineOptions(device="cuda"))
+
+
+def test_without_torch_and_without_the_kernels_nothing_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textcnn.inference.ngram_table.native", lambda: None)
+    monkeypatch.setitem(ENGINES._lazy, "torch", "textcnn.inference.there_is_no_such_module:TorchEngine")
+    monkeypatch.delitem(ENGINES._parts, "torch", raising=False)
+    monkeypatch.delitem(sys.modules, "textcnn.inference.there_is_no_such_module", raising=False)
+    with pytest.raises(
+        EngineError, match=r"ngram_table: the compiled kernels are missing.*; torch: .* is not installed"
+    ):
+        select_engine(random_artifact())
+
+
+def test_weights_that_do_not_fit_the_configuration_are_refused_by_torch() -> None:
+    artifact = random_artifact()
+    weights = {**artifact.weights, "head.linear.weight": np.zeros((3, 7), np.float32)}
+    with pytest.raises(ArtifactError, match="the weights of model unsaved/0 do not fit its configuration"):
+        TorchEngine.from_artifact(dataclasses.replace(artifact, weights=weights), EngineOptions())

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from textcnn import Prediction, TextClassifier
+from textcnn.classifier import softmax
+from textcnn.config import RunConfig
+from textcnn.errors import ConfigError, DataError, EngineError, LabelError
+from textcnn.kernels.native import native
+from textcnn.registry import ENGINES, HEADS
+
+from ..conftest import TINY, TINY_HEADS, tiny_corpus
+
+compiled = pytest.mark.skipif(native() is None, reason="the compiled kernels are not built")
+
+# Texts of known and unknown words, of one token, of none, and of anything else.
+WORDS = [*sorted({word for text in tiny_corpus()[0] for word in text.split()}), "zyzzyva", "мышь", "鼠标", "🙂"]
+TEXTS = st.one_of(
+    st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join),
+    st.text(max_size=20),
+    st.sampled_from(["", " ", "zyzzyva", "\ud800", "parcel " * 1200]),
+)
+
+
+@pytest.fixture(scope="session")
+def engines(model_folder: Path) -> dict[str, TextClassifier]:
+    return {name: TextClassifier.load(model_folder, engine=name) for name in ENGINES}
+
+
+def test_every_head_has_a_tiny_classifier() -> None:
+    assert TINY_HEADS == HEADS.names()
+
+
+def test_it_learns_the_corpus_and_others_like_it(classifier: TextClassifier) -> None:
+    texts, labels = tiny_corpus(seed=1)
+    assert classifier.score(texts, labels) >= 0.95
+    assert classifier.classes_ == ("billing", "delivery", "repair")
+    assert classifier.metrics_["validation"]["texts"] == 9
+    assert (classifier.name, classifier.version) == ("unsaved", "0")
+
+
+def test_probabilities_are_probabilities_and_name_the_predicted_label(classifier: TextClassifier) -> None:
+    texts, _ = tiny_corpus(10)
+    probabilities = classifier.predict_proba(texts)
+    assert probabilities.shape == (10, 3)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(1), 1.0, rtol=1e-6)
+    assert classifier.predict(texts) == [classifier.classes_[index] for index in probabilities.argmax(1)]
+
+
+def test_classify_gives_the_best_labels_in_order(classifier: TextClassifier) -> None:
+    texts, _ = tiny_corpus(5)
+    best = classifier.classify(texts)
+    assert [prediction.label for prediction in best] == classifier.predict(texts)
+    for prediction, row in zip(classifier.classify(texts, top_k=None), classifier.predict_proba(texts), strict=True):
+        assert isinstance(prediction, Prediction)
+        assert [score.probability for score in prediction.top] == sorted(row.tolist(), reverse=True)
+    assert [len(prediction.top) for prediction in classifier.classify(texts, top_k=2)] == [2] * 5
+
+
+def test_equally_probable_labels_come_in_the_order_of_the_classes(classifier: TextClassifier) -> None:
+    undecided = TextClassifier()
+    undecided._artifact = classifier.artifact_
+    undecided._engine = SimpleNamespace(logits=lambda batch: np.zeros((len(batch), 3), np.float32))  # type: ignore
+    (prediction,) = undecided.classify(["parcel"], top_k=None)
+    assert [score.label for score in prediction.top] == ["billing", "delivery", "repair"]
+    assert undecided.predict(["parcel"]) == ["billing"]
+
+
+def test_softmax_takes_large_logits() -> None:
+    np.testing.assert_allclose(softmax(np.array([[1e4, 0.0], [-1e4, -1e4]], np.float32)), [[1, 0], [0.5, 0.5]])
+
+
+@pytest.mark.parametrize("top_k", [0, -1, 4])
+def test_more_labels_than_there_are_cannot_be_asked_for(classifier: TextClassifier, top_k: int) -> None:
+    with pytest.raises(ValueError, match=f"top_k is {top_k}, expected 1 to 3"):
+        classifier.classify(["parcel"], top_k=top_k)
+
+
+def test_no_texts_give_no_answers(engines: dict[str, TextClassifier]) -> None:
+    for model in engines.values():
+        assert model.predict([]) == []
+        assert model.predict_proba([]).shape == (0, 3)
+        assert model.classify([]) == []
+
+
+def test_texts_without_words_are_answered_too(engines: dict[str, TextClassifier]) -> None:
+    for model in engines.values():
+        assert len(set(model.predict(["", " \n", "\u200b"]))) == 1
+
+
+def test_one_string_instead_of_a_list_is_a_mistake(classifier: TextClassifier) -> None:
+    with pytest.raises(DataError, match=r"texts is one string; give a list of texts"):
+        classifier.predict("where is my parcel")
+    with pytest.raises(DataError, match=r"labels is one string"):
+        TextClassifier(TINY).fit(["a", "b"], "ab")
+
+
+@pytest.mark.parametrize("value", [None, 5, float("nan"), b"bytes", ["a"]])
+def test_what_is_no_string_is_named_by_its_place(classifier: TextClassifier, value: Any) -> None:
+    with pytest.raises(DataError, match=r"text 1 is .*expected a string"):
+        classifier.predict(["parcel", value])
+    with pytest.raises(DataError, match=r"label 0 is .*expected a string"):
+        TextClassifier(TINY).fit(["a", "b"], [value, "b"])
+
+
+def test_an_unfitted_classifier_says_what_to_call(tmp_path: Path) -> None:
+    model = TextClassifier()
+    for ask in (lambda: model.predict(["a"]), lambda: model.classes_, lambda: model.save(tmp_path / "x" / "1")):
+        with pytest.raises(EngineError, match=r"call fit\(\) or TextClassifier\.load\(\)"):
+            ask()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_saved_model_gives_the_same_bits(classifier: TextClassifier, model_folder: Path) -> None:
+    loaded = TextClassifier.load(model_folder, engine=classifier.engine_name)
+    texts, _ = tiny_corpus(40, seed=3)
+    np.testing.assert_array_equal(loaded.predict_proba(texts), classifier.predict_proba(texts))
+    assert (loaded.name, loaded.version, loaded.max_length) == ("tiny", "1", 1000)
+
+
+def test_saving_gives_the_model_its_name_and_recording_keeps_it(model_folder: Path, tmp_path: Path) -> None:
+    model = TextClassifier.load(model_folder)
+    model.record("test", model.evaluate(*tiny_corpus(9)))
+    assert (model.name, model.version) == ("tiny", "1")
+    model.save(tmp_path / "other" / "2")
+    assert (model.name, model.version) == ("other", "2")
+    assert TextClassifier.load(tmp_path / "other").metrics_["test"]["texts"] == 9
+    assert "| test | 9 |" in (tmp_path / "other" / "2" / "README.md").read_text()
+
+
+def test_a_loaded_model_can_be_trained_anew(model_folder: Path, corpus: tuple[list[str], list[str]]) -> None:
+    model = TextClassifier.load(model_folder)
+    before = model.predict_proba(corpus[0])
+    np.testing.assert_allclose(model.fit(*corpus).predict_proba(corpus[0]), before, atol=1e-5)
+
+
+def test_validation_texts_may_be_given(corpus: tuple[list[str], list[str]]) -> None:
+    model = TextClassifier({**TINY, "train": {**TINY["train"], "max_epochs": 1}})
+    assert model.fit(*corpus, validation=tiny_corpus(12, seed=2)).metrics_["validation"]["texts"] == 12
+    with pytest.raises(LabelError, match="labels that training has not seen: 'another'"):
+        model.fit(*corpus, validation=(["a"], ["another"]))
+
+
+def test_without_validation_the_last_epoch_counts(corpus: tuple[list[str], list[str]]) -> None:
+    config = {**TINY, "train": {**TINY["train"], "max_epochs": 2}, "data": {"validation_fraction": 0}}
+    metrics = TextClassifier(config).fit(*corpus).metrics_
+    assert metrics["validation"] is None
+    assert metrics["training_texts"] == 90
+    assert metrics["best_epoch"] == 2
+
+
+def test_arrays_will_do_for_lists(corpus: tuple[list[str], list[str]]) -> None:
+    texts, labels = (np.array(column) for column in corpus)
+    model = TextClassifier({**TINY, "train": {**TINY["train"], "max_epochs": 1}}).fit(texts, labels)
+    assert model.predict(texts) == model.predict(texts.astype(object)) == model.predict(corpus[0])
+
+
+def test_a_wrong_setting_is_told_before_any_work(corpus: tuple[list[str], list[str]]) -> None:
+    with pytest.raises(ConfigError, match="train.epochs: unknown setting"):
+        TextClassifier({"train": {"epochs": 5}}).fit(*corpus)
+    with pytest.raises(ConfigError, match="unknown preset 'kim'"):
+        TextClassifier(preset="kim").fit(*corpus)
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "error", "message"),
+    [
+        (["a"], ["x", "y"], DataError, "1 texts and 2 labels"),
+        (["a", "b"], ["x", "x"], LabelError, "at least 2 different labels, found only 'x'"),
+        (["a", "b", "c"], ["x", "x", "y"], LabelError, "labels with only one row.*'y'"),
+        ([], [], LabelError, "found none"),
+    ],
+)
+def test_examples_that_teach_nothing_are_refused(
+    texts: list[str], labels: list[str], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        TextClassifier(TINY).fit(texts, labels)
+
+
+def test_the_same_seed_gives_the_same_model_and_another_one_another(corpus: tuple[list[str], list[str]]) -> None:
+    def train(seed: int) -> np.ndarray:
+        config = {**TINY, "train": {**TINY["train"], "max_epochs": 1, "seed": seed}}
+        return TextClassifier(config).fit(*corpus).artifact_.weights["head.linear.weight"]
+
+    np.testing.assert_array_equal(train(1), train(1))
+    assert (train(1) != train(2)).any()
+
+
+def test_a_config_object_will_do(corpus: tuple[list[str], list[str]]) -> None:
+    config = RunConfig.from_mapping({**TINY, "train": {**TINY["train"], "max_epochs": 1}})
+    assert TextClassifier(config).fit(*corpus).artifact_.config.train == config.train
+
+
+@compiled
+@settings(max_examples=40, deadline=None)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=6))
+def test_engines_agree(engines: dict[str, TextClassifier], texts: list[str]) -> None:
+    fast, reference = (engines[name].predict_proba(texts) for name in ("ngram_table", "torch"))
+    np.testing.assert_allclose(fast, reference, atol=1e-5)
+
+
+@compiled
+@settings(max_examples=40, deadline=None)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=6))
+def test_a_text_has_the_same_numbers_alone_and_in_any_batch(
+    engines: dict[str, TextClassifier], texts: list[str]
+) -> None:
+    together = engines["ngram_table"].predict_proba(texts)
+    backwards = engines["ngram_table"].predict_proba(texts[::-1])[::-1]
+    np.testing.assert_array_equal(backwards, together)
+    for text, row in zip(texts, together, strict=True):
+        np.testing.assert_array_equal(engines["ngram_table"].predict_proba([text])[0], row)
+        np.testing.assert_allclose(engines["torch"].predict_proba([text])[0], row, atol=1e-5)
+
+
+def test_scikit_learn_can_clone_it_and_cross_validate(corpus: tuple[list[str], list[str]]) -> None:
+    base = pytest.importorskip("sklearn.base")
+    selection = pytest.importorskip("sklearn.model_selection")
+    model = TextClassifier({**TINY, "data": {"validation_fraction": 0}})
+    twin = base.clone(model)
+    assert twin is not model
+    assert twin.get_params() == model.get_params()
+    assert base.is_classifier(model)
+    scores = selection.cross_val_score(model, *corpus, cv=3)
+    assert scores.mean() >= 0.9
+
+
+def test_parameters_are_set_by_name() -> None:
+    model = TextClassifier().set_params(preset="kim_static", config={"train": {"seed": 2}})
+    assert model.get_params() == {"config": {"train": {"seed": 2}}, "preset": "kim_static"}
+    with pytest.raises(ValueError, match=r"no parameter 'presets' \(known: config, preset\)"):
+        model.set_params(presets="x")

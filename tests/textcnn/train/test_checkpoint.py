@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from textcnn import TextClassifier
+from textcnn.errors import CheckpointError
+from textcnn.train.checkpoint import CHECKPOINT, Checkpoint
+from textcnn.train.progress import Progress
+
+from ...conftest import TINY, tiny_corpus, write_csv
+
+STEPS = 11  # an epoch: 81 texts in batches of 8
+ADAM = {"train": {**TINY["train"], "max_epochs": 3, "checkpoint_seconds": 0.0, "schedule": "plateau"}}
+ADADELTA = {"train": {**ADAM["train"], "optimizer": "adadelta", "learning_rate": 1.0, "clip_norm": 1.0}}
+
+
+class Killed(BaseException):
+    pass
+
+
+def fit(folder: Path | None, changes: dict[str, Any], *, resume: bool = False) -> TextClassifier:
+    progress = Progress(quiet=True, folder=folder)
+    return TextClassifier({**TINY, **changes}).fit(*tiny_corpus(), run_folder=folder, progress=progress, resume=resume)
+
+
+def fit_until(saves: int, folder: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is killed right after it has written its checkpoint for the `saves`-th time."""
+    save, count = Checkpoint.save, 0
+
+    def save_and_die(self: Checkpoint, *arguments: Any) -> None:
+        nonlocal count
+        save(self, *arguments)
+        count += 1
+        if count == saves:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Checkpoint, "save", save_and_die)
+        fit(folder, changes)
+
+
+def same_bits(left: TextClassifier, right: TextClassifier) -> None:
+    ours, theirs = left.artifact_.weights, right.artifact_.weights
+    assert set(ours) == set(theirs)
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value.view(np.uint32), theirs[name].view(np.uint32), err_msg=name)
+
+
+def without_times(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in record.items() if "second" not in key} for record in history]
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, TextClassifier]:
+    """Runs that were never stopped."""
+    return {"adam": fit(None, ADAM), "adadelta": fit(None, ADADELTA)}
+
+
+# after each of the 11 steps of an epoch, then once more behind its validation
+@pytest.mark.parametrize(
+    ("name", "changes", "saves"),
+    [("adam", ADAM, saves) for saves in (1, STEPS, STEPS + 1, 2 * (STEPS + 1) + 5, 3 * (STEPS + 1))]
+    + [("adadelta", ADADELTA, 2 * (STEPS + 1) + 5)],
+)
+def test_a_resumed_run_ends_with_the_same_bits(
+    whole: dict[str, TextClassifier], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    name: str, changes: dict[str, Any], saves: int,
+) -> None:  # fmt: skip
+    fit_until(saves, tmp_path, changes, monkeypatch)
+    torch.manual_seed(12345)  # the generator must come from the checkpoint
+    resumed = fit(tmp_path, changes, resume=True)
+    same_bits(resumed, whole[name])
+    expected = without_times(whole[name].metrics_["history"])
+    assert without_times(resumed.metrics_["history"]) == expected
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert without_times(log) == expected
+
+
+def test_a_run_killed_with_sigkill_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "data.csv", *tiny_corpus())
+    settings = ["model.embedding.dim=16", "model.blocks.0.num_filters=8", "train.batch_size=8", "train.patience=0"]
+    command = [sys.executable, "-m", "textcnn.cli.main", "train", str(data), "--quiet", "--output", "models/tiny/1"]
+    command += [*settings, "train.max_epochs=20", "train.checkpoint_seconds=0.05"]
+    checkpoint = tmp_path / "runs" / "tiny" / "1" / CHECKPOINT
+    process = subprocess.Popen(command, cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + 60
+        while not checkpoint.exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "models").exists()
+    changes = {
+        "model": {"embedding": {"dim": 16}, "blocks": [{"type": "kim_conv", "num_filters": 8}]},
+        "train": {"batch_size": 8, "patience": 0, "max_epochs": 20, "checkpoint_seconds": 0.05},
+    }
+    resumed = fit(checkpoint.parent, changes, resume=True)
+    assert len(resumed.metrics_["history"]) == 20
+    same_bits(resumed, fit(None, changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train": {**ADAM["train"], "seed": 2}},
+        {**ADAM, "data": {"validation_fraction": 0.2}},
+        {**ADAM, "text": {"lowercase": False}},
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    fit_until(3, tmp_path, ADAM, monkeypatch)
+    with pytest.raises(CheckpointError, match="belongs to a run with other data or another configuration"):
+        fit(tmp_path, changes, resume=True)
+
+
+def test_other_texts_make_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit_until(3, tmp_path, ADAM, monkeypatch)
+    texts, labels = tiny_corpus()
+    with pytest.raises(CheckpointError, match="belongs to a run with other data"):
+        TextClassifier({**TINY, **ADAM}).fit([*texts[:-1], "another"], labels, run_folder=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-5], lambda data: b"", lambda data: b"x" * len(data)])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Any) -> None:
+    fit_until(3, tmp_path, ADAM, monkeypatch)
+    path = tmp_path / CHECKPOINT
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(CheckpointError, match=f"cannot resume from .*{CHECKPOINT}"):
+        fit(tmp_path, ADAM, resume=True)
+
+
+def test_a_tensor_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    save_file({"x": torch.zeros(2)}, tmp_path / CHECKPOINT)
+    with pytest.raises(CheckpointError, match="cannot resume"):
+        fit(tmp_path, ADAM, resume=True)
+
+
+def test_resuming_without_a_checkpoint_starts_from_the_start(whole: dict[str, TextClassifier], tmp_path: Path) -> None:
+    same_bits(fit(tmp_path, ADAM, resume=True), whole["adam"])
+
+
+def test_a_run_that_does_not_resume_forgets_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit_until(3, tmp_path, ADAM, monkeypatch)
+    fit(tmp_path, {"train": {**TINY["train"], "max_epochs": 1, "checkpoint_seconds": 1000.0}})
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(
+    whole: dict[str, TextClassifier], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    same_bits(fit(tmp_path, ADAM), whole["adam"])
+
+
+def test_the_file_is_replaced_in_one_step_and_holds_the_whole_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit_until(STEPS + 2, tmp_path, ADADELTA, monkeypatch)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CHECKPOINT, "metrics.jsonl"]
+    parts = {name.split(".")[0] for name in load_file(tmp_path / CHECKPOINT)}
+    assert parts == {"network", "best", "optimizer", "generator"}

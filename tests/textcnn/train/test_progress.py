@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from textcnn.train.progress import Progress
+
+RECORD = {"epoch": 1, "train_loss": 0.5, "train_accuracy": 0.75, "texts_per_second": 1234.5, "seconds": 1.0}
+CHECKED = {**RECORD, "validation_loss": 0.6, "validation_accuracy": 0.7}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def run(stream: io.StringIO, **options: Any) -> str:
+    progress = Progress(stream=stream, **options)
+    progress.begin(steps=10, epochs=3)
+    progress.step(1, 5, loss=0.5, accuracy=0.75, texts_per_second=1234.5)
+    progress.epoch(CHECKED, best=True)
+    progress.note("a note")
+    progress.end()
+    return stream.getvalue()
+
+
+def test_plain_lines_where_there_is_no_terminal() -> None:
+    assert run(io.StringIO()).splitlines() == [
+        "epoch 1/3: loss 0.500, accuracy 75.0%; validation loss 0.600, accuracy 70.0% (best); 1,234 texts/s, "
+        "at most 0 s left",
+        "a note",
+    ]
+
+
+def test_a_bar_with_figures_and_time_left_on_a_terminal() -> None:
+    shown = run(Terminal())
+    for part in ("epoch 1/3", "loss 0.500, accuracy 75.0%, 1,234 texts/s", "at most", "left", "a note"):
+        assert part in shown
+
+
+def test_quiet_says_nothing() -> None:
+    assert run(io.StringIO(), quiet=True) == run(Terminal(), quiet=True) == ""
+
+
+def test_metrics_have_a_line_for_each_epoch(tmp_path: Path) -> None:
+    run(io.StringIO(), folder=tmp_path / "run")
+    run(io.StringIO(), folder=tmp_path / "run")  # another run starts anew
+    (line,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line) == CHECKED
+
+
+def test_a_resumed_run_keeps_the_epochs_before_the_checkpoint_and_no_others(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.jsonl"
+    log.write_text('{"epoch": 1}\n{"epoch": 2}\n{"epoch": 3}\n')  # epoch 3 came after the last checkpoint
+    progress = Progress(quiet=True, folder=tmp_path)
+    progress.begin(steps=10, epochs=4, done=20, history=[{"epoch": 1}, {"epoch": 2}])
+    progress.epoch({**RECORD, "epoch": 3}, best=False)
+    assert [json.loads(line)["epoch"] for line in log.read_text().splitlines()] == [1, 2, 3]
+
+
+def test_tensorboard_is_written_where_it_is_installed(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    run(io.StringIO(), folder=tmp_path)
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_nothing_is_written_for_tensorboard_where_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    run(io.StringIO(), folder=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
