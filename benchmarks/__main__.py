@@ -9,39 +9,47 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any, NamedTuple
 
-# What each measures, and on how many threads; None: the program decides itself.
-BENCHMARKS: dict[str, tuple[str, int | None]] = {
-    "inference": ("texts per second of the engine and of whole predictions, beside those of others", 1),
-    "training": ("an epoch beside that of a plain re-implementation, accuracy, cost of a large vocabulary", 2),
-    "qrnn": ("the recurrent pooling beside nn.LSTM and a loop of torch operations", None),
-    "startup": ("loading, the first answer of a new process, memory of the service", None),
-    "gpu": ("the Triton kernels beside torch and cuDNN; needs a CUDA device", None),
+
+class Program(NamedTuple):
+    """What it measures; on how many threads, where it does not decide that itself; whether it reads the data sets."""
+
+    about: str
+    threads: int | None = None
+    data: bool = False
+
+
+BENCHMARKS = {
+    "inference": Program("the engine, and strings to labels, beside others", 1, data=True),
+    "training": Program("an epoch, accuracy, large vocabularies, whole jobs", 2, data=True),
+    "qrnn": Program("the recurrent pooling beside nn.LSTM and a loop of torch operations"),
+    "startup": Program("loading, the first answer of a new process, memory of the service", data=True),
+    "gpu": Program("the Triton kernels beside torch and cuDNN; needs a CUDA device"),
 }
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 
 
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
-    threads = BENCHMARKS[options.benchmark][1]
-    if threads:
+    program = BENCHMARKS[options.benchmark]
+    if program.threads:
         # the libraries read these when they are first imported, which is below
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(program.threads)))
     from benchmarks.data import DataMissingError, find_data
     from benchmarks.report import print_report
 
+    given: dict[str, Any] = {"quick": options.quick, "folds": options.folds}
     try:
-        run = import_module(f"benchmarks.{options.benchmark}").run
-        # each program takes those of the options that mean something to it
-        wanted = inspect.signature(run).parameters
-        given = {"quick": options.quick, "folds": options.folds}
-        chosen = {key: value for key, value in given.items() if key in wanted}
-        if "data" in wanted:
-            chosen["data"] = find_data(options.data)
-        result = run(**chosen)
+        if program.data:
+            given["data"] = find_data(options.data)
     except DataMissingError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
+    run = import_module(f"benchmarks.{options.benchmark}").run
+    # each takes those of the options that mean something to it
+    wanted = inspect.signature(run).parameters
+    result = run(**{key: value for key, value in given.items() if key in wanted})
     result = {"benchmark": options.benchmark, "quick": options.quick, **result}
     if not options.json_only:
         print_report(result)
@@ -50,7 +58,7 @@ def main(arguments: list[str]) -> int:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    epilog = "\n".join(f"  {name:<10} {about}" for name, (about, _) in BENCHMARKS.items())
+    epilog = "\n".join(f"  {name:<10} {program.about}" for name, program in BENCHMARKS.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -62,7 +70,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--json-only", action="store_true", help="only the JSON line")
     parser.add_argument("--data", type=Path, help="folder of the data sets; else $TEXTCNN_DATA, else ../shared/data")
     parser.add_argument(
-        "--folds", type=int, default=10, help="training: folds of MR to compare the accuracy on (of 10)"
+        "--folds", type=int, default=10, help="training: folds of MR, of 10, to compare the accuracy on; 0: none"
     )
     return parser.parse_args(arguments)
 

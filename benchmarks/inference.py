@@ -116,6 +116,7 @@ def engines(model: TextClassifier, texts: Sequence[str], *, rounds: int) -> tupl
         "texts": len(texts),
         "tokens_per_text": len(batch.values) / len(texts),
         "vocabulary": len(artifact.tokenizer),
+        "tokenizer_compiled": artifact.tokenizer.why_not_compiled is None,
     }, missing
 
 

@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MODEL = "models/demo/1"
+MODEL = "build/demo/1"  # not in models/, whose models are served and go into the image
 TEXTS = [
     "The courier left my parcel in the rain and nobody rang",
     "I was charged twice for the same coffee machine",
@@ -68,8 +68,8 @@ def start(port: int) -> tuple[subprocess.Popen[bytes], str]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
-    print(f"\n$ textcnn serve --model demo/1 --port {port}", flush=True)
-    command = [sys.executable, "-m", "service", "--model", "demo/1", "--port", str(port), "--log-level", "warning"]
+    print(f"\n$ textcnn serve --model {MODEL} --port {port}", flush=True)
+    command = [sys.executable, "-m", "service", "--model", MODEL, "--port", str(port), "--log-level", "warning"]
     # its own session: Ctrl-C reaches this program alone, which then stops the service in order
     service = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     return service, f"http://127.0.0.1:{port}"

@@ -65,6 +65,8 @@ def classifier(request: pytest.FixtureRequest, corpus: tuple[list[str], list[str
 @pytest.fixture(scope="session")
 def model_folder(classifier: TextClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny classifier as models/tiny/1; do not change it."""
+    from textcnn.artifact import write_artifact
+
     folder = tmp_path_factory.mktemp("models") / "tiny" / "1"
-    classifier.save(folder)
+    write_artifact(folder, classifier.artifact_)
     return folder

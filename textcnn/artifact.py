@@ -120,7 +120,9 @@ def _write_files(folder: Path, artifact: Artifact, *, title: str) -> None:
         "files": {name: _fingerprint((folder / name).read_bytes()) for name in LAYOUT.hashed},
     }
     _write(folder / LAYOUT.manifest, json.dumps(manifest, indent=2) + "\n")
+    # mkdtemp and safetensors write for the owner alone; a service often runs as somebody else
     folder.chmod(0o755)
+    (folder / LAYOUT.weights).chmod(0o644)
 
 
 def _put_in_place(beside: Path, folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from textcnn.artifact import Artifact, read_artifact, write_artifact
 from textcnn.config import RunConfig
@@ -84,12 +85,10 @@ class TextClassifier:
         names = self.classes_
         if top_k is not None and not 1 <= top_k <= len(names):
             raise ValueError(f"top_k is {top_k}, expected 1 to {len(names)} (the number of labels) or None")
-        probabilities = self.predict_proba(texts)
-        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-        scores = np.take_along_axis(probabilities, best, axis=1).tolist()
+        best, scores = most_probable(self.predict_proba(texts), top_k)
         return [
             Prediction(tuple(LabelScore(names[index], score) for index, score in zip(row, row_scores, strict=True)))
-            for row, row_scores in zip(best.tolist(), scores, strict=True)
+            for row, row_scores in zip(best.tolist(), scores.tolist(), strict=True)
         ]
 
     def score(self, texts: Sequence[str], labels: Sequence[str]) -> float:
@@ -207,6 +206,12 @@ def _strings(values: Sequence[str], what: str) -> list[str]:
         if not isinstance(value, str):
             raise DataError(f"{what} {place} is {value!r} ({type(value).__name__}), expected a string")
     return strings
+
+
+def most_probable(probabilities: Floats, top_k: int | None) -> tuple[npt.NDArray[np.int64], Floats]:
+    """The `top_k` best classes of each row (None: all) and their probabilities, best first, ties in order of index."""
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+    return best, np.take_along_axis(probabilities, best, axis=1)
 
 
 def softmax(logits: Floats) -> Floats:

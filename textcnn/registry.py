@@ -161,6 +161,7 @@ ENGINES = Registry(
     "engine",
     {
         "ngram_table": "textcnn.inference.ngram_table:NgramTableEngine",
+        "qrnn_table": "textcnn.inference.qrnn_table:QRNNTableEngine",
         "torch": "textcnn.inference.torch_engine:TorchEngine",
     },
 )

@@ -283,3 +283,9 @@ def test_the_card_says_which_end_of_a_long_text_is_used(classifier: TextClassifi
     text = classifier.artifact_.config.text.model_copy(update={"truncation": end, "max_length": 9})
     config = classifier.artifact_.config.model_copy(update={"text": text})
     assert words in model_card("tiny/1", dataclasses.replace(classifier.artifact_, config=config))
+
+
+def test_everybody_may_read_the_model(classifier: TextClassifier, tmp_path: Path) -> None:
+    classifier.save(tmp_path / "m" / "1")
+    for path in (tmp_path / "m" / "1", *(tmp_path / "m" / "1").iterdir()):
+        assert path.stat().st_mode & 0o044 == 0o044, path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
@@ -65,7 +66,7 @@ def read_options(
 def engine_options(command: Command) -> Command:
     """--device and its companions; the command gets them as `running`, the arguments of TextClassifier.load."""
     options = [
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        click.option("--device", type=Device(), default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
         click.option("--engine", default="auto", show_default=True, help="auto, ngram_table or torch."),
         click.option(
             "--table-precision",
@@ -89,6 +90,17 @@ def engine_options(command: Command) -> Command:
     for option in reversed(options):
         decorated = option(decorated)
     return decorated  # type: ignore[no-any-return]
+
+
+class Device(click.ParamType[str]):
+    """Checked before anything is loaded, for an engine that has no GPU would not look at it."""
+
+    name = "NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+            self.fail(f"{value!r} is no device; write auto, cpu, cuda or cuda:N", param, ctx)
+        return str(value)
 
 
 class Bytes(click.ParamType[int]):

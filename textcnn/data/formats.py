@@ -362,9 +362,9 @@ class ParquetReader:
         nested = frozenset(field.name for field in self._file.schema_arrow if pa.types.is_nested(field.type))
         for batch in self._file.iter_batches(batch_size=PARQUET_ROWS):
             table = pa.Table.from_batches([batch])
+            self._given += table.num_rows
             yield Part(table, np.arange(number, number + table.num_rows), partial(_row_as_json, table), nested=nested)
             number += table.num_rows
-            self._given = number - 1
 
     def progress(self) -> float:
         return self._given / max(1, int(self._file.metadata.num_rows))

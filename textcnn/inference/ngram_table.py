@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from textcnn.artifact import Artifact
 from textcnn.inference.engine import EngineOptions, Precision
 from textcnn.kernels.native import cores, native
-from textcnn.kernels.table_gather import affine, gather_max, pack, project
+from textcnn.kernels.table_gather import affine, gather_max, gather_sum, pack, project
 from textcnn.kernels.windows import Windows
 from textcnn.types import Floats, Ids, TokenBatch
 
@@ -62,14 +62,38 @@ class NgramTable:
 
     def gather(self, batch: TokenBatch, *, argmax: bool = False) -> tuple[Floats, Ids | None]:
         """Features before bias, float32[B, features] (-inf for an empty text), and the winning windows if asked for."""
-        values = batch.values
-        if len(values) and int(values.max()) >= len(self._table):
-            return self._gather_over_budget(batch, argmax)
+        found = [
+            gather_max(
+                table, part.values, part.offsets, self.windows,
+                scale=self._scale, argmax=argmax, threads=self.threads,
+            )
+            for table, part in self._parts(batch)
+        ]  # fmt: skip
+        if len(found) == 1:
+            return found[0]
+        features = np.concatenate([part for part, _ in found])
+        return features, np.concatenate([starts for _, starts in found if starts is not None]) if argmax else None
+
+    def sums(self, batch: TokenBatch, *, reverse: bool = False) -> Floats:
+        """Every token's row added to those before it (after it, if `reverse`): float32[N, features].
+
+        For float32 tables of one width, whose offsets count back from the token itself.
+        """
+        (window,) = self.windows.filter_widths
+        parts = [
+            gather_sum(table, part.values, part.offsets, window, reverse=reverse, threads=self.threads)
+            for table, part in self._parts(batch)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _parts(self, batch: TokenBatch) -> Iterator[tuple[Any, TokenBatch]]:
+        """Tables and the row numbers of texts in them: the one table, or small ones where words exceed the budget."""
+        if len(batch.values) and int(batch.values.max()) >= len(self._table):
+            yield from self._over_budget(batch)
+            return
         if not self._all_filled:
-            self._fill(values)
-        return gather_max(
-            self._table, values, batch.offsets, self.windows, scale=self._scale, argmax=argmax, threads=self.threads
-        )
+            self._fill(batch.values)
+        yield self._table, batch
 
     def _fill(self, values: Ids) -> None:
         if self._filled[values].all():
@@ -124,9 +148,8 @@ class NgramTable:
             for width, filters, row, _, _ in self.windows.groups()
         )
 
-    def _gather_over_budget(self, batch: TokenBatch, argmax: bool) -> tuple[Floats, Ids | None]:
+    def _over_budget(self, batch: TokenBatch) -> Iterator[tuple[Any, TokenBatch]]:
         """A small table of just the words at hand, a few texts at a time."""
-        features, starts = [], []
         for first in range(0, len(batch), TEXTS_OVER_BUDGET):
             part = batch.take(np.arange(first, min(first + TEXTS_OVER_BUDGET, len(batch))))
             words, local = np.unique(part.values, return_inverse=True)
@@ -136,13 +159,7 @@ class NgramTable:
                 self._fill(words[kept])
                 table[kept] = self._table[words[kept]]
             self._rows(words[~kept], np.flatnonzero(~kept).astype(np.int32), table)
-            found, at = gather_max(
-                table, local.astype(np.int32), part.offsets, self.windows,
-                scale=self._scale, argmax=argmax, threads=self.threads,
-            )  # fmt: skip
-            features.append(found)
-            starts.append(at)
-        return np.concatenate(features), np.concatenate(starts) if argmax else None  # type: ignore[arg-type]
+            yield table, TokenBatch(local.astype(np.int32), part.offsets)
 
 
 class NgramTableEngine:

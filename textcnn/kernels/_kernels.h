@@ -161,6 +161,25 @@ GATHER_TEXTS(FN(gather_i8), FN(block_i8), FN(one_i8), int8_t, LH, int16_t, 1)
 #undef GATHER_TEXTS
 #undef SAME
 
+/* ---- gather_sum: out[t] = sum over j of columns j * width ... of the row of token t - j (t + j), within its text -------- */
+static void FN(gather_sum)(const sums_t *g, int64_t begin, int64_t end)
+{
+    int64_t n = g->columns;
+    for (int64_t text = begin; text < end; text++) {
+        int64_t from = g->offsets[text], to = g->offsets[text + 1];
+        for (int64_t t = from; t < to; t++) {
+            float *restrict out = g->out + t * n;
+            memcpy(out, g->rows + g->values[t] * g->window * n, (size_t)n * sizeof(float));
+            for (int64_t j = 1; j < g->window; j++) {
+                int64_t other = g->reverse ? t + j : t - j;
+                if (other < from || other >= to) break;
+                const float *restrict row = g->rows + (g->values[other] * g->window + j) * n;
+                for (int64_t c = 0; c < n; c++) out[c] += row[c];
+            }
+        }
+    }
+}
+
 /* ---- project: out[slot] = embedding[id] @ weight, weight packed in blocks of PACK columns: [C / PACK][dim][PACK] ---- */
 #define NVP (PACK / LF)
 INLINE void FN(project_block)(const project_t *p, int64_t first, const int n, const float *pack, int64_t column)
@@ -465,7 +484,7 @@ static void FN(fo_pool)(const pool_t *p, int64_t begin, int64_t end) EACH_POOLIN
 static void FN(fo_pool_backward)(const pool_t *p, int64_t begin, int64_t end) EACH_POOLING(FN(fo_pool_backward_as))
 #undef EACH_POOLING
 
-const kernels_t FN(kernels) = {FN(gather_f32), FN(gather_f16), FN(gather_i8), FN(project), FN(affine),
+const kernels_t FN(kernels) = {FN(gather_f32), FN(gather_f16), FN(gather_i8), FN(gather_sum), FN(project), FN(affine),
                                FN(conv_max_backward), FN(adadelta_rows), FN(adam_rows), FN(fo_pool),
                                FN(fo_pool_backward)};
 #undef vf

@@ -31,6 +31,15 @@ typedef struct {
 } gather_t;
 
 typedef struct {
+    const float *rows; /* a row a word: `window` times `columns` */
+    const int32_t *values;
+    const int64_t *offsets;
+    float *out; /* [tokens, columns] */
+    int64_t window, columns;
+    int reverse;
+} sums_t;
+
+typedef struct {
     const float *embedding, *packed;
     const int32_t *ids, *slots;
     float *out;
@@ -82,6 +91,7 @@ typedef struct {
     void (*gather_f32)(const gather_t *, int64_t, int64_t);
     void (*gather_f16)(const gather_t *, int64_t, int64_t);
     void (*gather_i8)(const gather_t *, int64_t, int64_t);
+    void (*gather_sum)(const sums_t *, int64_t, int64_t);
     void (*project)(const project_t *, int64_t, int64_t);
     void (*affine)(const affine_t *, int64_t, int64_t);
     void (*conv_max_backward)(const backward_t *, int64_t, int64_t);
@@ -203,6 +213,22 @@ static PyObject *gather_max(PyObject *self, PyObject *args)
     g.out = take(&b, out, 1);
     g.argmax = take(&b, argmax, 1);
     RUN((precision == 4 ? kernels->gather_f32 : precision == 2 ? kernels->gather_f16 : kernels->gather_i8)(&g, begin, end));
+}
+
+static PyObject *gather_sum(PyObject *self, PyObject *args)
+{
+    PyObject *rows, *values, *offsets, *out;
+    sums_t g = {0};
+    buffers_t b = {0};
+    long long window, columns, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOLLpLL", &rows, &values, &offsets, &out, &window, &columns, &g.reverse, &begin, &end))
+        return NULL;
+    g.rows = take(&b, rows, 0);
+    g.values = take(&b, values, 0);
+    g.offsets = take(&b, offsets, 0);
+    g.out = take(&b, out, 1);
+    g.window = window, g.columns = columns;
+    RUN(kernels->gather_sum(&g, begin, end));
 }
 
 static PyObject *project(PyObject *self, PyObject *args)
@@ -422,6 +448,7 @@ static PyObject *distinct(PyObject *self, PyObject *args)
 
 static PyMethodDef methods[] = {
     {"gather_max", gather_max, METH_VARARGS, NULL},
+    {"gather_sum", gather_sum, METH_VARARGS, NULL},
     {"project", project, METH_VARARGS, NULL},
     {"affine", affine, METH_VARARGS, NULL},
     {"winners", winners, METH_VARARGS, NULL},

@@ -21,6 +21,10 @@ def gather_max(
     right: Ids, groups: int, features: int, scale: Floats | None, out: Floats, argmax: Ids | None, begin: int,
     end: int, /,
 ) -> None: ...  # fmt: skip
+def gather_sum(
+    table: Floats, values: Ids, offsets: Places, out: Floats, window: int, columns: int, reverse: bool, begin: int,
+    end: int, /,
+) -> None: ...  # fmt: skip
 def project(
     embedding: Floats, packed: Floats, ids: Ids, slots: Ids, out: Floats, dim: int, columns: int, pitch: int,
     begin: int, end: int, /,
@@ -30,11 +34,11 @@ def affine(
 ) -> None: ...
 def winners(
     values: Ids, offsets: Places, width: Ids, filters: Ids, argmax: Ids, grad: Floats, hits: Array, start: Places,
-    texts: int, groups: int, features: int, /,
+    scratch: Array, texts: int, groups: int, features: int, /,
 ) -> int: ...  # fmt: skip
 def conv_max_backward(
-    hits: Array, start: Places, x: Floats, weight: Floats, grad_x: Floats | None, grad_weight: Floats, rows: int,
-    dim: int, begin: int, end: int, /,
+    hits: Array, start: Places, width: Ids, filters: Ids, x: Floats, weight: Floats, grad_x: Floats | None,
+    grad_weight: Floats, words: int, dim: int, groups: int, begin: int, end: int, /,
 ) -> None: ...  # fmt: skip
 def adadelta_rows(
     rows: Places | None, grad: Floats, param: Floats, square: Floats, delta: Floats, last_step: Places | None, dim: int,

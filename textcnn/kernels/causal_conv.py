@@ -1,12 +1,12 @@
 """The convolution before a QRNN's gates: every token together with those just before it, in a ragged batch.
 
-Windows of two tokens, which QRNNs mostly have, are computed in pairs on a CPU. With tokens a b c, weights P for the token
-before and Q for the token itself,
+On a CPU windows of two tokens, the usual ones, are computed in pairs. With tokens a b c in a row and weights S for the
+token itself and P for the one before,
 
-    y_b = P a + Q b = P (a - b) + (P + Q) b
-    y_c = P b + Q c = Q (c - b) + (P + Q) b
+    y_b = P a + S b = P (a - b) + (P + S) b
+    y_c = P b + S c = S (c - b) + (P + S) b
 
-so that two windows take three matrix products in the place of four (Winograd's F(2, 2)), and so do both gradients.
+so two windows take three matrix products in the place of four (Winograd's F(2, 2)); so do both gradients.
 """
 
 from __future__ import annotations
@@ -20,74 +20,93 @@ from torch.autograd.function import once_differentiable
 Tensor = torch.Tensor
 
 
-def causal_conv(x: Tensor, weight: Tensor, offsets: Tensor) -> Tensor:
-    """y_t = sum over k of weight[k] x_{t - (width - 1) + k}; what would lie before a text is zero.
+def causal_conv(x: Tensor, weight: Tensor, offsets: Tensor, *, reverse: bool = False) -> Tensor:
+    """y_t = sum over j of weight[j] x_{t - j}, or x_{t + j} if `reverse`; what would lie outside the text is zero.
 
     `x` float[N, in_dim], all texts end to end, `offsets` int64[B + 1], `weight` float[width, out_dim, in_dim]. Returns
     float[N, out_dim].
     """
     if len(weight) != 2 or x.device.type != "cpu":
-        return causal_conv_ref(x, weight, offsets)
-    starts = offsets[:-1][offsets.diff() > 0]
-    odd = starts % 2 == 1
-    y: Tensor = _Pairs.apply(x, weight, starts[~odd] // 2, starts[odd] // 2)  # type: ignore[no-untyped-call]
+        return causal_conv_ref(x, weight, offsets, reverse=reverse)
+    filled = offsets.diff() > 0
+    edges = offsets[1:][filled] - 1 if reverse else offsets[:-1][filled]  # tokens with nothing before them
+    leads = edges % 2 == int(reverse)
+    y: Tensor = _Pairs.apply(x, weight, edges[leads] // 2, edges[~leads] // 2, reverse)  # type: ignore[no-untyped-call]
     return y
 
 
-def causal_conv_ref(x: Tensor, weight: Tensor, offsets: Tensor) -> Tensor:
-    """The same as one matrix product over copied windows, any width, device and type."""
-    width, tokens = len(weight), torch.arange(len(x), device=x.device)
-    place = tokens - torch.repeat_interleave(offsets[:-1], offsets.diff(), output_size=len(x))
-    windows = [F.pad(x, (0, 0, back, 0))[: len(x)] * (place >= back)[:, None] for back in reversed(range(width))]
+def causal_conv_ref(x: Tensor, weight: Tensor, offsets: Tensor, *, reverse: bool = False) -> Tensor:
+    """The same as one matrix product over copies of the windows; any width, device and type."""
+    token, length = torch.arange(len(x), device=x.device), offsets.diff()
+    edge = torch.repeat_interleave(offsets[1:] - 1 if reverse else offsets[:-1], length, output_size=len(x))
+    windows = []
+    for j in range(len(weight)):
+        outside = (edge - token).abs() < j
+        windows.append(x.roll(-j if reverse else j, 0).masked_fill(outside[:, None], 0.0))
     return torch.cat(windows, 1) @ weight.transpose(1, 2).flatten(0, 1)
 
 
 class _Pairs(torch.autograd.Function):
-    """Tokens two by two: `fresh` int64 are the pairs whose first token starts a text, `cut` those whose second does."""
+    """Tokens two by two: of each pair the lead comes first in the direction of reading and is the trail's token before.
+
+    `fresh` are the pairs whose lead has no token before, `cut` those whose trail has none, int64 each.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, fresh: Tensor, cut: Tensor) -> Tensor:
-        tokens = len(x)
-        x = _even(x)
-        first, second = x[0::2], x[1::2]
-        before = torch.empty_like(first)  # the token before, less the first one
-        torch.sub(second[:-1], first[1:], out=before[1:])
-        before[fresh] = -first[fresh]
-        after = second - first
-        after[cut] = second[cut]
-        y = x.new_empty(len(first), 2, weight.shape[1])
-        torch.mm(first, weight.sum(0).T, out=y[:, 0])
-        y[:, 1] = y[:, 0]
-        y[cut, 1] = 0.0
-        y[:, 0].addmm_(before, weight[0].T)
-        y[:, 1].addmm_(after, weight[1].T)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, fresh: Tensor, cut: Tensor, reverse: bool) -> Tensor:
+        lead, trail = _pairs(x, reverse)
+        here, there = _neighbours(reverse)
+        before = -lead  # the token before the pair, less the lead
+        before[here] += trail[there]
+        before[fresh] = -lead[fresh]
+        after = trail - lead
+        after[cut] = trail[cut]
+        own, other = weight
+        y = x.new_empty(2 * len(lead), weight.shape[1])
+        y_lead, y_trail = _pairs(y, reverse)
+        torch.mm(lead, (own + other).T, out=y_lead)
+        y_trail.copy_(y_lead)
+        y_trail[cut] = 0.0
+        y_lead.addmm_(before, other.T)
+        y_trail.addmm_(after, own.T)
+        ctx.reverse = reverse
         ctx.save_for_backward(x, weight, before, after, fresh, cut)
-        return y.flatten(0, 1)[:tokens]
+        return y[: len(x)]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, before, after, fresh, cut = ctx.saved_tensors
-        even = _even(grad)
-        one, two = even[0::2], even[1::2]
-        both = one + two
-        both[cut] = one[cut]
-        shared = both.T @ x[0::2]
-        grad_weight = torch.stack([torch.addmm(shared, one.T, before), torch.addmm(shared, two.T, after)])
+        own, other = weight
+        lead, _ = _pairs(x, ctx.reverse)
+        g_lead, g_trail = _pairs(grad, ctx.reverse)
+        g_both = g_lead + g_trail
+        g_both[cut] = g_lead[cut]
+        shared = g_both.T @ lead
+        grad_weight = torch.stack([torch.addmm(shared, g_trail.T, after), torch.addmm(shared, g_lead.T, before)])
         if not ctx.needs_input_grad[0]:
-            return None, grad_weight, None, None
-        grad_before, grad_after = one @ weight[0], two @ weight[1]
-        grad_x = torch.empty_like(x)
-        first, second = grad_x[0::2], grad_x[1::2]
-        torch.mm(both, weight.sum(0), out=first)
-        first -= grad_before
-        first -= grad_after
-        first[cut] += grad_after[cut]
-        grad_before[fresh] = 0.0
-        second.copy_(grad_after)
-        second[:-1] += grad_before[1:]
-        return grad_x[: len(grad)], grad_weight, None, None
+            return None, grad_weight, None, None, None
+        g_before, g_after = g_lead @ other, g_trail @ own
+        grad_x = x.new_empty(2 * len(lead), x.shape[1])
+        x_lead, x_trail = _pairs(grad_x, ctx.reverse)
+        torch.mm(g_both, own + other, out=x_lead)
+        x_lead -= g_before
+        x_lead -= g_after
+        x_lead[cut] += g_after[cut]
+        x_trail.copy_(g_after)
+        g_before[fresh] = 0.0
+        here, there = _neighbours(ctx.reverse)
+        x_trail[there] += g_before[here]
+        return grad_x[: len(x)], grad_weight, None, None, None
 
 
-def _even(rows: Tensor) -> Tensor:
-    return F.pad(rows, (0, 0, 0, 1)) if len(rows) % 2 else rows
+def _pairs(rows: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
+    """The lead and the trail of every pair; a last token without a partner gets zeros."""
+    even = F.pad(rows, (0, 0, 0, 1)) if len(rows) % 2 else rows
+    return (even[1::2], even[0::2]) if reverse else (even[0::2], even[1::2])
+
+
+def _neighbours(reverse: bool) -> tuple[slice, slice]:
+    """Pairs that have a pair before them in the direction of reading, and those pairs before them."""
+    later, earlier = slice(1, None), slice(None, -1)
+    return (earlier, later) if reverse else (later, earlier)

@@ -15,16 +15,19 @@ log = logging.getLogger(__name__)
 Way = Literal["native", "triton", "torch"]
 
 
-def choose(operation: str, like: torch.Tensor) -> Way:
-    """`native` on a CPU, `triton` on CUDA, plain `torch` where neither can; `like` is one of the operation's floats."""
-    reason = _why_not(like.device.type, like.dtype)
+def choose(operation: str, like: torch.Tensor, *, repeatable: bool = True) -> Way:
+    """`native` on a CPU, `triton` on CUDA, plain `torch` where neither can; `like` is one of the operation's floats.
+
+    `repeatable` says whether the Triton kernels give the same bits in every run.
+    """
+    reason = _why_not(like.device.type, like.dtype, repeatable)
     if reason is None:
         return "triton" if like.is_cuda else "native"
     _say_once(operation, reason)
     return "torch"
 
 
-def _why_not(device: str, dtype: torch.dtype) -> str | None:
+def _why_not(device: str, dtype: torch.dtype, repeatable: bool) -> str | None:
     if device not in ("cpu", "cuda"):
         return f"there is no kernel for {device}"
     if dtype != torch.float32:
@@ -33,6 +36,8 @@ def _why_not(device: str, dtype: torch.dtype) -> str | None:
         return "there are no compiled kernels"
     if device == "cuda" and find_spec("triton") is None:
         return "triton is not installed; pip install 'textcnn[triton]'"
+    if device == "cuda" and not repeatable and torch.are_deterministic_algorithms_enabled():
+        return "its GPU kernel adds in no fixed order and torch.use_deterministic_algorithms asks for one"
     return None
 
 

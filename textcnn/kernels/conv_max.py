@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from textcnn.kernels.choose import Way, choose
 from textcnn.kernels.native import in_ranges, native
 from textcnn.kernels.table_gather import NO_WINDOW, gather_max
 from textcnn.kernels.windows import Windows
@@ -31,10 +32,10 @@ def conv_max(
     Returns (float[B, features], int32[B, features] start of the winning window). An empty text gives -inf, whose
     activation the caller defines, and no gradient.
     """
-    fast = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and native() is not None
-    if not fast:
+    way = choose("conv_max", x, repeatable=False)
+    if way == "torch":
         return conv_max_ref(x, values, offsets, weight, bias, windows)
-    features, starts = _ConvMax.apply(x, values, offsets, weight, windows)  # type: ignore[no-untyped-call]
+    features, starts = _kernels(way).apply(x, values, offsets, weight, windows)  # type: ignore[no-untyped-call]
     return features + bias, starts
 
 
@@ -62,6 +63,14 @@ def conv_max_ref(
         features.append(best)
         starts.append(torch.where(lengths[:, None] > 0, at - left, NO_WINDOW).int())
     return torch.cat(features, 1), torch.cat(starts, 1)
+
+
+def _kernels(way: Way) -> type[torch.autograd.Function]:
+    if way == "native":
+        return _ConvMax
+    from textcnn.kernels.triton_conv_max import ConvMax  # triton is not there on every machine
+
+    return ConvMax
 
 
 class _ConvMax(torch.autograd.Function):

@@ -93,6 +93,59 @@ def gather_max_ref(
     return features, starts if argmax else None
 
 
+def gather_sum(
+    table: Floats, values: Ids, offsets: Offsets, window: int, *, reverse: bool = False, threads: int = 1
+) -> Floats:
+    """What a QRNN's masked convolution gives, by look-up: the sum over j of a token's row and those before it.
+
+    `table` float32[words, window * columns]; columns j * width onwards belong to the token j places before (after, if
+    `reverse`). Returns float32[N, columns].
+    """
+    module = native()
+    columns = table.shape[1] // window
+    if module is None:
+        return gather_sum_ref(table, values, offsets, window, reverse=reverse)
+    out = np.empty((len(values), columns), np.float32)
+
+    def work(begin: int, end: int) -> None:
+        module.gather_sum(table, values, offsets, out, window, columns, reverse, begin, end)
+
+    in_ranges(work, len(offsets) - 1, threads=threads, grain=32)
+    return out
+
+
+def gather_sum_ref(table: Floats, values: Ids, offsets: Offsets, window: int, *, reverse: bool = False) -> Floats:
+    """The same in plain numpy, one text after the other."""
+    columns = table.shape[1] // window
+    out = np.zeros((len(values), columns), np.float32)
+    for start, end in zip(offsets[:-1], offsets[1:], strict=True):
+        for j in range(min(window, int(end - start))):
+            part = table[values[start:end], j * columns : (j + 1) * columns]
+            if reverse:
+                out[start : end - j] += part[j:]
+            else:
+                out[start + j : end] += part[: len(part) - j]
+    return out
+
+
+def gate_states(gates: Floats, bias: Floats, offsets: Offsets, *, parts: int, reverse: bool = False) -> Floats:
+    """States of a QRNN layer from its gates, as kernels/fo_pool.py defines them: float32[N, dim]. Compiled only.
+
+    `gates` float32[N, parts * dim] holds z, f (, o (, i)) side by side, before bias and activation.
+    """
+    module = native()
+    assert module is not None
+    tokens, columns = gates.shape
+    dim = columns // parts
+    flat = gates.reshape(-1)
+    # each gate as what begins at its first column; the kernel steps over whole rows
+    z, f, o, i = [flat[part * dim :] if part < parts else None for part in range(4)]
+    h = np.empty((tokens, dim), np.float32)
+    out = None if o is None else np.empty_like(h)
+    module.fo_pool(z, f, o, i, bias, None, offsets, h, out, len(offsets) - 1, dim, columns, reverse, 0, dim)
+    return h if out is None else out
+
+
 def pack(weight: Floats) -> Floats:
     """Weight [rows, dim] as blocks of columns [ceil(rows / PACK), dim, PACK], the order in which `project` reads it."""
     module = native()

@@ -13,27 +13,28 @@ import triton.language as tl
 
 Tensor = torch.Tensor
 Columns = list[Tensor | None]
-STEPS, CHANNELS = 32, 32  # of a tile; 32 floats are one line of the memory
+# A tile: 32 floats are one line of the memory, and one warp alone needs no barrier for its scan.
+STEPS, CHANNELS, WARPS = 16, 32, 1
 
 
 def forward(
     columns: Columns, bias: Tensor | None, initial: Tensor | None, offsets: Tensor, h: Tensor, out: Tensor | None,
-    pitch: int, reverse: bool, *, steps: int = STEPS, channels: int = CHANNELS,
+    pitch: int, reverse: bool,
 ) -> None:  # fmt: skip
     """Fill `h` float[N, dim] and, where there is an output gate, `out`; the arguments of fo_pool._forward."""
     texts, dim = len(offsets) - 1, h.shape[1]
     if not texts:
         return
-    _forward[(texts, triton.cdiv(dim, channels))](
-        *_pointers(*columns, bias, initial, offsets, h, out), dim, pitch, STEPS=steps, CHANNELS=channels,
-        **_flags(columns, bias, initial, reverse),
-    )  # fmt: skip
+    with torch.cuda.device_of(h):
+        _forward[(texts, triton.cdiv(dim, CHANNELS))](
+            *_pointers(*columns, bias, initial, offsets, h, out), dim, pitch,
+            **_options(columns, bias, initial, reverse),
+        )  # fmt: skip
 
 
 def backward(
     columns: Columns, bias: Tensor | None, initial: Tensor | None, offsets: Tensor, h: Tensor, grad: Tensor,
     grad_columns: Columns, grad_bias: Tensor | None, grad_initial: Tensor, pitch: int, reverse: bool,
-    *, steps: int = STEPS, channels: int = CHANNELS,
 ) -> None:  # fmt: skip
     """Fill the gradients; the arguments of fo_pool._backward."""
     texts, dim = len(offsets) - 1, h.shape[1]
@@ -41,36 +42,39 @@ def backward(
         return
     # every text's part of the bias gradient, summed below: atomic additions would have no fixed order
     parts = None if bias is None else bias.new_empty(texts, len(bias))
-    _backward[(texts, triton.cdiv(dim, channels))](
-        *_pointers(*columns, bias, initial, offsets, h, grad, *grad_columns, parts, grad_initial), dim, pitch,
-        STEPS=steps, CHANNELS=channels, **_flags(columns, bias, initial, reverse),
-    )  # fmt: skip
+    with torch.cuda.device_of(h):
+        _backward[(texts, triton.cdiv(dim, CHANNELS))](
+            *_pointers(*columns, bias, initial, offsets, h, grad, *grad_columns, parts, grad_initial), dim, pitch,
+            **_options(columns, bias, initial, reverse),
+        )  # fmt: skip
     if grad_bias is not None and parts is not None:
         torch.sum(parts, 0, out=grad_bias)
 
 
 def _pointers(*tensors: Tensor | None) -> list[Tensor]:
-    """Any tensor in the place of one that is not there: the flags say that it is not read."""
+    """Any tensor in the place of one that is not there: the options say that it is not read."""
     some = next(tensor for tensor in tensors if tensor is not None)
     return [some if tensor is None else tensor for tensor in tensors]
 
 
-def _flags(columns: Columns, bias: Tensor | None, initial: Tensor | None, reverse: bool) -> dict[str, bool]:
+def _options(columns: Columns, bias: Tensor | None, initial: Tensor | None, reverse: bool) -> dict[str, int]:
+    """What a kernel is compiled for."""
     _, _, o, i = columns
     return {
         "ACTIVE": bias is not None, "HAS_O": o is not None, "HAS_I": i is not None,
-        "HAS_INITIAL": initial is not None, "REVERSE": reverse,
+        "HAS_INITIAL": initial is not None, "REVERSE": reverse, "STEPS": STEPS, "CHANNELS": CHANNELS,
+        "num_warps": WARPS,
     }  # fmt: skip
 
 
 @triton.jit
-def _compose(keep_1, add_1, keep_2, add_2):  # type: ignore[no-untyped-def]
+def _compose(keep_1, add_1, keep_2, add_2):
     """First h -> keep_1 h + add_1, then h -> keep_2 h + add_2."""
     return keep_1 * keep_2, keep_2 * add_1 + add_2
 
 
 @triton.jit
-def _gate(gate, bias, block, at, inside, column, channel, dim, ACTIVE: tl.constexpr):  # type: ignore[no-untyped-def]
+def _gate(gate, bias, block, at, inside, column, channel, dim, ACTIVE: tl.constexpr):
     """The gate's values in a tile [STEPS, CHANNELS]; its bias is the `block`-th in `bias`."""
     x = tl.load(gate + at, mask=inside, other=0.0)
     if ACTIVE:
@@ -79,7 +83,7 @@ def _gate(gate, bias, block, at, inside, column, channel, dim, ACTIVE: tl.conste
 
 
 @triton.jit
-def _candidate(z, bias, at, inside, column, channel, ACTIVE: tl.constexpr):  # type: ignore[no-untyped-def]
+def _candidate(z, bias, at, inside, column, channel, ACTIVE: tl.constexpr):
     """z in a tile; tanh x = 2 sigmoid(2 x) - 1."""
     x = tl.load(z + at, mask=inside, other=0.0)
     if ACTIVE:
@@ -88,7 +92,7 @@ def _candidate(z, bias, at, inside, column, channel, ACTIVE: tl.constexpr):  # t
 
 
 @triton.jit
-def _forward(  # type: ignore[no-untyped-def]
+def _forward(
     z, f, o, i, bias, initial, offsets, h, out, dim, pitch,
     ACTIVE: tl.constexpr, HAS_O: tl.constexpr, HAS_I: tl.constexpr, HAS_INITIAL: tl.constexpr, REVERSE: tl.constexpr,
     STEPS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -125,7 +129,7 @@ def _forward(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _backward(  # type: ignore[no-untyped-def]
+def _backward(
     z, f, o, i, bias, initial, offsets, h, grad, grad_z, grad_f, grad_o, grad_i, grad_bias, grad_initial, dim, pitch,
     ACTIVE: tl.constexpr, HAS_O: tl.constexpr, HAS_I: tl.constexpr, HAS_INITIAL: tl.constexpr, REVERSE: tl.constexpr,
     STEPS: tl.constexpr, CHANNELS: tl.constexpr,

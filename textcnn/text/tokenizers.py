@@ -180,7 +180,6 @@ def learn_bpe(texts: Sequence[str], config: TextConfig) -> hf.Tokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=_vocabulary_size(characters, config) + 1,
         min_frequency=config.min_count,
-        limit_alphabet=config.max_vocabulary,
         max_token_length=_LONGEST_PIECE,
         show_progress=False,
         special_tokens=[UNKNOWN],
@@ -188,9 +187,9 @@ def learn_bpe(texts: Sequence[str], config: TextConfig) -> hf.Tokenizer:
     inner.train_from_iterator(texts, trainer)
     counts = _count_tokens(inner, texts)
     spec = json.loads(inner.to_str())
-    # merges need both their parts, so only single characters can be too rare
+    # Only single characters can be too rare or too many: a merge needs both its parts, and room for it was there.
     kept = [t for t in spec["model"]["vocab"] if t != UNKNOWN and (len(t) > 1 or characters[t] >= config.min_count)]
-    by_frequency = sorted(kept, key=lambda token: (-counts[token], token))
+    by_frequency = sorted(kept, key=lambda token: (-counts[token], token))[: config.max_vocabulary]
     spec["model"]["vocab"] = {token: number for number, token in enumerate([PAD, UNKNOWN, *by_frequency])}
     return hf.Tokenizer.from_str(json.dumps({**spec, "added_tokens": []}))
 
@@ -250,7 +249,7 @@ def _characters(inner: hf.Tokenizer, texts: Iterable[str]) -> Counter[str]:
 
 def _vocabulary_size(characters: Counter[str], config: TextConfig) -> int:
     """Few texts do not teach many pieces: 8 times the root of their characters is 9,000 for 10,000 sentences."""
-    return min(config.max_vocabulary, max(8 * math.isqrt(characters["▁"]), len(characters)))
+    return min(config.max_vocabulary, len(characters) + 8 * math.isqrt(characters["▁"]))
 
 
 def _count_tokens(inner: hf.Tokenizer, texts: Sequence[str]) -> Counter[str]:

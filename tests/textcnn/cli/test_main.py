@@ -72,7 +72,7 @@ def test_ctrl_c_ends_with_130_and_no_traceback(run: Run, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("textcnn.classifier.TextClassifier.load", interrupt)
     ran = run("predict", "models/x", "a text")
-    assert (ran.code, ran.err) == (130, "interrupted\n")
+    assert (ran.code, ran.err) == (130, "\ninterrupted\n")
 
 
 def test_a_part_that_is_not_installed_is_named_with_its_pip_command(

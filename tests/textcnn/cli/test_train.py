@@ -129,7 +129,7 @@ def test_part_of_the_data_may_be_held_out_for_the_test(run: Run, here: Path) -> 
         (["train.csv", "--config", "none.toml"], "cannot read the configuration none.toml: No such file"),
         (["train.csv", "--config", "train.csv"], "train.csv is not valid TOML"),
         (["train.csv", "--config", "odd.toml"], "unknown preset '5'"),
-        (["train.csv", "--preset", "kim"], "unknown preset 'kim'; did you mean 'kim_rand'?"),
+        (["train.csv", "--preset", "kim_ran"], "unknown preset 'kim_ran'; did you mean 'kim_rand'?"),
         (["train.csv", "train.epochs=5"], "train.epochs: unknown setting"),
         (["train.csv", "test.csv"], "'test.csv' is not an override; write section.key=value"),
         (["train.csv", "train.max_epochs=0"], "train.max_epochs: input should be greater than or equal to 1, found 0"),

@@ -685,3 +685,33 @@ def test_every_row_of_any_bytes_is_given_or_kept(tmp_path: Path, body: bytes, bl
     assert all(record and record in body for _, record in kept)
     letters = sum(text.count("a") for chunk in chunks for text in (*chunk.texts, *chunk.batch.column(1).to_pylist()))
     assert letters + sum(record.count(b"a") for _, record in kept) == body.count(b"a")
+
+
+@pytest.mark.parametrize("name", ["many.csv", "many.csv.gz", "many.jsonl", "many.parquet"])
+def test_a_stream_knows_how_far_it_is(tmp_path, name):
+    texts = [f"{'word ' * 20}{i}" for i in range(120_000)]
+    path = tmp_path / name
+    if name.endswith(".parquet"):
+        pa.parquet.write_table(pa.table({"text": texts}), path)
+    else:
+        line = '{{"text": "{}"}}\n' if "jsonl" in name else "{}\n"
+        content = "".join(line.format(text) for text in (texts if "jsonl" in name else ["text", *texts])).encode()
+        path.write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else content)
+    stream = iter_texts(path)
+    assert stream.progress == 0.0
+    shares = [stream.progress for _ in stream]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.3 and 0.4 < shares[len(shares) // 2] < 0.95
+    assert shares[-1] == pytest.approx(1.0)
+
+
+def test_doubts_are_the_notes_that_may_be_wrong(tmp_path):
+    sure = tmp_path / "sure.csv"
+    sure.write_text("text,label\nпосылка,a\n", encoding="utf-8")
+    assert read_examples(sure).doubts == ()
+    unsure = tmp_path / "unsure.csv"
+    unsure.write_bytes("text,label\nгде моя посылка,доставка\nx\n".encode("cp1251"))
+    examples = read_examples(unsure, ReadOptions(bad_rows="skip"))
+    assert [doubt.split(" (")[0] for doubt in examples.doubts[:1]] == [f"encoding {examples.encoding}"]
+    assert "1 bad row was left out" in examples.doubts[1]
+    assert set(examples.doubts) <= set(examples.notes)

@@ -47,7 +47,7 @@ def test_gradients_of_the_reference_are_right() -> None:
         best, _ = conv_max_ref(x, values, offsets, weight, bias, windows)
         return best[offsets.diff() > 0]
 
-    assert torch.autograd.gradcheck(loss, (x, weight, bias))
+    assert torch.autograd.gradcheck(loss, (x, weight, bias), fast_mode=True)
 
 
 def test_an_empty_text_has_no_window_and_no_gradient() -> None:

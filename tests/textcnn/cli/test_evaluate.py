@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from textcnn import TextClassifier
+
+from ...conftest import tiny_corpus, write_csv
+from .conftest import Run
+
+
+def test_figures_are_printed_for_people(run: Run, here: Path, model_folder: Path) -> None:
+    ran = run("evaluate", model_folder, "test.csv")
+    assert ran.code == 0
+    assert ran.err == "test.csv: 30 rows; text from 'text', label from 'label', utf-8\n"
+    lines = ran.out.splitlines()
+    assert lines[0].startswith("accuracy 100.00%, macro F1 100.00%, log loss 0.")
+    assert lines[0].endswith(" on 30 texts")
+    assert [line.split()[0] for line in lines[1:]] == ["label", "billing", "delivery", "repair"]
+
+
+def test_json_is_one_object_with_the_figures_of_python(run: Run, here: Path, model_folder: Path) -> None:
+    figures = json.loads(run("evaluate", model_folder.parent, "test.csv", "--json").out)
+    assert (figures.pop("model"), figures.pop("version")) == ("tiny", "1")
+    assert figures == TextClassifier.load(model_folder).evaluate(*tiny_corpus(30, seed=1))
+
+
+def test_unknown_labels_count_as_wrong_and_are_told(run: Run, here: Path, model_folder: Path) -> None:
+    write_csv(here / "odd.csv", ["my invoice", "snow", "rain"], ["billing", "weather", "weather"])
+    ran = run("evaluate", model_folder, "odd.csv")
+    assert ran.out.startswith("accuracy 33.33%")
+    assert "2 rows have a label that the model does not know" in ran.err
+
+
+def test_json_stays_valid_where_no_label_is_known(run: Run, here: Path, model_folder: Path) -> None:
+    write_csv(here / "odd.csv", ["snow", "rain"], ["weather", "weather"])
+    figures = json.loads(run("evaluate", model_folder, "odd.csv", "--json").out, parse_constant=pytest.fail)
+    assert (figures["accuracy"], figures["loss"], figures["unknown_labels"]) == (0.0, None, 2)
+    assert "log loss" not in run("evaluate", model_folder, "odd.csv").out
+
+
+def test_smaller_tables_are_compared_with_exact_ones(run: Run, here: Path, model_folder: Path) -> None:
+    ran = run("evaluate", model_folder, "test.csv", "--engine", "ngram_table", "--table-precision", "int8")
+    assert "accuracy with float32 tables 100.00%" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["models/none", "test.csv"], "there is no model at models/none: no such folder"),
+        (["test.csv", "test.csv"], "there is no model at test.csv"),
+        ([".", "test.csv"], "expected manifest.json, or a folder for each version with one; found test.csv, train.csv"),
+        (["MODEL", "none.csv"], "none.csv: there is no such file"),
+        (["MODEL", "test.csv", "--label-column", "lbl"], "there is no column 'lbl'; did you mean 'label'?"),
+        (["MODEL", "test.csv", "--engine", "ngram"], "unknown engine 'ngram'; did you mean 'ngram_table'?"),
+        (["MODEL", "test.csv", "--device", "gpu"], "'gpu' is no device"),
+        (["MODEL", "test.csv", "--table-budget", "much"], "'much' is no size"),
+    ],
+)
+def test_a_mistake_is_told(mistake: Any, here: Path, model_folder: Path, arguments: list[str], message: str) -> None:
+    assert message in mistake("evaluate", *(model_folder if part == "MODEL" else part for part in arguments))

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from textcnn import TextClassifier
+
+from ...conftest import tiny_corpus, write_csv
+from .conftest import Run
+
+TEXTS = ["where is my parcel", 'i was charged twice,\n"twice"', "zyzzyva", "экран не работает"]
+
+
+@pytest.fixture
+def expected(model_folder: Path) -> list[dict[str, Any]]:
+    """What Python says of TEXTS."""
+    predictions = TextClassifier.load(model_folder).classify(TEXTS)
+    return [
+        {"text": text, "label": prediction.label, "probability": pytest.approx(prediction.probability, abs=1e-6)}
+        for text, prediction in zip(TEXTS, predictions, strict=True)
+    ]
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        return parquet.read_table(path).to_pylist()
+    if path.suffix == ".csv":
+        with open(path, encoding="utf-8", newline="") as file:
+            return [{**row, "probability": float(row["probability"])} for row in csv.DictReader(file)]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def write(path: Path, texts: list[str]) -> Path:
+    if path.suffix == ".parquet":
+        parquet.write_table(pa.table({"text": texts}), path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    else:
+        write_csv(path, texts, ["unused"] * len(texts), names=("text", "note"))
+    return path
+
+
+def test_texts_from_the_command_line(run: Run, model_folder: Path, expected: list[Any]) -> None:
+    ran = run("predict", model_folder, *TEXTS)
+    assert (ran.code, ran.err) == (0, "")
+    assert [json.loads(line) for line in ran.out.splitlines()] == expected
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "out.csv", "out.parquet", "OUT.NDJSON"])
+@pytest.mark.parametrize("source", ["in.csv", "in.jsonl", "in.parquet"])
+def test_tables_of_every_kind_in_and_out(
+    run: Run, model_folder: Path, expected: list[Any], tmp_path: Path, source: str, output: str
+) -> None:
+    path = write(tmp_path / source, TEXTS)
+    ran = run("predict", model_folder, "--input", path, "--output", tmp_path / output)
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err.startswith(f"{path}: text from 'text'")
+    assert rows_of(tmp_path / output) == expected
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([source, output]), "something was left behind"
+
+
+@pytest.mark.parametrize("dash", [[], ["--input", "-"]])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_lines_of_standard_input(run: Run, model_folder: Path, dash: list[str], mark: str) -> None:
+    lines = ["where is my parcel", "", "мышь\u2028одна строка"]
+    ran = run("predict", model_folder, *dash, stdin=(mark + "\r\n".join(lines)).encode())
+    assert ran.code == 0
+    assert [json.loads(line)["text"] for line in ran.out.removesuffix("\n").split("\n")] == lines
+
+
+def test_standard_input_in_another_encoding(run: Run, model_folder: Path) -> None:
+    ran = run("predict", model_folder, "--encoding", "cp1251", stdin="где посылка\n".encode("cp1251"))
+    assert json.loads(ran.out)["text"] == "где посылка"
+    ran = run("predict", model_folder, stdin=b"\xff\xfe parcel\n")
+    assert json.loads(ran.out)["text"] == "\ufffd\ufffd parcel"
+
+
+def test_no_lines_give_no_answers(run: Run, model_folder: Path) -> None:
+    ran = run("predict", model_folder)
+    assert (ran.code, ran.out) == (0, "")
+
+
+def test_bytes_that_are_no_characters_come_out_as_a_question_mark(run: Run, model_folder: Path) -> None:
+    ran = run("predict", model_folder, os.fsdecode(b"parcel \xff"))
+    assert json.loads(ran.out)["text"] == "parcel ?"
+
+
+def test_more_labels_on_request(run: Run, model_folder: Path, tmp_path: Path) -> None:
+    (row,) = map(json.loads, run("predict", model_folder, "parcel", "--top-k", "3").out.splitlines())
+    assert len(row["top"]) == 3
+    assert row["top"][0] == {"label": row["label"], "probability": row["probability"]}
+    run("predict", model_folder, "parcel", "--top-k", "2", "--output", tmp_path / "out.csv")
+    (row,) = rows_of(tmp_path / "out.csv")
+    assert len(json.loads(row["top"])) == 2
+
+
+def test_csv_to_standard_output(run: Run, model_folder: Path, expected: list[Any]) -> None:
+    ran = run("predict", model_folder, *TEXTS, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(ran.out, newline="")))
+    assert [row["label"] for row in rows] == [row["label"] for row in expected]
+    assert [row["text"] for row in rows] == TEXTS
+
+
+def test_the_format_may_be_named_where_the_ending_does_not_say(run: Run, model_folder: Path, tmp_path: Path) -> None:
+    assert run("predict", model_folder, "parcel", "--format", "parquet", "--output", tmp_path / "out.bin").code == 0
+    assert parquet.read_table(tmp_path / "out.bin").num_rows == 1
+
+
+def test_a_hundred_thousand_lines_stream_through(run: Run, model_folder: Path, tmp_path: Path) -> None:
+    texts, _ = tiny_corpus()
+    with gzip.open(tmp_path / "many.csv.gz", "wt", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["text"], *([f"{texts[i % 90]} {i}"] for i in range(100_000))])
+    ran = run("predict", model_folder, "--input", tmp_path / "many.csv.gz", "--output", tmp_path / "out.parquet")
+    assert ran.code == 0
+    table = parquet.read_table(tmp_path / "out.parquet")
+    assert table.num_rows == 100_000
+    assert table["text"][99_999].as_py().endswith(" 99999")
+    few = TextClassifier.load(model_folder).predict([f"{texts[i % 90]} {i}" for i in range(90)])
+    assert table["label"][:90].to_pylist() == few
+
+
+def test_rows_that_cannot_be_used_are_set_aside_on_request(run: Run, model_folder: Path, here: Path) -> None:
+    Path("in.csv").write_text("text,x\na,1\nb\nc,3\n")
+    ran = run("predict", model_folder, "--input", "in.csv", "--output", "out.csv", "--bad-rows", "skip")
+    assert ran.code == 0
+    assert ran.err.endswith("1 bad row was left out and kept in in.csv.bad-rows.csv\n")
+    assert [row["text"] for row in rows_of(Path("out.csv"))] == ["a", "c"]
+
+
+def test_rows_done_before_a_failure_stay_in_a_partial_file(mistake: Any, model_folder: Path, here: Path) -> None:
+    # two blocks of the reader: the first is done when the second is found broken
+    long = "parcel " * 150_000
+    Path("in.csv").write_text("text,x\n" + f"{long},1\n" * 9 + "broken\n")
+    said = mistake("predict", model_folder, "--input", "in.csv", "--output", "out.csv")
+    assert "row 11: 1 field where the header has 2" in said
+    assert "rows are done and stay in out.csv.partial" in said
+    assert not Path("out.csv").exists()
+    done = int(said.split("the first ")[1].split(" rows")[0].replace(",", ""))
+    assert Path("out.csv.partial").read_text().count(",") == 2 + 2 * done > 2
+
+
+def test_a_failure_before_the_first_row_leaves_nothing(mistake: Any, model_folder: Path, here: Path) -> None:
+    Path("in.csv").write_text("text,x\nbroken\n")
+    Path("out.csv").write_text("the last result")
+    mistake("predict", model_folder, "--input", "in.csv", "--output", "out.csv")
+    assert Path("out.csv").read_text() == "the last result"
+    assert not Path("out.csv.partial").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told(mistake: Any, model_folder: Path, here: Path) -> None:
+    Path("out.jsonl.partial").symlink_to("/dev/full")
+    said = mistake("predict", model_folder, "parcel", "--output", "out.jsonl")
+    assert "cannot write out.jsonl: No space left on device" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input", "none.csv"], "none.csv: there is no such file"),
+        (["--input", "."], ". is a folder"),
+        (["--input", "train.csv", "--text-column", "txt"], "there is no column 'txt'; did you mean 'text'?"),
+        (["--input", "train.csv", "a text"], "give texts or --input, not both"),
+        (["a", "--top-k", "4"], "--top-k is 4, but the model has 3 labels"),
+        (["a", "--top-k", "0"], "--top-k"),
+        (["a", "--output", "out.xlsx"], "cannot tell the format from 'out.xlsx'"),
+        (["a", "--output", "out"], "cannot tell the format from 'out'"),
+        (["a", "--output", "."], "cannot tell the format"),
+        (["a", "--output", "folder.csv"], "is a folder; give the path of a file"),
+        (["a", "--output", "none/out.csv"], "cannot write none/out.csv: No such file or directory"),
+        (["--input", "train.csv", "--output", "./train.csv"], "--output is the file that --input reads"),
+        (["a", "--format", "parquet"], "parquet cannot be written to standard output"),
+        (["--text-column", "text"], "--text-column is about a table; give one with --input FILE"),
+        (["--encoding", "utf9"], "'utf9' is no text encoding"),
+        (["a", "--device", "gpu"], "'gpu' is no device"),
+    ],
+)
+def test_a_mistake_is_told(mistake: Any, here: Path, model_folder: Path, arguments: list[str], message: str) -> None:
+    Path("folder.csv").mkdir()
+    before = sorted(Path().iterdir())
+    assert message in mistake("predict", model_folder, *arguments)
+    assert sorted(Path().iterdir()) == before, "something was left behind"
+
+
+def test_a_damaged_model_is_told_with_its_file(mistake: Any, model_folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "tiny" / "1"
+    shutil.copytree(model_folder, copy)
+    (copy / "labels.json").unlink()
+    assert "labels.json is missing; the model is incomplete" in mistake("predict", tmp_path / "tiny", "parcel")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_reader_that_goes_away_is_no_error(model_folder: Path, kind: str) -> None:
+    command = (
+        f"yes 'where is my parcel' | '{sys.executable}' -m textcnn.cli.main predict '{model_folder}' --format {kind}"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"({command}; echo code $? >&2) | head -n 2"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert len(done.stdout.splitlines()) == 2
+    assert done.stderr == "code 0\n"

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from textcnn.errors import DataError, MissingExtraError
+from textcnn.evaluation.metrics import evaluate_predictions
+from textcnn.types import Floats
+
+NAMES = ("a", "b", "c")
+
+
+def rows(*winners: int, sure: float = 0.8) -> Floats:
+    """A row of probabilities for each winner."""
+    probabilities = np.full((len(winners), 3), (1 - sure) / 2, np.float32)
+    probabilities[np.arange(len(winners)), winners] = sure
+    return probabilities
+
+
+def test_figures_are_those_of_the_definitions() -> None:
+    figures = evaluate_predictions(["a", "a", "a", "b"], rows(0, 0, 1, 1), NAMES)
+    assert figures["texts"] == 4
+    assert figures["accuracy"] == 0.75
+    assert figures["loss"] == pytest.approx(-(3 * np.log(0.8) + np.log(0.1)) / 4, rel=1e-5)
+    assert figures["labels"]["a"] == {"precision": 1.0, "recall": pytest.approx(2 / 3), "f1": 0.8, "texts": 3}
+    assert figures["labels"]["b"] == {"precision": 0.5, "recall": 1.0, "f1": pytest.approx(2 / 3), "texts": 1}
+    assert figures["labels"]["c"]["texts"] == 0
+    assert figures["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2), "labels that do not occur do not count"
+
+
+def test_a_label_that_the_model_does_not_know_cannot_be_right() -> None:
+    figures = evaluate_predictions(["a", "new"], rows(0, 0), NAMES)
+    assert (figures["accuracy"], figures["unknown_labels"]) == (0.5, 1)
+    assert figures["loss"] == pytest.approx(-np.log(0.8), rel=1e-5)
+    assert list(figures["labels"]) == ["a", "b", "c", "new"]
+
+
+def test_without_a_known_label_there_is_no_loss() -> None:
+    assert evaluate_predictions(["new", "newer"], rows(0, 1), NAMES)["loss"] is None
+
+
+def test_a_certain_mistake_has_a_finite_loss() -> None:
+    assert evaluate_predictions(["b"], rows(0, sure=1.0), NAMES)["loss"] == pytest.approx(-np.log(1e-12))
+
+
+def test_nothing_to_evaluate_is_an_error() -> None:
+    with pytest.raises(DataError, match="no row to evaluate"):
+        evaluate_predictions([], np.zeros((0, 3), np.float32), NAMES)
+
+
+def test_without_scikit_learn_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+    with pytest.raises(MissingExtraError, match=r"evaluation needs scikit-learn.*textcnn\[train\]"):
+        evaluate_predictions(["a"], rows(0), NAMES)
