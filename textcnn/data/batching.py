@@ -1,10 +1,18 @@
-"""The order in which the examples of an epoch are seen."""
+"""The order in which the examples of an epoch are seen, and making them ready ahead of time."""
 
 from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+Item = TypeVar("Item")
+Ready = TypeVar("Ready")
 Indices = npt.NDArray[np.int64]
 POOL = 50  # batches among which lengths are sorted: enough to halve the padding, few enough to stay random
 
@@ -27,3 +35,14 @@ def epoch_batches(
     if by_length:
         batches = [batches[index] for index in generator.permutation(len(batches))]
     return batches
+
+
+def prefetched(prepare: Callable[[Item], Ready], items: Iterable[Item], *, depth: int = 2) -> Iterator[Ready]:
+    """`prepare` of each item, in order; a thread of its own is up to `depth` items ahead of whoever takes them."""
+    coming = iter(items)
+    with ThreadPoolExecutor(1, "textcnn-prefetch") as thread:
+        waiting = deque(thread.submit(prepare, item) for item in islice(coming, depth))
+        while waiting:
+            ready = waiting.popleft().result()
+            waiting.extend(thread.submit(prepare, item) for item in islice(coming, 1))
+            yield ready

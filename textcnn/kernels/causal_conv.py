@@ -56,8 +56,8 @@ class _Pairs(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, fresh: Tensor, cut: Tensor, reverse: bool) -> Tensor:
         lead, trail = _pairs(x, reverse)
         here, there = _neighbours(reverse)
-        before = -lead  # the token before the pair, less the lead
-        before[here] += trail[there]
+        before = torch.zeros_like(lead)  # the token before the pair, less the lead
+        torch.sub(trail[there], lead[here], out=before[here])
         before[fresh] = -lead[fresh]
         after = trail - lead
         after[cut] = trail[cut]

@@ -8,8 +8,10 @@ of HF's: a text that spells them out gets the ids of its characters.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +29,7 @@ from textcnn.text import word_ids
 from textcnn.text.word_ids import PAD, UNKNOWN
 from textcnn.types import Ids, TokenBatch
 
+log = logging.getLogger(__name__)
 Spans = npt.NDArray[np.int64]
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -35,6 +38,9 @@ _STRETCH = 64
 _PUNCTUATION = r"[[\p{P}\p{S}]&&[^▁]]"
 _SUBWORD_PATTERN = rf"▁?{_PUNCTUATION}|▁?[^\p{{P}}\p{{S}}▁]{{1,{_STRETCH}}}|▁"
 _LONGEST_PIECE = 16
+_UNKNOWN_ID = 1
+# Categories of the characters between tokens that belong to none.
+_SEPARATING = {"Cc", "Cf", "Zs", "Zl", "Zp"}
 
 
 class Tokenizer:
@@ -42,19 +48,25 @@ class Tokenizer:
 
     `config` gives max_length and truncation; without it they are as the file says, else the defaults. The file carries
     them for HF too. HF has no `both`: it then refuses the texts that are too long instead of cutting them differently.
+    `tokens` holds every token by id; `why_not_compiled` is None, or why texts go through HF instead of compiled code.
     """
 
     def __init__(self, inner: hf.Tokenizer, config: TextConfig | None = None) -> None:
         spec = json.loads(inner.to_str())
         config = config or TextConfig(**_truncation(spec["truncation"]))
-        inner.no_truncation()  # cut here, on the ids alone
+        inner.no_truncation()  # cut below, on the ids alone
+        inner.no_padding()
         self._inner = inner
         self.tokens: list[str] = _tokens(inner)
         self.max_length, self.truncation = config.max_length, config.truncation
-        self._ids = {token: number for number, token in enumerate(self.tokens)}
-        #: why texts go through HF instead of compiled code, or None
+        # how many tokens are kept of a longer text, at its start and at its end
+        half = self.max_length // 2
+        kept = {"head": (self.max_length, 0), "tail": (0, self.max_length), "both": (self.max_length - half, half)}
+        self._first, self._last = kept[self.truncation]
         self.why_not_compiled = word_ids.why_not(spec)
         self._words = None if self.why_not_compiled else word_ids.WordIds(inner, spec, self.tokens)
+        if self.why_not_compiled and spec["model"]["type"] == "WordLevel":
+            log.warning("texts go through HF tokenizers, some twenty times slower: %s", self.why_not_compiled)
 
     @classmethod
     def learn(cls, texts: Sequence[str], config: TextConfig, *, extra_words: Sequence[str] = ()) -> Tokenizer:
@@ -66,8 +78,8 @@ class Tokenizer:
         learn = TOKENIZERS.get(config.tokenizer)
         if extra_words and config.tokenizer != "word":
             raise ConfigError(
-                f"text.extra_words_from_vectors adds whole words, which the {config.tokenizer!r} tokenizer does not have;"
-                " set it to 0 or text.tokenizer to 'word'"
+                f"text.extra_words_from_vectors adds whole words, which a {config.tokenizer} tokenizer does not have:"
+                " set it to 0, or text.tokenizer to 'word'"
             )
         readable = [_readable(text) for text in texts]
         inner: hf.Tokenizer = learn(readable, config, extra_words) if extra_words else learn(readable, config)
@@ -112,14 +124,14 @@ class Tokenizer:
 
     def id_of(self, token: str) -> int:
         """The id of a token as it stands in `tokens`, else that of `<unk>`."""
-        return self._ids.get(token, self._ids[UNKNOWN])
+        number = self._inner.token_to_id(token)
+        return _UNKNOWN_ID if number is None else number
 
     def encode(self, texts: Sequence[str]) -> TokenBatch:
-        """The ids of several texts. A lone surrogate counts as U+FFFD; a text without anything visible has no tokens."""
+        """The ids of several texts. A lone surrogate counts as U+FFFD; a text with nothing to see has no tokens."""
         if self._words is None:
             return self._encode_by_hf(texts)
-        first, last = self._kept
-        batch, undone = self._words.encode(texts, first, last)
+        batch, undone = self._words.encode(texts, self._first, self._last)
         if not undone:
             return batch
         order = np.arange(len(texts))
@@ -129,23 +141,24 @@ class Tokenizer:
     def encode_with_spans(self, text: str) -> tuple[Ids, Spans]:
         """The ids of one text, as `encode` gives them, and for each the code points text[from:to] it was read from."""
         encoding = self._inner.encode(_readable(text), add_special_tokens=False)
+        spans = list(encoding.offsets)
+        # Of characters that normalization joins (e + U+0301) HF's span has the first only.
+        for i, (start, end) in enumerate(spans):
+            limit = spans[i + 1][0] if i + 1 < len(spans) else len(text)
+            while end < limit and unicodedata.category(text[end]) not in _SEPARATING:
+                end += 1
+            spans[i] = (start, end)
         ids = np.array(self._cut(encoding.ids), np.int32)
-        return ids, np.array(self._cut(encoding.offsets), np.int64).reshape(-1, 2)
+        return ids, np.array(self._cut(spans), np.int64).reshape(-1, 2)
 
     def _encode_by_hf(self, texts: Sequence[str]) -> TokenBatch:
         encodings = self._inner.encode_batch_fast([_readable(text) for text in texts], add_special_tokens=False)
         return TokenBatch.from_lists([self._cut(encoding.ids) for encoding in encodings])
 
-    @property
-    def _kept(self) -> tuple[int, int]:
-        """How many tokens are kept of a longer text, at its start and at its end."""
-        half = self.max_length // 2
-        kept = {"head": (self.max_length, 0), "tail": (0, self.max_length), "both": (self.max_length - half, half)}
-        return kept[self.truncation]
-
     def _cut(self, tokens: list[Any]) -> list[Any]:
-        first, last = self._kept
-        return tokens if len(tokens) <= first + last else tokens[:first] + tokens[len(tokens) - last :]
+        if len(tokens) <= self.max_length:
+            return tokens
+        return tokens[: self._first] + tokens[len(tokens) - self._last :]
 
 
 @TOKENIZERS.register("word")
@@ -214,7 +227,7 @@ def learn_unigram(texts: Sequence[str], config: TextConfig) -> hf.Tokenizer:
     # Scores anew, from whole counts: the trainer's sums depend in their last digits on the order of its threads.
     total = counts.total() or 1
     scores = [(piece, round(math.log(max(counts[piece], 0.5) / total), 6)) for piece in by_frequency]
-    inner.model = models.Unigram([(PAD, 0.0), (UNKNOWN, 0.0), *scores], unk_id=1)
+    inner.model = models.Unigram([(PAD, 0.0), (UNKNOWN, 0.0), *scores], unk_id=_UNKNOWN_ID)
     return inner
 
 
@@ -233,7 +246,11 @@ def _subword(model: models.Model, config: TextConfig) -> hf.Tokenizer:
 
 
 def _normalizer(config: TextConfig) -> normalizers.Normalizer | None:
-    forms = {"none": [], "nfc": [normalizers.NFC()], "nfkc": [normalizers.NFKC()]}
+    forms: dict[str, list[normalizers.Normalizer]] = {
+        "none": [],
+        "nfc": [normalizers.NFC()],
+        "nfkc": [normalizers.NFKC()],
+    }
     steps = forms[config.normalization] + ([normalizers.Lowercase()] if config.lowercase else [])
     return normalizers.Sequence(steps) if steps else None
 
@@ -272,8 +289,8 @@ def _tokens(inner: hf.Tokenizer) -> list[str]:
     tokens = _by_id(inner)
     if tokens[:2] != [PAD, UNKNOWN] or inner.token_to_id(tokens[-1]) != len(tokens) - 1:
         raise ArtifactError(
-            f"the tokenizer's ids must run from 0 without a gap and begin with {PAD} and {UNKNOWN}; its first tokens are"
-            f" {tokens[:2]}, its {len(tokens):,} ids end with {inner.token_to_id(tokens[-1]) if tokens else None}"
+            f"the tokenizer's ids must run from 0 without a gap and begin with {PAD} and {UNKNOWN};"
+            f" found {len(tokens):,} tokens that begin with {tokens[:2]}"
         )
     return tokens
 

@@ -1,17 +1,19 @@
 """Word vectors from a file, as a matrix with one row per token.
 
-Reads word2vec (binary or text), GloVe text, fastText (.bin and .vec) and gensim's own .kv, each also gzipped. The format
-is found from the content. Of the first three only the wanted rows are kept while reading, so that three million vectors
-need no more memory than the vocabulary does; fastText .bin and .kv are loaded whole.
+Reads word2vec (binary or text), GloVe text, fastText (.bin and .vec) and gensim's own .kv, each also gzipped. The
+format is found from the content. fastText .bin and .kv are gensim's to load, whole. Of the others only the wanted rows
+are kept while reading: gensim would first build all of the three million GoogleNews vectors, 3.6 GB, to keep 20,000.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import struct
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -35,6 +37,7 @@ _VARIANTS: dict[str, Callable[[str], str]] = {
 }
 _SUBWORDS = "from subwords"
 _HEAD = 1 << 16  # bytes looked at to tell the format
+_CHUNK = 1 << 20
 _FASTTEXT_MAGIC = struct.pack("<i", 793712314)
 _FORMATS = "word2vec binary or text, GloVe text, fastText .bin or .vec, gensim .kv"
 
@@ -81,10 +84,9 @@ def load_vectors(
     own. No other ending is ever unpickled.
     """
     form = _format(path)
-    if words is None:
-        words = file_vocabulary(path, limit=limit)
-    variants = {spell(word) for word in words for spell in _VARIANTS.values()}
-    known, file_words = _read(path, form, variants, limit)
+    wanted = None if words is None else {spell(word) for word in words for spell in _VARIANTS.values()}
+    known, file_words = _read(path, form, wanted, limit)
+    words = list(known.key_to_index) if words is None else words
     origin = f"{Path(path).name} ({form.name})"
     matrix = np.zeros((len(words), known.vector_size), np.float32)
     found, matched = _fill(matrix, words, known)
@@ -95,7 +97,7 @@ def load_vectors(
             " Is it of another language, or made for another way to split words (text.tokenizer)?"
         )
     if not np.isfinite(matrix).all():
-        raise VectorsError(f"{path}: some vectors hold values that are not numbers (NaN or infinity); the file is damaged")
+        raise VectorsError(f"{path}: some vectors hold NaN or infinity; the file is damaged")
     _draw_missing(matrix, words, found, seed)
     return Vectors(tuple(words), matrix, found, matched, file_words, origin)
 
@@ -123,9 +125,10 @@ def coverage_sentence(vectors: Vectors, counts: npt.ArrayLike) -> str:
     """`coverage` for people."""
     types, tokens = coverage(vectors.found, counts)
     ways = ", ".join(f"{number:,} {way}" for way, number in vectors.matched.items())
+    found = f"{int(vectors.found.sum()):,} of {len(vectors.words):,} words have one ({ways})"
     return (
-        f"word vectors: {vectors.origin}, {vectors.dim} dimensions; {int(vectors.found.sum()):,} of {len(vectors.words):,}"
-        f" words have one ({ways}): {types:.1%} of the words in use, {tokens:.1%} of the running text"
+        f"word vectors: {vectors.origin}, {vectors.dim} dimensions; {found}:"
+        f" {types:.1%} of the words in use, {tokens:.1%} of the running text"
     )
 
 
@@ -136,7 +139,7 @@ def _fill(matrix: Floats, words: Sequence[str], known: Any) -> tuple[npt.NDArray
     matrix[found] = known.vectors[[row for way, row in rows if way is not None]]
     matched = Counter(way for way, _ in rows if way is not None)
     if getattr(known, "bucket", 0):
-        for number in np.flatnonzero(~found):
+        for number in np.flatnonzero(~found).tolist():
             if words[number] in (PAD, UNKNOWN):
                 continue
             matrix[number] = known.get_vector(words[number])
@@ -160,19 +163,19 @@ def _draw_missing(matrix: Floats, words: Sequence[str], found: npt.NDArray[np.bo
     matrix[missing] = np.random.default_rng(seed).uniform(-bound, bound, (int(missing.sum()), matrix.shape[1]))
 
 
-def _read(path: str | Path, form: _Format, wanted: Collection[str], limit: int | None) -> tuple[Any, int]:
-    """gensim KeyedVectors with at least the wanted words that the file has, and how many words were looked at."""
+def _read(path: str | Path, form: _Format, wanted: Collection[str] | None, limit: int | None) -> tuple[Any, int]:
+    """gensim KeyedVectors with at least the wanted words (None: all) that the file has, and how many it has."""
     if _is_whole(form):
         known = _load_whole(path, form)
         if limit is not None:
             known.key_to_index = {word: row for word, row in known.key_to_index.items() if row < limit}
         return known, len(known.key_to_index)
-    sought = {word.encode("utf-8", "replace") for word in wanted}
+    sought = None if wanted is None else {word.encode("utf-8", "replace") for word in wanted}
     picked: dict[bytes, bytes] = {}
     seen = 0
     with _opened(path) as file:
         for seen, (word, row) in enumerate(_records(file, form, limit), 1):  # noqa: B007, counts when the loop has ended
-            if word in sought and word not in picked and _is_row(path, form, word, row):
+            if (sought is None or word in sought) and word not in picked and _is_row(path, form, word, row):
                 picked[word] = row
         return _parse(form, picked), seen
 
@@ -193,8 +196,8 @@ def _is_row(path: str | Path, form: _Format, word: bytes, row: bytes) -> bool:
     numbers = len(row.split())
     if numbers < form.dim:
         raise VectorsError(
-            f"{path}: the vector of {word.decode('utf-8', 'replace')!r} has {numbers} numbers, expected {form.dim} as in"
-            " the file's first line; the file is damaged"
+            f"{path}: the vector of {word.decode('utf-8', 'replace')!r} has {numbers} numbers, expected {form.dim};"
+            " the file is damaged"
         )
     return numbers == form.dim
 
@@ -222,24 +225,39 @@ def _text_records(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _binary_records(file: BinaryIO, dim: int) -> Iterator[tuple[bytes, bytes]]:
-    while True:
-        word = bytearray()
-        while (character := file.read(1)) not in (b" ", b""):
-            word += character
-        row = file.read(4 * dim)
-        if len(row) < 4 * dim:
-            return
-        yield bytes(word.lstrip(b"\n")), row  # the original tool ends each vector with a line end
+    size, rest = 4 * dim, b""
+    while chunk := file.read(_CHUNK):
+        rest, start = rest + chunk, 0
+        while (end := rest.find(b" ", start) + 1) and end + size <= len(rest):
+            # the original tool ends each vector with a line end
+            yield rest[start : end - 1].lstrip(b"\n"), rest[end : end + size]
+            start = end + size
+        rest = rest[start:]
+
+
+def _is_zipped(path: str | Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[BinaryIO]:
     """The file's bytes, unzipped. Whatever goes wrong while it is open becomes a VectorsError that names it."""
-    with _translated(path), open(path, "rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        with gzip.open(file) if zipped else file as content:
-            yield io.BufferedReader(content, 1 << 20)  # type: ignore[arg-type]  # gzip's stream is raw enough
+    with _translated(path), gzip.open(path) if _is_zipped(path) else open(path, "rb") as file:
+        yield io.BufferedReader(file, _CHUNK)
+
+
+@contextmanager
+def _unzipped(path: str | Path) -> Iterator[Path]:
+    """The file itself, or an unzipped copy: gensim has numpy read fastText's matrix past whatever would unzip it."""
+    if not _is_zipped(path):
+        yield Path(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "vectors.bin"
+        with _opened(path) as file, open(plain, "wb") as copy:
+            shutil.copyfileobj(file, copy)
+        yield plain
 
 
 @contextmanager
@@ -263,12 +281,14 @@ def _format(path: str | Path) -> _Format:
             return _Format("fastText binary")
         if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
             if ".kv" not in Path(path).suffixes:
-                raise VectorsError("this is a Python pickle, which can run code when loaded; if it is gensim's and yours, name it .kv")
+                raise VectorsError(
+                    "a Python pickle can run code when loaded; if this is gensim's and your own, name it .kv"
+                )
             return _Format("gensim KeyedVectors")
         first, _, rest = head.partition(b"\n")
         second = rest.partition(b"\n")[0]
         header = first.split()
-        if len(header) == 2 and all(map(bytes.isdigit, header)):
+        if len(header) == 2 and all(map(bytes.isdigit, header)) and int(header[1]):
             count, dim = map(int, header)
             return _Format("word2vec text" if _numbers(second) else "word2vec binary", dim, count)
         if dim := _numbers(first):
@@ -286,7 +306,7 @@ def _numbers(line: bytes) -> int:
 
 
 def _is_whole(form: _Format) -> bool:
-    return form.dim == 0
+    return form.name in ("fastText binary", "gensim KeyedVectors")
 
 
 def _load_whole(path: str | Path, form: _Format) -> Any:
@@ -294,7 +314,8 @@ def _load_whole(path: str | Path, form: _Format) -> Any:
     models = _gensim_models()
     with _translated(path):
         if form.name == "fastText binary":
-            return models.fasttext.load_facebook_vectors(str(path))
+            with _unzipped(path) as plain:
+                return models.fasttext.load_facebook_vectors(str(plain))
         known = models.KeyedVectors.load(str(path))
         if not isinstance(known, models.KeyedVectors):
             raise VectorsError(f"found a {type(known).__name__}, expected KeyedVectors; save its .wv instead")
@@ -307,6 +328,3 @@ def _gensim_models() -> Any:
     except ImportError:
         raise MissingExtraError("reading word vectors", package="gensim", extra="train") from None
     return models
-
-
-__all__: Iterable[str] = ["Vectors", "coverage", "coverage_sentence", "file_vocabulary", "load_vectors"]

@@ -1,9 +1,9 @@
 """The word grammar, and the compiled way through it.
 
-`word_pre_tokenizer` is the grammar as it stands in tokenizer.json, for HF. `_word_ids.c` walks the same grammar without an
-object per token. Of Unicode it knows only what `Alphabet` finds out here by asking HF itself, one page of 256 code points
-at a time and only when a text needs the page. A code point that its neighbours may change (combining marks under NFC,
-Hangul jamo) or that this Python's Unicode does not know makes the whole text HF's business, so the ids never differ.
+`word_pre_tokenizer` is the grammar as it stands in tokenizer.json, for HF. `_word_ids.c` walks the same grammar without
+an object per token. Of Unicode it knows only what `Alphabet` finds out here by asking HF itself, one page of 256 code
+points at a time and only when a text needs the page. A code point that its neighbours may change (combining marks under
+NFC, Hangul jamo) or that this Python's Unicode does not know makes its whole text HF's business: the ids are the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tokenizers
@@ -24,8 +24,11 @@ from textcnn.types import TokenBatch
 
 try:
     from textcnn.text import _word_ids
-except ImportError:  # no C compiler at hand when textcnn was installed
-    _word_ids = None
+except ImportError:  # there was no C compiler when textcnn was installed
+    _word_ids = None  # type: ignore[assignment]
+
+Form = Literal["NFC", "NFKC"]
+_NORMALIZATIONS = [[], ["Lowercase"], ["NFC"], ["NFC", "Lowercase"], ["NFKC"], ["NFKC", "Lowercase"]]
 
 PAD, UNKNOWN = "<pad>", "<unk>"
 
@@ -54,7 +57,7 @@ WORD_PATTERN = "|".join(
 # Parts of the grammar, numbered as in _word_ids.c, each known by how many tokens HF makes of these six strings.
 _PROBES = ("{0}", "{0}{0}", "a{0}a", "!{0}", "{0}🏽", "!{0}!")
 _COMPLEX = 0
-_PARTS = {
+_PARTS: dict[tuple[int, ...], int] = {
     (0, 0, 2, 1, 1, 2): 1,  # space
     (1, 1, 1, 2, 2, 3): 2,  # word
     (1, 1, 1, 1, 2, 2): 3,  # mark
@@ -86,7 +89,7 @@ def why_not(spec: Mapping[str, Any]) -> str | None:
         return f"its unknown token is {spec['model']['unk_token']!r}, not {UNKNOWN!r}"
     if spec["pre_tokenizer"] != json.loads(word_pre_tokenizer().__getstate__()):
         return "its pre-tokenizer is not the one that textcnn writes"
-    if any(step not in ("NFC", "NFKC", "Lowercase") for step in _normalization(spec)):
+    if _normalization(spec) not in _NORMALIZATIONS:
         return "its normalizer is not one that textcnn writes"
     changed = [key for key in ("added_tokens", "post_processor", "padding") if spec.get(key)]
     return f"it has {' and '.join(changed)}, which textcnn does not write" if changed else None
@@ -101,7 +104,8 @@ class WordIds:
     """Texts to ids by compiled code. Ask `why_not` first. `tokens` are the words by id."""
 
     def __init__(self, hf: tokenizers.Tokenizer, spec: Mapping[str, Any], tokens: Sequence[str]) -> None:
-        form = next((step for step in _normalization(spec) if step != "Lowercase"), None)
+        steps = _normalization(spec)
+        form: Form | None = "NFC" if "NFC" in steps else "NFKC" if "NFKC" in steps else None
         self._native = _word_ids.WordIds(list(tokens), Alphabet(hf, form).page)
 
     def encode(self, texts: Sequence[str], first: int, last: int) -> tuple[TokenBatch, list[int]]:
@@ -119,7 +123,7 @@ class Alphabet:
     `form` is the Unicode normalization form that the normalizer applies, if any.
     """
 
-    def __init__(self, hf: tokenizers.Tokenizer, form: str | None) -> None:
+    def __init__(self, hf: tokenizers.Tokenizer, form: Form | None) -> None:
         self._hf, self._form = hf, form
 
     def page(self, number: int) -> bytes:

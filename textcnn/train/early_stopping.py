@@ -12,8 +12,8 @@ from textcnn.config import TrainConfig
 class EarlyStopping:
     """Picks the best epoch by one validation figure, and stops when the validation loss has not fallen for a while.
 
-    Of equal accuracies the lower loss wins, of equal losses the earlier epoch. Accuracy goes on creeping up by chance long
-    after the loss has turned, so it chooses but does not keep the run going.
+    Of equal accuracies the lower loss wins, of equal losses the earlier epoch. Accuracy goes on creeping up by chance
+    long after the loss has turned, so it chooses but does not keep the run going.
     """
 
     monitor: Literal["accuracy", "loss"]

@@ -13,10 +13,10 @@ import torch
 from safetensors import SafetensorError
 
 from textcnn.config import TrainConfig
-from textcnn.data.batching import epoch_batches
+from textcnn.data.batching import Indices, epoch_batches, prefetched
 from textcnn.inference.torch_engine import network_logits
 from textcnn.nn.model import Network
-from textcnn.nn.ragged import Distinct
+from textcnn.nn.ragged import Distinct, RaggedIds
 from textcnn.train.checkpoint import Checkpoint
 from textcnn.train.early_stopping import EarlyStopping
 from textcnn.train.optimizers import make_optimizer
@@ -98,6 +98,9 @@ def fit_network(
         except (OSError, SafetensorError) as error:  # no reason to lose what is in memory
             progress.note(f"cannot write the checkpoint {checkpoint.path}: {error}")
 
+    def prepare(chosen: Indices) -> tuple[RaggedIds, Tensor]:
+        return distinct(train.texts.take(chosen)).to(device), torch.from_numpy(train.targets[chosen]).to(device)
+
     steps = -(-len(train.texts) // config.batch_size)
     done = (first_epoch - 1) * steps + first_step
     progress.begin(steps=steps, epochs=config.max_epochs, done=done, history=history)
@@ -114,10 +117,7 @@ def fit_network(
             batches = epoch_batches(
                 lengths, config.batch_size, seed=config.seed, epoch=epoch, by_length=not network.encoder.fused
             )
-            for step in range(first_step, len(batches)):
-                chosen = batches[step]
-                ids = distinct(train.texts.take(chosen)).to(device)
-                target = torch.from_numpy(train.targets[chosen]).to(device)
+            for step, (ids, target) in enumerate(prefetched(prepare, batches[first_step:]), start=first_step):
                 with _precision(config, device):
                     logits = network(ids)
                     loss = network.head.loss(logits, target, weights)  # type: ignore[operator]
@@ -130,9 +130,9 @@ def fit_network(
                 scaler.update()
                 network.head.constrain()  # type: ignore[operator]
 
-                sums[0] += float(loss.detach()) * len(chosen)
+                sums[0] += float(loss.detach()) * len(target)
                 sums[1] += float((logits.detach().argmax(1) == target).sum())
-                sums[2] += len(chosen)
+                sums[2] += len(target)
                 # once in a while: tell, and keep what is there
                 if step % REFRESH_STEPS == 0:
                     rate = (sums[2] - seen_before) / (time.monotonic() - epoch_started)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textcnn.data.batching import POOL, epoch_batches
+from textcnn.data.batching import POOL, epoch_batches, prefetched
 
 
 @given(st.integers(0, 200), st.integers(1, 60), st.booleans())
@@ -36,3 +36,21 @@ def test_by_length_texts_of_a_batch_are_nearly_as_long_as_each_other() -> None:
     assert padded < 1.05 * lengths.sum()
     first = [lengths[batch].max() for batch in batches[:POOL]]
     assert first != sorted(first), "the batches themselves must come in random order"
+
+
+def test_prefetching_keeps_the_order_and_stays_only_so_far_ahead() -> None:
+    prepared: list[int] = []
+
+    def prepare(item: int) -> int:
+        prepared.append(item)
+        return item * item
+
+    taken = prefetched(prepare, range(10), depth=2)
+    assert next(taken) == 0
+    assert len(prepared) <= 3
+    assert list(taken) == [item * item for item in range(1, 10)]
+
+
+def test_a_fault_while_prefetching_reaches_the_one_who_takes() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(prefetched(lambda item: 1 // item, [2, 1, 0, 1]))

@@ -172,7 +172,7 @@ def test_zoneout_keeps_about_as_many_channels_as_asked() -> None:
 @pytest.mark.parametrize("instruction_set", ["base", "v3"])
 def test_older_instruction_sets_give_the_same_numbers(instruction_set: str) -> None:
     """The choice is made once at import, so each runs this file's parity tests in a process of its own."""
-    options = ["-q", "-p", "no:cacheprovider", "-k", "compiled or company or gradient"]
+    options = ["-q", "-p", "no:cacheprovider", "-k", "compiled"]
     environment = {**os.environ, "TEXTCNN_INSTRUCTION_SET": instruction_set}
     command = [sys.executable, "-m", "pytest", *options, __file__]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

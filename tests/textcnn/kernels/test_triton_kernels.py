@@ -16,7 +16,7 @@ from textcnn.kernels.windows import Padding, Windows
 
 pytest.importorskip("triton", reason="triton is not installed; pip install -e '.[triton]'")
 # after the line above: the kernels are written in triton
-from textcnn.kernels import triton_conv_max, triton_fo_pool  # noqa: E402
+from textcnn.kernels import triton_conv_max, triton_fo_pool
 
 Tensor = torch.Tensor
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -25,8 +25,8 @@ BLOCK_CASES: list[dict[str, Any]] = [
     {"type": "qrnn", "hidden_dim": 5},
     {"type": "qrnn", "hidden_dim": 4, "window": 1, "recurrent_pooling": "f", "zoneout": 0.2},
     {
-        "type": "qrnn", "hidden_dim": 3, "window": 3, "recurrent_pooling": "ifo", "num_layers": 2, "bidirectional": True,
-        "dense": True, "dropout": 0.1,
+        "type": "qrnn", "hidden_dim": 3, "window": 3, "recurrent_pooling": "ifo", "num_layers": 2,
+        "bidirectional": True, "dense": True, "dropout": 0.1,
     },
 ]  # fmt: skip
 POOLING_CASES: list[dict[str, Any]] = [{"type": "max_over_time"}]

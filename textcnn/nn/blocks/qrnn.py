@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from textcnn.kernels.causal_conv import causal_conv
 from textcnn.kernels.fo_pool import PARTS, gate_pool, zoneout
 from textcnn.nn.dropout import dropout
 from textcnn.registry import BLOCKS
@@ -18,12 +19,12 @@ RecurrentPooling = Literal["f", "fo", "ifo"]
 
 @BLOCKS.register("qrnn")
 class QRNN(nn.Module):
-    """z = tanh(W_z * X), f, o (, i) = sigmoid(W * X), h_t = f_t h_{t-1} + (1 - f_t) z_t (Bradbury et al. 2017, section 2).
+    """z = tanh(W_z * X), f, o (, i) = sigmoid(W * X), h_t = f_t h_{t-1} + (1 - f_t) z_t (Bradbury et al. 2017).
 
     The convolutions are masked: a position sees itself and the `window` - 1 tokens before it (after it, in the backward
-    direction). (B, T, in_dim), mask -> (B, T, out_dim), mask; out_dim is hidden_dim, twice that if `bidirectional`. With
-    `dense` every layer also sees the input of the one below, and all outputs are concatenated (section 2.1). `zoneout`
-    is the probability that a channel keeps its state in training.
+    direction). (B, T, in_dim), mask -> (B, T, out_dim), mask; out_dim is hidden_dim, or twice that if `bidirectional`.
+    With `dense` every layer also sees the input of the one below, and all outputs are concatenated (section 2.1).
+    `zoneout` is the probability that a channel keeps its state in training.
     """
 
     def __init__(
@@ -78,8 +79,8 @@ class QRNN(nn.Module):
 class QRNNLayer(nn.Module):
     """One direction of one layer on a ragged batch: (N, in_dim), offsets -> (N, hidden_dim).
 
-    `weight` [window * parts * hidden_dim, in_dim] holds for each offset into the past (the future, if `reverse`) the rows
-    of z, f, o, i: a word times this matrix is all that the word can contribute, as in `Windows`.
+    `weight` [window * parts * hidden_dim, in_dim] holds for each offset into the past (the future, if `reverse`) the
+    rows of z, f, o, i: a word times this matrix is all that the word can contribute, as in `Windows`.
     """
 
     def __init__(
@@ -101,7 +102,8 @@ class QRNNLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(gates))
 
     def forward(self, x: Tensor, offsets: Tensor) -> Tensor:
-        gates = masked_sum(x @ self.weight.T, offsets, self.window, reverse=self.reverse)
+        weight = self.weight.view(self.window, -1, x.shape[1])
+        gates = causal_conv(x, weight, offsets, reverse=self.reverse)
         if self.training and self.zoneout:
             forget = slice(self.hidden_dim, 2 * self.hidden_dim)
             gates = torch.cat(
@@ -113,22 +115,3 @@ class QRNNLayer(nn.Module):
                 1,
             )
         return gate_pool(gates, self.bias, offsets, pooling=self.recurrent_pooling, reverse=self.reverse)
-
-
-def masked_sum(contributions: Tensor, offsets: Tensor, window: int, *, reverse: bool) -> Tensor:
-    """sum over j of contributions[t - j, j] within each text (t + j if `reverse`).
-
-    `contributions` is (N, window * width), offset j at columns j * width ...; returns (N, width).
-    """
-    parts = contributions.chunk(window, 1)
-    total = parts[0]
-    if window == 1:
-        return total
-    position = torch.arange(len(total), device=total.device)
-    text = torch.searchsorted(offsets[1:].contiguous(), position, right=True)
-    edge = offsets[1:][text] - 1 if reverse else offsets[:-1][text]
-    for j, part in enumerate(parts[1:], start=1):
-        shifted = part.roll(-j if reverse else j, 0)
-        inside = (position + j <= edge) if reverse else (position - j >= edge)
-        total = total + shifted * inside[:, None]
-    return total
