@@ -37,11 +37,13 @@ DIM = 16
 
 
 def random_artifact(
-    mode: str = "rand", activation: str = "relu", widths: Sequence[int] = (2, 3, 5), filters: int = 20, blocks: int = 1
-) -> Artifact:
+    mode: str = "rand", activation: str = "relu", widths: Sequence[int] = (2, 3, 5), filters: int = 20, blocks: int = 1,
+    block: dict[str, Any] | None = None,
+) -> Artifact:  # fmt: skip
     """A network that nobody trained, with weights large enough that mistakes show."""
     embedding = {"mode": mode, "dim": DIM, **({} if mode == "rand" else {"vectors": "somewhere"})}
-    block = {"type": "kim_conv", "filter_widths": list(widths), "num_filters": filters, "activation": activation}
+    kim = {"type": "kim_conv", "filter_widths": list(widths), "num_filters": filters, "activation": activation}
+    block = block or kim
     config = resolve({"model": {"embedding": embedding, "blocks": [block] * blocks}})
     torch.manual_seed(0)
     matrix = None if mode == "rand" else np.random.default_rng(0).normal(size=(len(TOKENIZER), DIM))
@@ -215,3 +217,39 @@ def test_weights_that_do_not_fit_the_configuration_are_refused_by_torch() -> Non
     weights = {**artifact.weights, "head.linear.weight": np.zeros((3, 7), np.float32)}
     with pytest.raises(ArtifactError, match="the weights of model unsaved/0 do not fit its configuration"):
         TorchEngine.from_artifact(dataclasses.replace(artifact, weights=weights), EngineOptions())
+
+
+QRNNS: list[dict[str, Any]] = [
+    {"type": "qrnn", "hidden_dim": 20},
+    {"type": "qrnn", "hidden_dim": 7, "window": 1, "recurrent_pooling": "f"},
+    {"type": "qrnn", "hidden_dim": 33, "window": 4, "recurrent_pooling": "ifo", "bidirectional": True},
+]
+
+
+@compiled
+@pytest.mark.parametrize("block", QRNNS, ids=str)
+def test_a_qrnn_by_table_gives_the_numbers_of_the_network_and_the_same_bits_in_any_batch(block: dict[str, Any]) -> None:
+    artifact = random_artifact("multichannel", block=block)
+    engine = select_engine(artifact)
+    assert engine.name == "qrnn_table"
+    small = select_engine(artifact, options=EngineOptions(table_budget=20_000))
+    for batch in batches():
+        if len(batch):
+            logits = engine.logits(batch)
+            np.testing.assert_allclose(logits, reference(artifact, batch), atol=1e-5)
+            np.testing.assert_array_equal(small.logits(batch), logits)
+            for text in range(min(len(batch), 20)):
+                np.testing.assert_array_equal(engine.logits(batch.take([text]))[0], logits[text])
+
+
+def test_a_qrnn_table_says_what_it_cannot_run() -> None:
+    for block, reason in (
+        ({"type": "qrnn", "num_layers": 2}, "one layer"),
+        ({"type": "kim_conv"}, "it needs exactly one qrnn"),
+    ):
+        with pytest.raises(EngineError, match=reason):
+            select_engine(random_artifact(block=block), engine="qrnn_table")
+    with pytest.raises(EngineError, match="its tables are float32"):
+        select_engine(
+            random_artifact(block=QRNNS[0]), engine="qrnn_table", options=EngineOptions(table_precision="int8")
+        )
