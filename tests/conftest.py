@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,9 @@ import pytest
 
 if TYPE_CHECKING:
     from textcnn import TextClassifier
+
+# For tensors this small a second thread only waits, and that keeps a core busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Learns the tiny corpus within a second.
 TINY: dict[str, Any] = {

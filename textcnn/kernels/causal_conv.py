@@ -26,7 +26,8 @@ def causal_conv(x: Tensor, weight: Tensor, offsets: Tensor, *, reverse: bool = F
     `x` float[N, in_dim], all texts end to end, `offsets` int64[B + 1], `weight` float[width, out_dim, in_dim]. Returns
     float[N, out_dim].
     """
-    if len(weight) != 2 or x.device.type != "cpu":
+    # autocast asks for products in half precision, which a pair of sums beforehand would spoil
+    if len(weight) != 2 or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
         return causal_conv_ref(x, weight, offsets, reverse=reverse)
     filled = offsets.diff() > 0
     edges = offsets[1:][filled] - 1 if reverse else offsets[:-1][filled]  # tokens with nothing before them
@@ -83,7 +84,9 @@ class _Pairs(torch.autograd.Function):
         g_both = g_lead + g_trail
         g_both[cut] = g_lead[cut]
         shared = g_both.T @ lead
-        grad_weight = torch.stack([torch.addmm(shared, g_trail.T, after), torch.addmm(shared, g_lead.T, before)])
+        grad_weight = torch.empty_like(weight)
+        torch.addmm(shared, g_trail.T, after, out=grad_weight[0])
+        torch.addmm(shared, g_lead.T, before, out=grad_weight[1])
         if not ctx.needs_input_grad[0]:
             return None, grad_weight, None, None, None
         g_before, g_after = g_lead @ other, g_trail @ own

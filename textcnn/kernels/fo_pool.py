@@ -34,6 +34,8 @@ def fo_pool(
     `initial` float[B, dim] is the state before the first token, else zeros. `reverse` runs through every text from its
     end to its start. Returns float[N, dim].
     """
+    z, f = _full(z), _full(f)
+    i, initial = None if i is None else _full(i), None if initial is None else _full(initial)
     way = choose("fo_pool", z)
     if way == "torch":
         return fo_pool_ref(z, f, offsets, i=i, initial=initial, reverse=reverse)
@@ -52,6 +54,7 @@ def gate_pool(
     `gates` float[N, PARTS[pooling] * dim] holds z, f, o, i side by side, as one matrix product gives them, and `bias`
     float[PARTS[pooling] * dim] likewise. The rest as in `fo_pool`.
     """
+    gates, bias, initial = _full(gates), _full(bias), None if initial is None else _full(initial)
     way = choose("gate_pool", gates)
     if way == "torch":
         return gate_pool_ref(gates, bias, offsets, pooling=pooling, initial=initial, reverse=reverse)
@@ -59,6 +62,11 @@ def gate_pool(
     assert gates.shape[1] == len(bias) == dim * PARTS[pooling]
     h: Tensor = _Pool.apply(way, reverse, dim, offsets, bias, initial, gates)  # type: ignore[no-untyped-call]
     return h
+
+
+def _full(x: Tensor) -> Tensor:
+    """What autocast left in half precision as float32: a state adds up many small steps."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def zoneout(f: Tensor, rate: float, *, kept: float = 1.0) -> Tensor:
@@ -112,7 +120,7 @@ class _Pool(torch.autograd.Function):
         *inputs: Tensor,
     ) -> Tensor:  # fmt: skip
         inputs = tuple(part.contiguous() for part in inputs)
-        initial = None if initial is None else initial.contiguous()
+        bias, initial = (None if part is None else part.contiguous() for part in (bias, initial))
         h = inputs[0].new_empty(len(inputs[0]), dim)
         columns = _columns(inputs, dim)
         out = None if columns[2] is None else torch.empty_like(h)

@@ -184,10 +184,9 @@ INLINE Py_ssize_t read_ascii(word_t *word, int lower, const uint8_t *data, Py_ss
     while (at + 8 <= length) {
         uint64_t eight;
         memcpy(&eight, data + at, 8);
-        uint64_t upper = BETWEEN(eight, 'A', 'Z');
-        uint64_t inside = upper | BETWEEN(eight, 'a', 'z') | BETWEEN(eight, '0', '9') | BETWEEN(eight, '_', '_');
-        uint64_t outside = inside ^ EACH * 128;
-        if (lower) eight |= upper >> 2;
+        uint64_t letters = BETWEEN(eight | EACH * 0x20, 'a', 'z');
+        uint64_t outside = (letters | BETWEEN(eight, '0', '9') | BETWEEN(eight, '_', '_')) ^ EACH * 128;
+        if (lower) eight |= letters >> 2;
         unsigned bits = outside ? (unsigned)__builtin_ctzll(outside) - 7 : 64;
         if (!bits) break;
         if (word->bits) close_piece(word);
@@ -225,7 +224,7 @@ static int more_room(work_t *work)
 /* Appends the ids of one text. 0: it has something COMPLEX (or work->failed). `kind` is a constant where this is inlined. */
 INLINE int scan(work_t *work, const void *data, const int kind, Py_ssize_t length)
 {
-    word_t *word = &work->word;
+    word_t copy = work->word, *word = &copy; /* a copy can live in registers */
     size_t begin = work->used;
     Py_ssize_t at = 0;
     const letter_t *here, *next, *then;

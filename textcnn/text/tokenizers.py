@@ -57,7 +57,7 @@ class Tokenizer:
         inner.no_truncation()  # cut below, on the ids alone
         inner.no_padding()
         self._inner = inner
-        self.tokens: list[str] = _tokens(inner)
+        self.tokens: list[str] = _tokens(spec)
         self.max_length, self.truncation = config.max_length, config.truncation
         # how many tokens are kept of a longer text, at its start and at its end
         half = self.max_length // 2
@@ -271,7 +271,8 @@ def _vocabulary_size(characters: Counter[str], config: TextConfig) -> int:
 
 def _count_tokens(inner: hf.Tokenizer, texts: Sequence[str]) -> Counter[str]:
     """How often each token is used in the texts."""
-    tokens = _by_id(inner)
+    vocabulary = inner.get_vocab()
+    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
     counts = np.zeros(len(tokens), np.int64)
     for start in range(0, len(texts), 1000):
         encodings = inner.encode_batch_fast(texts[start : start + 1000], add_special_tokens=False)
@@ -279,15 +280,14 @@ def _count_tokens(inner: hf.Tokenizer, texts: Sequence[str]) -> Counter[str]:
     return Counter(dict(zip(tokens, counts.tolist(), strict=True)))
 
 
-def _by_id(inner: hf.Tokenizer) -> list[str]:
-    vocabulary = inner.get_vocab()
-    return sorted(vocabulary, key=vocabulary.__getitem__)
-
-
-def _tokens(inner: hf.Tokenizer) -> list[str]:
+def _tokens(spec: Mapping[str, Any]) -> list[str]:
     """Every token by id. Raises ArtifactError where the ids are not what a network can be built on."""
-    tokens = _by_id(inner)
-    if tokens[:2] != [PAD, UNKNOWN] or inner.token_to_id(tokens[-1]) != len(tokens) - 1:
+    vocab = spec["model"]["vocab"]  # token -> id; Unigram: a list of (token, score)
+    numbered = vocab.items() if isinstance(vocab, dict) else ((token, i) for i, (token, _) in enumerate(vocab))
+    by_id = {number: token for token, number in numbered}
+    by_id |= {added["id"]: added["content"] for added in spec["added_tokens"]}
+    tokens = [by_id.get(number, "") for number in range(len(by_id))]
+    if tokens[:2] != [PAD, UNKNOWN] or max(by_id) >= len(by_id):
         raise ArtifactError(
             f"the tokenizer's ids must run from 0 without a gap and begin with {PAD} and {UNKNOWN};"
             f" found {len(tokens):,} tokens that begin with {tokens[:2]}"

@@ -38,7 +38,7 @@ class Progress:
         if not self._quiet and self._stream.isatty():
             self._bar = tqdm(
                 total=steps * epochs, initial=done, file=self._stream, unit="step", dynamic_ncols=True, leave=False,
-                bar_format="{desc} |{bar}| {percentage:3.0f}% {postfix} at most {remaining} left",
+                bar_format="{desc} |{bar}| {percentage:3.0f}%{postfix} at most {remaining} left",
             )  # fmt: skip
         if self._log:
             self._log.write_text("".join(_line(record) for record in history), encoding="utf-8")

@@ -53,6 +53,15 @@ def test_gradients_of_the_reference_are_right() -> None:
     assert torch.autograd.gradcheck(lambda x, weight: causal_conv_ref(x, weight, offsets), inputs(3, offsets))
 
 
+def test_autocast_gets_its_products_in_half_precision() -> None:
+    offsets = torch.tensor(RAGGED[0])
+    x, weight = (part.detach().float() for part in inputs(2, offsets))
+    with torch.autocast("cpu", torch.bfloat16):
+        y = causal_conv(x.bfloat16(), weight, offsets)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), causal_conv(x, weight, offsets), atol=0.1, rtol=0.1)
+
+
 def test_a_frozen_input_gets_no_gradient() -> None:
     offsets = torch.tensor(RAGGED[0])
     x, weight = inputs(2, offsets)

@@ -163,6 +163,15 @@ def test_zoneout_of_every_channel_keeps_the_state_and_stops_the_gradient(pool: C
     torch.testing.assert_close(grad_initial, -lengths[:, None].expand(5, 3).float())
 
 
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_half_precision_is_pooled_in_float32(half: torch.dtype) -> None:
+    gates, bias, initial = (part.detach().to(half) for part in gate_inputs("fo", 3))
+    h = gate_pool(gates, bias, OFFSETS, initial=initial)
+    assert torch.equal(h, gate_pool(gates.float(), bias.float(), OFFSETS, initial=initial.float()))
+    z, f = gates[:, :3], gates[:, 3:6].sigmoid()
+    assert torch.equal(fo_pool(z, f, OFFSETS), fo_pool(z.float(), f.float(), OFFSETS))
+
+
 def test_zoneout_keeps_about_as_many_channels_as_asked() -> None:
     kept = zoneout(torch.full((100, 100), 0.5), 0.3) == 1.0
     assert 0.25 < kept.float().mean() < 0.35

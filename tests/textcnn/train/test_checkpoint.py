@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from textcnn.errors import CheckpointError
 from textcnn.train.checkpoint import CHECKPOINT, Checkpoint
 from textcnn.train.progress import Progress
 
-from ...conftest import TINY, tiny_corpus, write_csv
+from ...conftest import TINY, tiny_corpus
 
 STEPS = 11  # an epoch: 81 texts in batches of 8
 ADAM = {"train": {**TINY["train"], "max_epochs": 2, "checkpoint_seconds": 0.0, "schedule": "plateau"}}
@@ -88,29 +87,35 @@ def test_a_resumed_run_ends_with_the_same_bits(
     assert without_times(log) == expected
 
 
-def test_a_run_killed_with_sigkill_resumes_to_the_same_bits(tmp_path: Path) -> None:
-    data = write_csv(tmp_path / "data.csv", *tiny_corpus())
-    settings = ["model.embedding.dim=16", "model.blocks.0.num_filters=8", "train.batch_size=8", "train.patience=0"]
-    command = [sys.executable, "-m", "textcnn.cli.main", "train", str(data), "--quiet", "--output", "models/tiny/1"]
-    command += [*settings, "train.max_epochs=20", "train.checkpoint_seconds=0.05"]
-    checkpoint = tmp_path / "runs" / "tiny" / "1" / CHECKPOINT
-    process = subprocess.Popen(command, cwd=tmp_path)
-    try:
-        deadline = time.monotonic() + 60
-        while not checkpoint.exists():
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.005)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (tmp_path / "models").exists()
-    changes = {
-        "model": {"embedding": {"dim": 16}, "blocks": [{"type": "kim_conv", "num_filters": 8}]},
-        "train": {"batch_size": 8, "patience": 0, "max_epochs": 20, "checkpoint_seconds": 0.05},
-    }
-    resumed = fit(checkpoint.parent, changes, resume=True)
-    assert len(resumed.metrics_["history"]) == 20
-    same_bits(resumed, fit(None, changes))
+# Dies when the next checkpoint is written beside the old one, but not yet in its place.
+DIES_WHILE_SAVING = """
+import json, os, signal, sys
+from textcnn import TextClassifier
+
+replace, count = os.replace, 0
+
+def replace_or_die(source, target):
+    global count
+    count += 1
+    if count == 15:
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+
+os.replace = replace_or_die
+given = json.load(sys.stdin)
+TextClassifier(given["config"]).fit(given["texts"], given["labels"], run_folder=given["folder"])
+"""
+
+
+def test_a_run_killed_with_sigkill_resumes_to_the_same_bits(whole: dict[str, TextClassifier], tmp_path: Path) -> None:
+    texts, labels = tiny_corpus()
+    given = json.dumps({"config": {**TINY, **ADAM}, "texts": texts, "labels": labels, "folder": str(tmp_path)})
+    command = [sys.executable, "-c", DIES_WHILE_SAVING]
+    killed = subprocess.run(command, input=given, text=True, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CHECKPOINT, "checkpoint.writing"]
+    same_bits(fit(tmp_path, ADAM, resume=True), whole["adam"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CHECKPOINT, "metrics.jsonl"]
 
 
 @pytest.mark.parametrize(
