@@ -47,7 +47,7 @@ def resolve(values: Mapping[str, Any], *, preset: str = "kim_rand", overrides: S
     faults.extend(_part_faults(values["model"]))
     faults.extend(_name_faults(values))
     try:
-        config = RunConfig.from_mapping(values)
+        config = _settled(RunConfig.from_mapping(values))
         faults.extend(_combination_faults(config))
     except ConfigError as error:
         faults.extend(error.faults)
@@ -58,13 +58,16 @@ def resolve(values: Mapping[str, Any], *, preset: str = "kim_rand", overrides: S
         "pooling": POOLINGS.resolve(config.model.pooling),
         "head": HEADS.resolve(config.model.head),
     }
-    rate = config.train.learning_rate or LEARNING_RATES[config.train.optimizer]
-    return config.model_copy(
-        update={
-            "model": config.model.model_copy(update=parts),
-            "train": config.train.model_copy(update={"learning_rate": rate}),
-        }
-    )
+    return config.model_copy(update={"model": config.model.model_copy(update=parts)})
+
+
+def _settled(config: RunConfig) -> RunConfig:
+    """The settings whose default depends on others, written out."""
+    embedding, train = config.model.embedding, config.train
+    if embedding.mode == "auto":
+        embedding = embedding.model_copy(update={"mode": "static" if embedding.vectors else "rand"})
+    train = train.model_copy(update={"learning_rate": train.learning_rate or LEARNING_RATES[train.optimizer]})
+    return config.model_copy(update={"model": config.model.model_copy(update={"embedding": embedding}), "train": train})
 
 
 def _part_faults(model: Any) -> list[str]:
@@ -115,6 +118,7 @@ def _combination_faults(config: RunConfig) -> list[str]:
 def build_network(config: RunConfig, *, vocabulary: int, num_classes: int, matrix: Floats | None = None) -> Network:
     """Construct the network of a resolved configuration; weights are drawn from torch's global generator."""
     options = config.model.embedding
+    assert options.mode != "auto", "the configuration is not resolved"
     embedding = Embedding(
         vocabulary,
         mode=options.mode,

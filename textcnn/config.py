@@ -73,8 +73,9 @@ class TextConfig(Section):
 class EmbeddingConfig(Section):
     """Word vectors; the four modes of Kim (2014), section 3.1."""
 
-    mode: Literal["rand", "static", "non-static", "multichannel"] = Field(
-        "rand", description="rand learns its own vectors; the others start from a file"
+    mode: Literal["auto", "rand", "static", "non-static", "multichannel"] = Field(
+        "auto",
+        description="rand learns its own vectors, the others start from a file; auto: static with vectors, else rand",
     )
     dim: Positive = Field(300, description="width of the vectors; taken from the file where one is given")
     vectors: str = Field("", description="word2vec .bin/.txt, GloVe .txt, fastText .bin/.vec or gensim .kv, also .gz")

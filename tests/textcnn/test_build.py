@@ -86,7 +86,7 @@ def test_a_section_of_the_wrong_kind_is_a_fault_and_no_crash(values: dict[str, A
 
 def test_settings_that_do_not_go_together_are_faults() -> None:
     assert "needs word vectors" in faults_of({"model": {"embedding": {"mode": "static"}}})[0]
-    assert "which ignores it" in faults_of({"model": {"embedding": {"vectors": "v.bin"}}})[0]
+    assert "which ignores it" in faults_of({"model": {"embedding": {"vectors": "v.bin", "mode": "rand"}}})[0]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
@@ -124,3 +124,12 @@ def test_given_vectors_set_the_width() -> None:
     network = build_network(config, vocabulary=4, num_classes=2, matrix=np.ones((4, 7), np.float32))
     assert network.encoder.embedding.out_dim == 7
     assert not [name for name, _ in network.encoder.embedding.named_parameters()]
+
+
+@pytest.mark.parametrize(
+    ("preset", "vectors", "mode"),
+    [("kim_rand", "", "rand"), ("kim_rand", "glove.txt", "static"), ("kim_multichannel", "glove.txt", "multichannel")],
+)
+def test_vectors_are_used_as_the_preset_says_and_else_kept_static(preset: str, vectors: str, mode: str) -> None:
+    config = resolve({"model": {"embedding": {"vectors": vectors}}}, preset=preset)
+    assert config.model.embedding.mode == mode

@@ -36,7 +36,7 @@ config.json in a model folder holds all of them.
 @click.option(
     "--mode",
     type=click.Choice(["rand", "static", "non-static", "multichannel"]),
-    help="How the vectors are used; static if --vectors is given.",
+    help="How the vectors are used; static if --vectors is given and the preset does not say.",
 )
 @click.option("--device", default="", help="auto, cpu, cuda or cuda:N.")
 @click.option("--seed", type=int, help="Seed of splits, weights and order.")
@@ -99,7 +99,7 @@ def _from_flags(
         "delimiter": reading["delimiter"], "encoding": reading["encoding"], "bad_rows": reading["bad_rows"],
         "seed": seed,
     }  # fmt: skip
-    embedding = {"vectors": vectors, "mode": mode or ("static" if vectors else "")}
+    embedding = {"vectors": vectors, "mode": mode}
     sections = {"data": data, "train": {"device": device, "seed": seed}, "model": {"embedding": embedding}}
 
     def given(values: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -132,11 +133,7 @@ class Tokenizer:
         if self._words is None:
             return self._encode_by_hf(texts)
         batch, undone = self._words.encode(texts, self._first, self._last)
-        if not undone:
-            return batch
-        order = np.arange(len(texts))
-        order[undone] = len(texts) + np.arange(len(undone))
-        return TokenBatch.concatenate([batch, self._encode_by_hf([texts[i] for i in undone])]).take(order)
+        return _filled(batch, undone, self._encode_by_hf([texts[i] for i in undone])) if undone else batch
 
     def encode_with_spans(self, text: str) -> tuple[Ids, Spans]:
         """The ids of one text, as `encode` gives them, and for each the code points text[from:to] it was read from."""
@@ -159,6 +156,15 @@ class Tokenizer:
         if len(tokens) <= self.max_length:
             return tokens
         return tokens[: self._first] + tokens[len(tokens) - self._last :]
+
+
+def _filled(batch: TokenBatch, gaps: Sequence[int], texts: TokenBatch) -> TokenBatch:
+    """The batch with `texts` in place of its empty texts numbered `gaps`."""
+    lengths = batch.lengths
+    lengths[gaps] = texts.lengths
+    between = np.split(batch.values, batch.offsets[gaps])
+    values = np.concatenate([between[0], *chain.from_iterable(zip(texts, between[1:], strict=True))])
+    return TokenBatch(values, np.concatenate([batch.offsets[:1], np.cumsum(lengths)]))
 
 
 @TOKENIZERS.register("word")
