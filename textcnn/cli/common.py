@@ -66,7 +66,9 @@ def read_options(
 def engine_options(command: Command) -> Command:
     """--device and its companions; the command gets them as `running`, the arguments of TextClassifier.load."""
     options = [
-        click.option("--device", type=Device(), default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        click.option(
+            "--device", callback=_device, default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+        ),
         click.option("--engine", default="auto", show_default=True, help="auto, ngram_table or torch."),
         click.option(
             "--table-precision",
@@ -76,7 +78,12 @@ def engine_options(command: Command) -> Command:
             help="Numbers in the tables of ngram_table; smaller ones are faster and less exact.",
         ),
         click.option(
-            "--table-budget", type=Bytes(), default="1GiB", show_default=True, help="Most memory that the tables take."
+            "--table-budget",
+            callback=_bytes,
+            metavar="SIZE",
+            default="1GiB",
+            show_default=True,
+            help="Most memory that the tables take.",
         ),
         click.option("--threads", type=click.IntRange(min=0), default=0, help="CPU threads; default one per core."),
     ]
@@ -92,29 +99,21 @@ def engine_options(command: Command) -> Command:
     return decorated  # type: ignore[no-any-return]
 
 
-class Device(click.ParamType[str]):
+def _device(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     """Checked before anything is loaded, for an engine that has no GPU would not look at it."""
-
-    name = "NAME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-            self.fail(f"{value!r} is no device; write auto, cpu, cuda or cuda:N", param, ctx)
-        return str(value)
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise click.BadParameter(f"{value!r} is no device; write auto, cpu, cuda or cuda:N")
+    return value
 
 
-class Bytes(click.ParamType[int]):
+def _bytes(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
     """A number of bytes, such as 500MB or 2GiB."""
+    from pydantic import ByteSize, TypeAdapter, ValidationError
 
-    name = "SIZE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from pydantic import ByteSize, TypeAdapter, ValidationError
-
-        try:
-            return int(TypeAdapter(ByteSize).validate_python(value))
-        except ValidationError:
-            self.fail(f"{value!r} is no size; write bytes, or a number with a unit such as 500MB or 2GiB", param, ctx)
+    try:
+        return int(TypeAdapter(ByteSize).validate_python(value))
+    except ValidationError:
+        raise click.BadParameter(f"{value!r} is no size; write bytes, or a number with a unit like 500MB") from None
 
 
 def tell(lines: Iterable[str]) -> None:

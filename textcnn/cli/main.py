@@ -25,7 +25,7 @@ Examples:
   textcnn train examples/support.csv --output models/support/2
   textcnn predict models/support "where is my parcel?"
   textcnn serve --model support
-\b
+
 Shell completion: eval "$(_TEXTCNN_COMPLETE=bash_source textcnn)"   (also zsh_source, fish_source)
 """
 

@@ -15,7 +15,7 @@ Examples:
   textcnn serve
   textcnn serve --model support/1 --port 8080
   curl -s localhost:8000/v1/classify -H 'content-type: application/json' -d '{"text": "where is my parcel?"}'
-\b
+
 All flags are those of `python -m service`; see them with: textcnn serve -- --help
 """
 

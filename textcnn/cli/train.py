@@ -15,7 +15,7 @@ Examples:
   textcnn train train.csv --test test.csv --output models/questions/1
   textcnn train data.csv --preset kim_static --vectors glove.txt
   textcnn train data.csv --config run.toml train.max_epochs=40 model.blocks.0.num_filters=200
-\b
+
 Every setting of every section can be given as section.key=value; `--config` takes the same as a TOML file, and
 config.json in a model folder holds all of them.
 """

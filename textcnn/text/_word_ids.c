@@ -167,7 +167,9 @@ static const letter_t *fill_page(work_t *work, uint32_t number)
 INLINE const letter_t *letter_at(work_t *work, const void *data, int kind, Py_ssize_t length, Py_ssize_t at)
 {
     if (at >= length) return &END;
-    uint32_t code = kind <= 1 ? ((const Py_UCS1 *)data)[at] : kind == 2 ? ((const Py_UCS2 *)data)[at] : ((const Py_UCS4 *)data)[at];
+    uint32_t code = kind <= 1   ? ((const Py_UCS1 *)data)[at]
+                    : kind == 2 ? ((const Py_UCS2 *)data)[at]
+                                : ((const Py_UCS4 *)data)[at];
     const letter_t *page = atomic_load_explicit(&work->self->pages[code >> 8], memory_order_acquire);
     if (__builtin_expect(!page, 0) && !(page = fill_page(work, code >> 8))) return &COMPLEX_LETTER;
     return page + (code & 255);
@@ -178,7 +180,7 @@ INLINE const letter_t *letter_at(work_t *work, const void *data, int kind, Py_ss
 /* High bit of every byte that is in [low, high], all bytes being below 128. */
 #define BETWEEN(x, low, high) (((x) + EACH * (128 - (low))) & ~((x) + EACH * (127 - (high))) & EACH * 128)
 
-/* Eight ASCII characters at a time: reads on from the start of a word while whole eights are left; returns where it is. */
+/* Eight ASCII characters at a time: reads from the start of a word while whole eights are left; returns how far. */
 INLINE Py_ssize_t read_ascii(word_t *word, int lower, const uint8_t *data, Py_ssize_t length, Py_ssize_t at)
 {
     while (at + 8 <= length) {
@@ -221,7 +223,7 @@ static int more_room(work_t *work)
     return 1;
 }
 
-/* Appends the ids of one text. 0: it has something COMPLEX (or work->failed). `kind` is a constant where this is inlined. */
+/* Appends the ids of one text. 0: it has something COMPLEX (or work->failed). `kind` is a constant at every call. */
 INLINE int scan(work_t *work, const void *data, const int kind, Py_ssize_t length)
 {
     word_t copy = work->word, *word = &copy; /* a copy can live in registers */
@@ -301,7 +303,8 @@ INLINE int scan(work_t *work, const void *data, const int kind, Py_ssize_t lengt
     }
     size_t count = work->used - begin, kept = (size_t)(work->first + work->last);
     if (count > kept) {
-        memmove(work->values + begin + work->first, work->values + work->used - work->last, work->last * sizeof(int32_t));
+        int32_t *ids = work->values + begin;
+        memmove(ids + work->first, ids + count - (size_t)work->last, (size_t)work->last * sizeof(int32_t));
         work->used = begin + kept;
     }
     return 1;
@@ -344,7 +347,8 @@ static text_t *hold_texts(PyObject *sequence, Py_ssize_t *count, Py_ssize_t *cha
 }
 
 PyDoc_STRVAR(encode_doc,
-             "encode(texts, first, last) -> (values: bytearray of int32, offsets: bytearray of int64, undone: list of int)\n\n"
+             "encode(texts, first, last) -> (values, offsets, undone)\n\n"
+             "The ids of all texts as a bytearray of int32, and where each text starts as one of int64.\n"
              "Of a text with more than first + last tokens the first `first` and the last `last` are kept. The texts\n"
              "numbered in `undone` are empty in the result: HF has to do them.");
 
@@ -433,7 +437,7 @@ static int fill_table(word_ids_t *self, PyObject *words)
     size_t used = 0;
     for (Py_ssize_t i = 0; i < count; i++) {
         const char *utf8 = PyUnicode_AsUTF8AndSize(PyList_GET_ITEM(words, i), &size);
-        if (!size || memchr(utf8, 0, (size_t)size)) continue; /* no text has such a word, and zeros fill the last piece */
+        if (!size || memchr(utf8, 0, (size_t)size)) continue; /* in no text; and zeros are what fills the last piece */
         pack(&word, utf8, size);
         slot_t *slot = find(self, &word);
         slot->id = (int32_t)i;
@@ -490,7 +494,7 @@ static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static PyMethodDef methods[] = {{"encode", encode, METH_VARARGS, encode_doc}, {NULL}};
 
 static PyType_Slot type_slots[] = {
-    {Py_tp_doc, "WordIds(words: list[str], classify): word i of the list has id i; classify(page) describes 256 code points."},
+    {Py_tp_doc, "WordIds(words, classify): word i of the list has id i; classify(page) describes 256 code points."},
     {Py_tp_new, create},
     {Py_tp_dealloc, dealloc},
     {Py_tp_traverse, traverse},
@@ -517,6 +521,11 @@ static int execute(PyObject *module)
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, execute}, {0, NULL}};
 
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_word_ids", "Words to ids; see word_ids.py.", 0, NULL, module_slots, NULL, NULL, NULL};
+static struct PyModuleDef module = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "_word_ids",
+    .m_doc = "Words to ids; see word_ids.py.",
+    .m_slots = module_slots,
+};
 
 PyMODINIT_FUNC PyInit__word_ids(void) { return PyModuleDef_Init(&module); }
