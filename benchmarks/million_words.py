@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-BUDGET = 256 << 20  # bytes for the table
+BUDGET = 192 << 20  # bytes for the table
 TEXTS, TOKENS = 5_000, 20
 
 

@@ -34,7 +34,15 @@ def loaded_by(code: str, *arguments: str) -> list[str]:
 
 
 def test_the_public_names_are_exactly_these() -> None:
-    assert textcnn.__all__ == ["LabelScore", "Prediction", "RunConfig", "TextCNNError", "TextClassifier", "__version__"]
+    assert textcnn.__all__ == [
+        "LabelScore",
+        "Prediction",
+        "RunConfig",
+        "TextCNNError",
+        "TextClassifier",
+        "__version__",
+        "model_versions",
+    ]
     assert dir(textcnn) == textcnn.__all__
     for name in textcnn.__all__:
         assert getattr(textcnn, name) is not None

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from textcnn.artifact import model_versions as model_versions
     from textcnn.classifier import TextClassifier as TextClassifier
     from textcnn.config import RunConfig as RunConfig
     from textcnn.errors import TextCNNError as TextCNNError
@@ -18,9 +19,10 @@ _HOMES = {
     "TextCNNError": "textcnn.errors",
     "LabelScore": "textcnn.types",
     "Prediction": "textcnn.types",
+    "model_versions": "textcnn.artifact",
 }
 
-__all__ = ["LabelScore", "Prediction", "RunConfig", "TextCNNError", "TextClassifier", "__version__"]
+__all__ = ["LabelScore", "Prediction", "RunConfig", "TextCNNError", "TextClassifier", "__version__", "model_versions"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -20,7 +21,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save_file
 
 from textcnn.config import RunConfig
@@ -32,6 +32,7 @@ Parsed = TypeVar("Parsed")
 
 FORMAT = "textcnn-model"
 SCHEMA = 1
+DTYPES = {"BOOL": "?", "U8": "u1", "I32": "<i4", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8"}
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def read_artifact(path: str | Path) -> Artifact:
 
 
 def _read(folder: Path) -> Artifact:
-    manifest = _parsed(folder / LAYOUT.manifest, (folder / LAYOUT.manifest).read_bytes(), _object)
+    manifest = _parsed(folder / LAYOUT.manifest, _content(folder / LAYOUT.manifest), _object)
     if manifest.get("format") != FORMAT:
         raise ArtifactError(f"{folder / LAYOUT.manifest} has format {manifest.get('format')!r}, expected {FORMAT!r}")
     schema = manifest.get("schema")
@@ -164,15 +165,15 @@ def _read(folder: Path) -> Artifact:
         )
     content = _verified(folder, manifest)
 
-    def part(name: str, parse: Callable[[bytes], Parsed]) -> Parsed:
+    def part(name: str, parse: Callable[[memoryview], Parsed]) -> Parsed:
         return _parsed(folder / name, content[name], parse)
 
     config = part(LAYOUT.config, lambda data: RunConfig.from_mapping(_object(data)))
     return Artifact(
         config,
-        part(LAYOUT.labels, lambda data: LabelSet.from_json(data.decode())),
-        part(LAYOUT.tokenizer, lambda data: Tokenizer.from_json(data.decode(), config.text)),
-        part(LAYOUT.weights, load_tensors),
+        part(LAYOUT.labels, lambda data: LabelSet.from_json(_text(data))),
+        part(LAYOUT.tokenizer, lambda data: Tokenizer.from_json(_text(data), config.text)),
+        part(LAYOUT.weights, tensors),
         part(LAYOUT.metrics, _object),
         name=folder.parent.name,
         version=folder.name,
@@ -181,27 +182,34 @@ def _read(folder: Path) -> Artifact:
 
 def find_version(path: Path) -> Path:
     """The model folder at `path`, or the highest version below it. Raises ArtifactError saying what is there."""
-    if (path / LAYOUT.manifest).is_file():
-        return path
+    if found := model_versions(path):
+        return found[-1]
     if not path.exists():
         raise ArtifactError(f"there is no model at {path}: no such folder")
-    # a hidden folder is a model that is just being written, or was when its writer was killed
-    seen = [child for child in path.iterdir() if not child.name.startswith(".")] if path.is_dir() else []
-    versions = [child for child in seen if (child / LAYOUT.manifest).is_file()]
-    if versions:
-        return max(versions, key=lambda folder: version_key(folder.name))
-    found = ", ".join(sorted(child.name for child in seen)[:10]) if path.is_dir() else "a file"
+    seen = ", ".join(folder.name for folder in _visible(path)[:10]) if path.is_dir() else "a file"
     raise ArtifactError(
         f"there is no model at {path}: expected {LAYOUT.manifest}, or a folder for each version with one; "
-        f"found {found or 'an empty folder'}"
+        f"found {seen or 'an empty folder'}"
     )
 
 
-def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
-    """Sorts 2 before 10 and 1.9 before 1.10."""
-    return tuple(
-        (0, int(part), "") if part.isdigit() else (1, 0, part) for part in version.replace("-", ".").split(".")
-    )
+def model_versions(path: Path) -> list[Path]:
+    """`path` itself if it is a complete model, else the complete models right below it, lowest version first."""
+    if (path / LAYOUT.manifest).is_file():
+        return [path]
+    complete = [folder for folder in _visible(path) if (folder / LAYOUT.manifest).is_file()]
+    return sorted(complete, key=lambda folder: _numerically(folder.name))
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What is in a folder; a hidden one is a model that is just being written, or was when its writer was killed."""
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return sorted(entry for entry in entries if not entry.name.startswith("."))
+
+
+def _numerically(version: str) -> list[str | int]:
+    """Sort key that puts 10 after 9. Words and numbers alternate, so only like is compared with like."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", version)]
 
 
 def model_card(title: str, artifact: Artifact) -> str:
@@ -262,7 +270,32 @@ def model_card(title: str, artifact: Artifact) -> str:
     )
 
 
-def _verified(folder: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
+def tensors(content: memoryview) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of a safetensors file, by name, lying in `content` itself: a large model is in memory once.
+
+    The library's own reader copies them. Raises ValueError for what is no such file
+    (https://huggingface.co/docs/safetensors, "Format").
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    if not 8 < start <= len(content):
+        raise ValueError(f"it has {len(content):,} bytes and says that its header ends after {start:,}")
+    found = {}
+    for name, entry in _object(content[8:start]).items():
+        if name == "__metadata__":
+            continue
+        try:
+            dtype, shape, (begin, end) = np.dtype(DTYPES[entry["dtype"]]), tuple(entry["shape"]), entry["data_offsets"]
+            if not (min(shape, default=0) >= 0 and 0 <= begin <= end <= len(content) - start):
+                raise ValueError
+            found[name] = np.require(
+                np.frombuffer(content[start + begin : start + end], dtype).reshape(shape), None, "A"
+            )
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"its tensor {name!r} is not as a safetensors header states it: {entry}") from None
+    return found
+
+
+def _verified(folder: Path, manifest: Mapping[str, Any]) -> dict[str, memoryview]:
     """The content of every file, each of the size and hash that the manifest states."""
     files = manifest.get("files")
     if (
@@ -283,7 +316,7 @@ def _verified(folder: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
             raise ArtifactError(
                 f"{path} has {size:,} bytes, the manifest says {expected}; copy or train the model again"
             )
-        content[name] = path.read_bytes()
+        content[name] = _content(path)
         if _fingerprint(content[name])["sha256"] != files[name].get("sha256"):
             raise ArtifactError(
                 f"{path} is not the file that was saved (its SHA-256 differs); copy or train the model again"
@@ -291,7 +324,15 @@ def _verified(folder: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
     return content
 
 
-def _fingerprint(content: bytes) -> dict[str, Any]:
+def _content(path: Path) -> memoryview:
+    return np.fromfile(path, np.uint8).data
+
+
+def _text(content: memoryview) -> str:
+    return str(content, "utf-8")
+
+
+def _fingerprint(content: bytes | memoryview) -> dict[str, Any]:
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
@@ -299,16 +340,16 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _parsed(path: Path, content: bytes, parse: Callable[[bytes], Parsed]) -> Parsed:
+def _parsed(path: Path, content: memoryview, parse: Callable[[memoryview], Parsed]) -> Parsed:
     """What `parse` makes of the content of `path`. Raises ArtifactError that names the file."""
     try:
         return parse(content)
-    except (TextCNNError, SafetensorError, ValueError) as error:
+    except (TextCNNError, ValueError) as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from None
 
 
-def _object(content: bytes) -> dict[str, Any]:
-    value = json.loads(content)
+def _object(content: memoryview) -> dict[str, Any]:
+    value = json.loads(_text(content))
     if not isinstance(value, dict):
         raise ValueError(f"it holds {type(value).__name__}, expected a JSON object")
     return value

@@ -12,16 +12,6 @@ def test_the_first_name_and_the_numerically_highest_version_are_the_default(make
     assert find_model(tmp_path) == tmp_path / "a" / "10"
 
 
-@pytest.mark.parametrize(
-    ("lower", "higher"),
-    [("9", "10"), ("1.9", "1.10"), ("1", "1.1"), ("v2", "v10"), ("2", "v1"), ("1.0-rc1", "1.0-rc2")],
-)
-def test_versions_are_compared_by_their_numbers(make_model, tmp_path, lower, higher):
-    make_model(f"m/{higher}")
-    make_model(f"m/{lower}")
-    assert find_model(tmp_path, "m").name == higher
-
-
 def test_a_model_is_found_by_name_by_name_and_version_and_by_path(make_model, tmp_path):
     first, second = make_model("models/a/1"), make_model("models/a/2")
     elsewhere = make_model("elsewhere/7")

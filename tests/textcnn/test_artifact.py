@@ -11,9 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from textcnn import TextClassifier, artifact
-from textcnn.artifact import LAYOUT, Artifact, check_place, find_version, model_card, read_artifact, write_artifact
+from textcnn.artifact import (
+    LAYOUT,
+    Artifact,
+    check_place,
+    find_version,
+    model_card,
+    model_versions,
+    read_artifact,
+    tensors,
+    write_artifact,
+)
 from textcnn.errors import ArtifactError, SchemaVersionError
 
 FILES = [*LAYOUT.hashed, LAYOUT.manifest]
@@ -156,6 +167,53 @@ def test_a_file_that_is_as_saved_but_wrong_is_named(folder: Path, name: str, mes
     fails(folder, f"(?s){name} cannot be read: {message}")
 
 
+def safetensors_file(header: object, data: bytes = b"") -> memoryview:
+    text = json.dumps(header).encode()
+    return memoryview(len(text).to_bytes(8, "little") + text + data)
+
+
+def test_arrays_are_those_that_were_saved_and_lie_in_the_file_itself() -> None:
+    written = {
+        "matrix": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "half": np.ones(3, np.float16),
+        "count": np.array(7),
+        "none": np.empty((0, 4), np.float32),
+    }
+    content = np.frombuffer(save(written, {"about": "ignored"}), np.uint8)
+    read = tensors(memoryview(content))
+    assert set(read) == set(written)
+    for name, value in written.items():
+        np.testing.assert_array_equal(read[name], value, strict=True)
+    assert np.shares_memory(read["matrix"], content)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {},
+        5,
+        {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]},
+        {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]},
+        {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]},
+        {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]},
+        {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]},
+        {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]},
+        {"dtype": "F32", "shape": ["1"], "data_offsets": [0, 4]},
+        {"dtype": "F32", "shape": [1], "data_offsets": [0]},
+        {"dtype": "F32", "shape": [1], "data_offsets": [0.0, 4.0]},
+    ],
+)
+def test_an_array_that_is_not_in_the_file_is_refused(entry: object) -> None:
+    with pytest.raises(ValueError, match="its tensor 'w' is not as a safetensors header states it"):
+        tensors(safetensors_file({"w": entry}, bytes(4)))
+
+
+@pytest.mark.parametrize("content", [b"", b"1234567", bytes(8), b"\xff" * 8, (1 << 40).to_bytes(8, "little") + b"{}"])
+def test_a_header_that_is_not_in_the_file_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match="says that its header ends after"):
+        tensors(memoryview(content))
+
+
 def test_no_folder_an_empty_folder_and_a_file_are_told_apart(tmp_path: Path) -> None:
     fails(tmp_path / "none", "no such folder")
     fails(tmp_path, "found an empty folder")
@@ -174,10 +232,24 @@ def test_the_highest_version_is_found_by_number(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lower", "higher"), [("9", "10"), ("1.9", "1.10"), ("2024-01-31", "2024-02-01"), ("3", "beta")]
+    ("lower", "higher"),
+    [
+        ("9", "10"),
+        ("1.9", "1.10"),
+        ("1", "1.1"),
+        ("v2", "v10"),
+        ("2", "v1"),
+        ("1.0-rc1", "1.0-rc2"),
+        ("2024-01-31", "2024-02-01"),
+        ("3", "beta"),
+    ],
 )
-def test_versions_are_compared_part_by_part(lower: str, higher: str) -> None:
-    assert artifact.version_key(lower) < artifact.version_key(higher)
+def test_versions_are_compared_by_their_numbers(tmp_path: Path, lower: str, higher: str) -> None:
+    for version in (higher, lower):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / LAYOUT.manifest).touch()
+    assert [folder.name for folder in model_versions(tmp_path)] == [lower, higher]
+    assert model_versions(tmp_path / lower) == [tmp_path / lower]
 
 
 def test_a_half_written_hidden_folder_is_no_version(folder: Path) -> None:

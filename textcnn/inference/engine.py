@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import numpy as np
+
 from textcnn.artifact import Artifact
+from textcnn.errors import ArtifactError
 from textcnn.types import Floats, TokenBatch
 
 Precision = Literal["float32", "float16", "int8"]
@@ -38,3 +42,21 @@ class Engine(Protocol):
 
     def logits(self, batch: TokenBatch) -> Floats:
         """float32[B, num_classes]."""
+
+
+def weights_of(artifact: Artifact, shapes: Mapping[str, tuple[int, ...]]) -> list[Floats]:
+    """The weights of these names, in this order. Compiled code reads them, so each must have exactly that shape.
+
+    Raises ArtifactError.
+    """
+    found = []
+    for name, shape in shapes.items():
+        value = artifact.weights.get(name)
+        if value is None or value.shape != shape or value.dtype != np.float32:
+            there = "missing" if value is None else f"{value.dtype}{list(value.shape)}"
+            raise ArtifactError(
+                f"the weights of model {artifact.name}/{artifact.version} do not fit its configuration: "
+                f"{name} is {there}, expected float32{list(shape)}; copy or train the model again"
+            )
+        found.append(value)
+    return found

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from textcnn.artifact import Artifact
-from textcnn.inference.engine import EngineOptions, Precision
+from textcnn.inference.engine import EngineOptions, Precision, weights_of
 from textcnn.kernels.native import cores, native
 from textcnn.kernels.table_gather import affine, gather_max, gather_sum, pack, project
 from textcnn.kernels.windows import Windows
@@ -180,7 +180,7 @@ class NgramTableEngine:
     def why_not(cls, artifact: Artifact, options: EngineOptions) -> str | None:
         model = artifact.config.model
         kinds = [spec["type"] for spec in model.blocks]
-        if options.device.startswith("cuda"):
+        if options.device not in ("auto", "cpu"):
             return f"it runs on a CPU, and device {options.device} was asked for"
         if kinds != ["kim_conv"]:
             return f"it needs exactly one kim_conv block, the model has {', '.join(kinds) or 'none'}"
@@ -196,21 +196,22 @@ class NgramTableEngine:
 
     @classmethod
     def from_artifact(cls, artifact: Artifact, options: EngineOptions) -> NgramTableEngine:
-        weights = artifact.weights
         spec = artifact.config.model.blocks[0]
         widths = tuple(spec["filter_widths"])
         windows = Windows(widths, (spec["num_filters"],) * len(widths), "same")
+        embedding = combined_embedding(artifact)
+        weight, bias = weights_of(
+            artifact,
+            {
+                "encoder.blocks.0.weight": (windows.rows, embedding.shape[1]),
+                "encoder.blocks.0.bias": (windows.features,),
+            },
+        )
         table = NgramTable(
-            combined_embedding(weights), weights["encoder.blocks.0.weight"], windows,
+            embedding, weight, windows,
             precision=options.table_precision, budget=options.table_budget, threads=options.threads,
         )  # fmt: skip
-        return cls(
-            table,
-            weights["encoder.blocks.0.bias"],
-            spec["activation"],
-            weights["head.linear.weight"],
-            weights["head.linear.bias"],
-        )
+        return cls(table, bias, spec["activation"], *linear_head(artifact, windows.features))
 
     def features(self, batch: TokenBatch, *, argmax: bool = False) -> tuple[Floats, Ids | None]:
         """Activations after max over time float32[B, features] (an empty text: zeros); winning windows if asked for."""
@@ -230,10 +231,16 @@ class NgramTableEngine:
         return affine(features, self.head_weight, self.head_bias)
 
 
-def combined_embedding(weights: Mapping[str, Any]) -> Floats:
-    """The sum of the channels: what the filters see, in every mode (see nn/embedding.py)."""
-    fixed, trained = weights.get("encoder.embedding.fixed"), weights.get("encoder.embedding.weight")
-    assert fixed is not None or trained is not None
-    if fixed is None or trained is None:
-        return fixed if trained is None else trained  # type: ignore[return-value]
-    return fixed + trained  # type: ignore[no-any-return]
+def combined_embedding(artifact: Artifact) -> Floats:
+    """The sum of the channels float32[V, dim]: what the filters see, in every mode (see nn/embedding.py)."""
+    embedding = artifact.config.model.embedding
+    names = {"static": ["fixed"], "multichannel": ["fixed", "weight"]}.get(embedding.mode, ["weight"])
+    shape = (len(artifact.tokenizer), embedding.dim)
+    channels = weights_of(artifact, {f"encoder.embedding.{name}": shape for name in names})
+    return channels[0] if len(channels) == 1 else channels[0] + channels[1]
+
+
+def linear_head(artifact: Artifact, features: int) -> list[Floats]:
+    """Weight float32[classes, features] and bias float32[classes] of a single_label head."""
+    classes = len(artifact.labels)
+    return weights_of(artifact, {"head.linear.weight": (classes, features), "head.linear.bias": (classes,)})

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from textcnn.artifact import Artifact
-from textcnn.inference.engine import EngineOptions
-from textcnn.inference.ngram_table import NgramTable, combined_embedding
+from textcnn.inference.engine import EngineOptions, weights_of
+from textcnn.inference.ngram_table import NgramTable, combined_embedding, linear_head
 from textcnn.kernels.native import native
-from textcnn.kernels.table_gather import affine, gate_states
+from textcnn.kernels.table_gather import PARTS, affine, gate_states
 from textcnn.kernels.windows import Windows
 from textcnn.types import Floats, TokenBatch
-
-PARTS = {"f": 2, "fo": 3, "ifo": 4}  # gates side by side: z, f, o, i
 
 
 class QRNNTableEngine:
@@ -35,7 +33,7 @@ class QRNNTableEngine:
     def why_not(cls, artifact: Artifact, options: EngineOptions) -> str | None:
         model = artifact.config.model
         kinds = [spec["type"] for spec in model.blocks]
-        if options.device.startswith("cuda"):
+        if options.device not in ("auto", "cpu"):
             return f"it runs on a CPU, and device {options.device} was asked for"
         if kinds != ["qrnn"] or model.blocks[0]["num_layers"] != 1:
             return f"it needs exactly one qrnn block of one layer, the model has {', '.join(kinds) or 'none'}"
@@ -51,20 +49,25 @@ class QRNNTableEngine:
 
     @classmethod
     def from_artifact(cls, artifact: Artifact, options: EngineOptions) -> QRNNTableEngine:
-        spec, weights = artifact.config.model.blocks[0], artifact.weights
+        spec = artifact.config.model.blocks[0]
         directions = 2 if spec["bidirectional"] else 1
         parts = PARTS[spec["recurrent_pooling"]]
         windows = Windows((spec["window"],), (parts * spec["hidden_dim"],))
-        layers = [f"encoder.blocks.0.layers.0.{direction}" for direction in range(directions)]
-        tables = [
-            NgramTable(
-                combined_embedding(weights), weights[f"{layer}.weight"], windows,
-                budget=options.table_budget // directions, threads=options.threads,
+        embedding = combined_embedding(artifact)
+        tables, biases = [], []
+        for direction in range(directions):
+            layer = f"encoder.blocks.0.layers.0.{direction}"
+            shapes = {
+                f"{layer}.weight": (windows.rows, embedding.shape[1]), f"{layer}.bias": (parts * spec["hidden_dim"],)
+            }  # fmt: skip
+            weight, bias = weights_of(artifact, shapes)
+            tables.append(
+                NgramTable(
+                    embedding, weight, windows, budget=options.table_budget // directions, threads=options.threads
+                )
             )
-            for layer in layers
-        ]  # fmt: skip
-        biases = [weights[f"{layer}.bias"] for layer in layers]
-        return cls(tables, biases, parts, weights["head.linear.weight"], weights["head.linear.bias"])
+            biases.append(bias)
+        return cls(tables, biases, parts, *linear_head(artifact, directions * spec["hidden_dim"]))
 
     def logits(self, batch: TokenBatch) -> Floats:
         """float32[B, num_classes]; the same bits for a text alone and in any batch."""

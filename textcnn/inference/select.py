@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from textcnn.artifact import Artifact
-from textcnn.errors import EngineError
+from textcnn.errors import ArtifactError, EngineError
 from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.registry import ENGINES
 
@@ -17,7 +17,7 @@ FASTEST_FIRST = ("ngram_table", "qrnn_table", "torch")
 def select_engine(artifact: Artifact, *, engine: str = "auto", options: EngineOptions | None = None) -> Engine:
     """Build the engine named, or the fastest that can run the model; logs the reason for each one passed over.
 
-    Raises EngineError if the named one cannot, or none can.
+    Raises EngineError if the named one cannot, or none can; ArtifactError for weights that do not fit.
     """
     options = options or EngineOptions()
     reasons = []
@@ -27,11 +27,17 @@ def select_engine(artifact: Artifact, *, engine: str = "auto", options: EngineOp
         except ImportError as error:
             reasons.append(f"{name}: {error.name or error} is not installed")
             continue
-        reason = chosen.why_not(artifact, options)
-        if reason is None:
-            for passed in reasons:
-                log.info("engine %s passed over", passed)
-            built: Engine = chosen.from_artifact(artifact, options)
-            return built
+        try:
+            reason = chosen.why_not(artifact, options)
+            if reason is None:
+                for passed in reasons:
+                    log.info("engine %s passed over", passed)
+                built: Engine = chosen.from_artifact(artifact, options)
+                return built
+        except (KeyError, TypeError, ValueError) as error:  # settings of a part that nobody has checked yet
+            raise ArtifactError(
+                f"the configuration of model {artifact.name}/{artifact.version} is not one that textcnn writes "
+                f"({type(error).__name__}: {error}); copy or train the model again"
+            ) from None
         reasons.append(f"{name}: {reason}")
     raise EngineError(f"no engine can run model {artifact.name}/{artifact.version}: {'; '.join(reasons)}")

@@ -23,11 +23,10 @@ def network_logits(network: Network, batch: TokenBatch, distinct: Distinct) -> F
     order = np.argsort(batch.lengths, kind="stable")
     parts = [
         network(distinct(batch.take(order[start : start + TEXTS_AT_ONCE])).to(device)).float().cpu().numpy()
-        for start in range(0, len(order), TEXTS_AT_ONCE)
+        for start in range(0, max(1, len(order)), TEXTS_AT_ONCE)
     ]
-    logits: Floats = np.empty((len(batch), parts[0].shape[1] if parts else 0), np.float32)
-    if parts:
-        logits[order] = np.concatenate(parts)
+    logits: Floats = np.empty((len(batch), parts[0].shape[1]), np.float32)
+    logits[order] = np.concatenate(parts)
     return logits
 
 

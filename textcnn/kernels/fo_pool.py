@@ -16,10 +16,10 @@ from torch.autograd.function import once_differentiable
 
 from textcnn.kernels.choose import Way, choose
 from textcnn.kernels.native import in_ranges, native
+from textcnn.kernels.table_gather import PARTS
 
 Tensor = torch.Tensor
 Pooling = Literal["f", "fo", "ifo"]
-PARTS: dict[Pooling, int] = {"f": 2, "fo": 3, "ifo": 4}  # blocks of columns in `gates`: z, f, o, i in this order
 LANES = 16  # threads share the channels in blocks of this many
 GRAIN = 1 << 15  # floats below which a second thread does not pay
 

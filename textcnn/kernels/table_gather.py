@@ -16,6 +16,7 @@ from textcnn.kernels.windows import Windows
 from textcnn.types import Floats, Ids, Offsets
 
 NO_WINDOW = np.iinfo(np.int32).min  # arg-max of an empty text
+PARTS = {"f": 2, "fo": 3, "ifo": 4}  # of each recurrent pooling, the gates side by side: z, f, o, i in this order
 Table = npt.NDArray[np.float32] | npt.NDArray[np.float16] | npt.NDArray[np.int8]
 
 

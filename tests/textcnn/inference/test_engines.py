@@ -72,8 +72,7 @@ def test_the_table_gives_the_numbers_of_the_network(mode: str, activation: str) 
     artifact = random_artifact(mode, activation)
     engine = NgramTableEngine.from_artifact(artifact, EngineOptions())
     for batch in batches():
-        if len(batch):
-            np.testing.assert_allclose(engine.logits(batch), reference(artifact, batch), atol=1e-5)
+        np.testing.assert_allclose(engine.logits(batch), reference(artifact, batch), atol=1e-5, strict=True)
 
 
 @compiled
@@ -82,8 +81,7 @@ def test_any_filters_will_do(widths: Sequence[int], filters: int) -> None:
     artifact = random_artifact(widths=widths, filters=filters)
     engine = NgramTableEngine.from_artifact(artifact, EngineOptions())
     for batch in batches():
-        if len(batch):
-            np.testing.assert_allclose(engine.logits(batch), reference(artifact, batch), atol=2e-5)
+        np.testing.assert_allclose(engine.logits(batch), reference(artifact, batch), atol=2e-5, strict=True)
 
 
 @compiled
@@ -253,3 +251,35 @@ def test_a_qrnn_table_says_what_it_cannot_run() -> None:
         select_engine(
             random_artifact(block=QRNNS[0]), engine="qrnn_table", options=EngineOptions(table_precision="int8")
         )
+
+
+QRNN = {"type": "qrnn", "hidden_dim": 8, "bidirectional": True}
+
+
+@compiled
+@pytest.mark.parametrize("block", [None, QRNN], ids=["kim_conv", "qrnn"])
+@pytest.mark.parametrize("change", [lambda w: w[:-1], lambda w: w[..., :-1], lambda w: w.astype(np.float64), None])
+def test_weights_that_do_not_fit_are_refused_before_compiled_code_reads_them(block: Any, change: Any) -> None:
+    artifact = random_artifact(block=block)
+    for name, weight in artifact.weights.items():
+        others = {key: value for key, value in artifact.weights.items() if key != name}
+        changed = others if change is None else {**others, name: np.ascontiguousarray(change(weight))}
+        with pytest.raises(ArtifactError, match=f"do not fit its configuration: {name} is .*, expected float32"):
+            select_engine(dataclasses.replace(artifact, weights=changed))
+
+
+@pytest.mark.parametrize("spec", [{"type": "kim_conv"}, {"type": "kim_conv", "filter_widths": 3, "activation": "relu"}])
+def test_a_configuration_that_nobody_wrote_is_refused(spec: dict[str, Any]) -> None:
+    artifact = random_artifact()
+    model = artifact.config.model.model_copy(update={"blocks": (spec,)})
+    config = artifact.config.model_copy(update={"model": model})
+    with pytest.raises(ArtifactError, match="is not one that textcnn writes"):
+        select_engine(dataclasses.replace(artifact, config=config))
+
+
+@pytest.mark.parametrize("block", [None, QRNN], ids=["kim_conv", "qrnn"])
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "gpu", "mps"])
+def test_tables_are_for_the_cpu_alone(block: Any, device: str) -> None:
+    artifact = random_artifact(block=block)
+    with pytest.raises(ConfigError, match="device"):
+        select_engine(artifact, options=EngineOptions(device=device))

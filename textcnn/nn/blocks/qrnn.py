@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import nn
 
 from textcnn.kernels.causal_conv import causal_conv
-from textcnn.kernels.fo_pool import PARTS, gate_pool, zoneout
+from textcnn.kernels.fo_pool import gate_pool, zoneout
+from textcnn.kernels.table_gather import PARTS
 from textcnn.nn.dropout import dropout
 from textcnn.registry import BLOCKS
 
