@@ -3,7 +3,7 @@
 What limits each. The engine reads one row of the table a token: 4.8 KB in float32 for 3, 4, 5 x 100 filters. MR's table
 is 92 MB, so rare words come from memory and frequent ones from the caches; hence the copy of a large buffer beside it,
 which is the pace at which this machine moves bytes. float16 and int8 rows read half and a quarter. From strings to
-labels, finding the words costs as much as the network does. One text alone is mostly the price of calls from Python.
+labels it is the engine again: tokenizing takes a tenth. One text alone is mostly the price of calls from Python.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ LIMITS = {
     "engine_over_conv1d": "one pass over a text's table rows against 300 x width multiply-adds a window and filter",
     "bandwidth_share": "memory: bytes of table rows a second over bytes read and written a second by a copy; "
     "above 1 where frequent words stay in the caches",
-    "strings_over_fasttext_bigrams": "tokenizing, then the table; fastText waits for one row out of 800 MB a bigram",
-    "strings_over_fasttext_unigrams": "tokenizing; fastText reads 400 bytes a word, this network 4,800",
+    "strings_over_fasttext_bigrams": "the table: tokenizing takes a tenth; fastText waits for 800 MB of bigram rows",
+    "strings_over_fasttext_unigrams": "the table: fastText reads 400 bytes a word, this network 4,800",
     "one_text_p50_us": "calls from Python and numpy around some 10 us of work",
 }
 

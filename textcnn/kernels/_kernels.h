@@ -23,12 +23,18 @@ typedef int8_t FN(vbu) __attribute__((vector_size(VB / 2), aligned(1), may_alias
 
 INLINE vf FN(load_f32)(const float *p) { return LOADF(p); }
 
-/* IEEE half to single by integer arithmetic: exact for all finite values, subnormals included. */
+/* IEEE half to single: the processor's own conversion, or integer arithmetic, exact for all finite values too. */
 INLINE vf FN(load_f16)(const uint16_t *p)
 {
+#if VB == 64
+    return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+#elif VB == 32
+    return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+#else
     vu h = __builtin_convertvector(*(const FN(vhu) *)p, vu);
     vf value = (vf)((h & 0x7fff) << 13) * 0x1p112f; /* rebias the exponent from 15 to 127 */
     return (vf)((vu)value | ((h & 0x8000) << 16));
+#endif
 }
 
 INLINE vs FN(load_i8)(const int8_t *p) { return __builtin_convertvector(*(const FN(vbu) *)p, vs); }
