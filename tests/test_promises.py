@@ -35,7 +35,9 @@ def loaded_by(code: str, *arguments: str) -> list[str]:
 
 def test_the_public_names_are_exactly_these() -> None:
     assert textcnn.__all__ == [
+        "Explanation",
         "LabelScore",
+        "Ngram",
         "Prediction",
         "RunConfig",
         "TextCNNError",
@@ -65,6 +67,7 @@ def test_importing_textcnn_loads_nothing() -> None:
 def test_a_trained_model_answers_without_torch(model_folder: Path) -> None:
     load = "import sys, textcnn; model = textcnn.TextClassifier.load(sys.argv[1], engine='ngram_table')"
     assert loaded_by(f"{load}; assert len(model.classify(['parcel', ''])) == 2", str(model_folder)) == []
+    assert loaded_by(f"{load}; assert len(model.explain(['parcel', ''])) == 2", str(model_folder)) == []
 
 
 def test_texts_are_labelled_from_the_command_line_without_torch_or_pyarrow(model_folder: Path) -> None:

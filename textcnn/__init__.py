@@ -10,19 +10,33 @@ if TYPE_CHECKING:
     from textcnn.classifier import TextClassifier as TextClassifier
     from textcnn.config import RunConfig as RunConfig
     from textcnn.errors import TextCNNError as TextCNNError
+    from textcnn.types import Explanation as Explanation
     from textcnn.types import LabelScore as LabelScore
+    from textcnn.types import Ngram as Ngram
     from textcnn.types import Prediction as Prediction
 
 _HOMES = {
     "TextClassifier": "textcnn.classifier",
     "RunConfig": "textcnn.config",
     "TextCNNError": "textcnn.errors",
+    "Explanation": "textcnn.types",
     "LabelScore": "textcnn.types",
+    "Ngram": "textcnn.types",
     "Prediction": "textcnn.types",
     "model_versions": "textcnn.artifact",
 }
 
-__all__ = ["LabelScore", "Prediction", "RunConfig", "TextCNNError", "TextClassifier", "__version__", "model_versions"]
+__all__ = [
+    "Explanation",
+    "LabelScore",
+    "Ngram",
+    "Prediction",
+    "RunConfig",
+    "TextCNNError",
+    "TextClassifier",
+    "__version__",
+    "model_versions",
+]
 
 
 def __getattr__(name: str) -> Any:

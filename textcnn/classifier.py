@@ -15,7 +15,7 @@ from textcnn.config import RunConfig
 from textcnn.errors import DataError, EngineError, MissingExtraError
 from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.inference.select import select_engine
-from textcnn.types import Floats, LabelScore, Prediction
+from textcnn.types import Explanation, Floats, LabelScore, Prediction
 
 if TYPE_CHECKING:
     from textcnn.train.progress import Progress
@@ -90,6 +90,33 @@ class TextClassifier:
             Prediction(tuple(LabelScore(names[index], score) for index, score in zip(row, row_scores, strict=True)))
             for row, row_scores in zip(best.tolist(), scores.tolist(), strict=True)
         ]
+
+    def explain(
+        self, texts: Sequence[str], *, labels: str | Sequence[str] | None = None, top_n: int | None = None
+    ) -> list[Explanation]:
+        """Why each text gets the logit of a label: the n-grams of the text and what each adds, strongest first.
+
+        `labels` says which label: one for all texts, or one for each; by default the predicted one. `top_n` keeps the
+        strongest n-grams only. Where the network adds up n-grams (Explanation.method is "ngrams") the answer is exact.
+        Raises LabelError for a label that the model does not have.
+        """
+        from textcnn.explain.explainer import explain_texts
+
+        artifact = self._fitted()
+        assert self._engine is not None
+        texts = _strings(texts, "text")
+        if top_n is not None and top_n < 0:
+            raise ValueError(f"top_n is {top_n}, expected 0 or more, or None for all n-grams")
+        targets = None
+        if labels is not None:
+            named = [labels] * len(texts) if isinstance(labels, str) else _strings(labels, "label")
+            if len(named) != len(texts):
+                raise DataError(f"{len(named)} labels for {len(texts)} texts; give one label for each, or one for all")
+            targets = artifact.labels.encode(named)
+        return explain_texts(
+            self._engine, artifact.tokenizer, artifact.labels.names, texts,
+            probabilities=softmax, targets=targets, top_n=top_n,
+        )  # fmt: skip
 
     def score(self, texts: Sequence[str], labels: Sequence[str]) -> float:
         """Share of texts that get their label."""

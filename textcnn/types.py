@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import numpy.typing as npt
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Parts = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,3 +86,103 @@ class Prediction:
     @property
     def probability(self) -> float:
         return self.top[0].probability
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Winners:
+    """The windows of tokens behind every logit: logits == activations @ weight.T + bias.
+
+    `activations` float32[B, F], after max over time; each was computed from the tokens starts..ends - 1 of its text
+    (int32[B, F]), as far as those are inside the text: both may lie beyond its ends, in the padding. An empty text has
+    activations of zero. `weight` is float32[classes, F], `bias` float32[classes], `logits` float32[B, classes].
+
+    `word_parts(weight, slots, count)` takes the activations apart by word, where a pre-activation is a sum over the
+    words of its window; it is None where that is not so (several layers). Every activation belongs to a slot,
+    int32[B, F] (-1: to none), whose windows hold the same tokens. It returns float64[count, widest window]: for each
+    slot and each of its tokens, in order, the sum over its activations of weight float32[B, F] x activation /
+    pre-activation x what the token adds to the pre-activation.
+    """
+
+    logits: Floats
+    activations: Floats
+    starts: Ids
+    ends: Ids
+    weight: Floats
+    bias: Floats
+    word_parts: Callable[[Floats, Ids, int], Parts] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPart:
+    """A token of an n-gram: the characters text[start:end], and its part of the n-gram's contribution.
+
+    The filters that chose the n-gram see its words only through sums, filter bias + what each word adds. `contribution`
+    is what this word adds, times activation / sum, times the label's weight, over those filters. So the parts of the
+    tokens and of the filters' biases make up the contribution of the n-gram. `known` is False for what the vocabulary
+    does not have.
+    """
+
+    start: int
+    end: int
+    text: str
+    contribution: float
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ngram:
+    """Some neighbouring tokens, and what they add to the logit of a label (negative: they speak against it).
+
+    `start` and `end` count code points of the text: `text` is text[start:end]. Where truncation took tokens out of its
+    middle, `cut` is True, and `text` has " … " in place of the characters that the model did not read (the
+    `unread` of the explanation). `tokens` is empty where a method cannot tell the parts.
+    """
+
+    start: int
+    end: int
+    text: str
+    contribution: float
+    tokens: tuple[TokenPart, ...] = ()
+    cut: bool = False
+
+    @property
+    def unknown(self) -> float:
+        """What words outside the vocabulary contribute."""
+        return sum(token.contribution for token in self.tokens if not token.known)
+
+
+@dataclass(frozen=True, slots=True)
+class Faithfulness:
+    """How well the order of some n-grams agrees with the model: areas below curves of the label's probability, 0 to 1.
+
+    `deletion`: the tokens of the text are taken away, strongest first; small where the explanation is right.
+    `insertion`: they are added to nothing, strongest first; large where it is right (Petsiuk et al. 2018).
+    """
+
+    deletion: float
+    insertion: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why one text gets the `logit` of one label: bias + contributions of all `ngrams` + `rest`, strongest first.
+
+    `rest` are the n-grams left out by `top_n`, and what the method cannot attribute. `method` is "ngrams" (exact: each
+    contribution is what the network adds up) or "occlusion" (the change of the logit when a token is left out; then
+    `faithfulness` says how far to trust it). `unread` are the characters, from and to, that truncation cut off.
+    """
+
+    label: str
+    probability: float
+    logit: float
+    bias: float
+    ngrams: tuple[Ngram, ...]
+    rest: float
+    method: Literal["ngrams", "occlusion"]
+    exact: bool
+    faithfulness: Faithfulness | None = None
+    unread: tuple[int, int] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON has them."""
+        return asdict(self)

@@ -10,7 +10,7 @@ import numpy as np
 
 from textcnn.artifact import Artifact
 from textcnn.errors import ArtifactError
-from textcnn.types import Floats, TokenBatch
+from textcnn.types import Floats, TokenBatch, Winners
 
 Precision = Literal["float32", "float16", "int8"]
 
@@ -42,6 +42,9 @@ class Engine(Protocol):
 
     def logits(self, batch: TokenBatch) -> Floats:
         """float32[B, num_classes]."""
+
+    def winners(self, batch: TokenBatch) -> Winners | None:
+        """The same logits, and the windows of tokens behind them; None if they are no sum over windows."""
 
 
 def weights_of(artifact: Artifact, shapes: Mapping[str, tuple[int, ...]]) -> list[Floats]:

@@ -19,12 +19,13 @@ from textcnn.inference.engine import EngineOptions, Precision, weights_of
 from textcnn.kernels.native import cores, native
 from textcnn.kernels.table_gather import affine, gather_max, gather_sum, pack, project
 from textcnn.kernels.windows import Windows
-from textcnn.types import Floats, Ids, TokenBatch
+from textcnn.types import Floats, Ids, Parts, TokenBatch, Winners
 
 log = logging.getLogger(__name__)
 TEXTS_OVER_BUDGET = 64  # texts at once where some words are not in the table
 ROWS_AT_ONCE = 4096
 SAMPLED_WORDS = 1000
+TINY = 1e-6
 
 
 class NgramTable:
@@ -85,6 +86,41 @@ class NgramTable:
             for table, part in self._parts(batch)
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def word_parts(self, batch: TokenBatch, starts: Ids, factors: Floats, slots: Ids, count: int) -> Parts:
+        """What the words of winning windows add to them, times `factors`; see types.Winners.
+
+        `starts` are the windows as `gather` gives them; `factors` float32[B, F].
+        """
+        widest = max(self.windows.filter_widths)
+        total = np.zeros(count * widest, np.float64)
+        first = 0
+        for table, part in self._parts(batch):
+            texts = slice(first, first + len(part))
+            total += self._word_parts(table, part, starts[texts], factors[texts], slots[texts], total.size)
+            first += len(part)
+        return total.reshape(count, widest)
+
+    def _word_parts(
+        self, table: Any, batch: TokenBatch, starts: Ids, factors: Floats, slots: Ids, size: int
+    ) -> Parts:  # fmt: skip
+        lengths = batch.lengths
+        total = np.zeros(size, np.float64)
+        widest = max(self.windows.filter_widths)
+        for width, filters, row, feature, _ in self.windows.groups():
+            text, column = np.nonzero(slots[:, feature : feature + filters] >= 0)
+            start, slot = starts[text, feature + column], slots[text, feature + column]
+            factor = factors[text, feature + column].astype(np.float64)
+            if self._scale is not None:
+                factor *= self._scale[feature + column]
+            for k in range(width):
+                at = start + k
+                inside = (at >= 0) & (at < lengths[text])
+                words = batch.values[batch.offsets[text[inside]] + at[inside]]
+                added = table[words, row + k * filters + column[inside]] * factor[inside]
+                place = slot[inside] * widest + at[inside] - np.maximum(start[inside], 0)
+                total += np.bincount(place, added, minlength=size)
+        return total
 
     def _parts(self, batch: TokenBatch) -> Iterator[tuple[Any, TokenBatch]]:
         """Tables and the row numbers of texts in them: the one table, or small ones where words exceed the budget."""
@@ -217,18 +253,41 @@ class NgramTableEngine:
         """Activations after max over time float32[B, features] (an empty text: zeros); winning windows if asked for."""
         best, starts = self.table.gather(batch, argmax=argmax)
         best += self.bias
+        return self._activate(best, batch), starts
+
+    def _activate(self, best: Floats, batch: TokenBatch) -> Floats:
+        """In place, where that works."""
         if self._activation == "relu":
             np.maximum(best, 0.0, out=best)  # an empty text's -inf becomes zero as well
         else:
             if self._activation == "tanh":
                 np.tanh(best, out=best)
             best[batch.lengths == 0] = 0.0
-        return best, starts
+        return best
 
     def logits(self, batch: TokenBatch) -> Floats:
         """float32[B, num_classes]; the same bits for a text alone and in any batch."""
         features, _ = self.features(batch)
         return affine(features, self.head_weight, self.head_bias)
+
+    def winners(self, batch: TokenBatch) -> Winners:
+        """The same logits, and the windows behind them."""
+        sums, starts = self.table.gather(batch, argmax=True)
+        assert starts is not None
+        sums += self.bias
+        activations = self._activate(sums.copy(), batch)
+        gain = np.ones_like(sums)
+        if self._activation == "tanh":
+            np.divide(activations, sums, out=gain, where=np.abs(sums) > TINY)  # tanh(z) / z -> 1 at zero
+        return Winners(
+            logits=affine(activations, self.head_weight, self.head_bias),
+            activations=activations,
+            starts=starts,
+            ends=starts + self.table.windows.width_of_feature,
+            weight=self.head_weight,
+            bias=self.head_bias,
+            word_parts=lambda weight, slots, count: self.table.word_parts(batch, starts, weight * gain, slots, count),
+        )
 
 
 def combined_embedding(artifact: Artifact) -> Floats:

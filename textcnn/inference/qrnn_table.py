@@ -82,6 +82,10 @@ class QRNNTableEngine:
         ]
         return affine(np.concatenate(pooled, axis=1), self._head_weight, self._head_bias)
 
+    def winners(self, batch: TokenBatch) -> None:
+        """A state remembers everything before it."""
+        return None
+
 
 def max_of_each(states: Floats, batch: TokenBatch) -> Floats:
     """The largest of each column in every text: float32[N, dim] -> float32[B, dim]; an empty text gives zeros."""

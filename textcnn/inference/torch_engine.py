@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import torch
 
@@ -9,9 +11,12 @@ from textcnn.artifact import Artifact
 from textcnn.build import build_network, pick_device
 from textcnn.errors import ArtifactError
 from textcnn.inference.engine import EngineOptions
+from textcnn.inference.network_winners import network_winners
+from textcnn.inference.ngram_table import NgramTable
+from textcnn.nn.blocks.kim_conv import KimConv
 from textcnn.nn.model import Network
 from textcnn.nn.ragged import Distinct
-from textcnn.types import Floats, TokenBatch
+from textcnn.types import Floats, TokenBatch, Winners
 
 TEXTS_AT_ONCE = 256
 
@@ -50,6 +55,22 @@ class TorchEngine:
     def logits(self, batch: TokenBatch) -> Floats:
         """float32[B, num_classes]."""
         return network_logits(self._network, batch, Distinct(self._vocabulary))
+
+    def winners(self, batch: TokenBatch) -> Winners | None:
+        """From the network itself; see network_winners.py."""
+        return network_winners(self._network, batch, Distinct(self._vocabulary), self._table)
+
+    @cached_property
+    def _table(self) -> NgramTable | None:
+        """What each word adds to each filter, where one convolution is all there is."""
+        encoder = self._network.encoder
+        if not encoder.fused:
+            return None
+        (conv,) = encoder.blocks
+        assert isinstance(conv, KimConv)
+        with torch.inference_mode():
+            vectors = encoder.embedding(torch.arange(self._vocabulary, device=conv.weight.device))
+        return NgramTable(vectors.cpu().numpy(), conv.weight.detach().cpu().numpy(), conv.windows)
 
 
 def artifact_network(artifact: Artifact) -> Network:

@@ -31,9 +31,12 @@ class RaggedIds:
         )
 
     def padded(self) -> tuple[Tensor, Tensor]:
-        """Ids int64[B, T] with 0 behind the end of each text, and the mask bool[B, T] of what is inside."""
+        """Ids int64[B, T] with 0 behind the end of each text, and the mask bool[B, T] of what is inside.
+
+        T is at least 1, also where every text is empty: a convolution needs something to look at.
+        """
         lengths = self.offsets.diff()
-        longest = int(lengths.max()) if len(lengths) else 0
+        longest = max(1, int(lengths.max())) if len(lengths) else 1
         mask = torch.arange(longest, device=lengths.device)[None] < lengths[:, None]
         ids = torch.zeros(mask.shape, dtype=torch.int64, device=lengths.device)
         ids[mask] = self.values.long()

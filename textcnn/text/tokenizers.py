@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,22 @@ _STRETCH = 64
 _PUNCTUATION = r"[[\p{P}\p{S}]&&[^▁]]"
 _SUBWORD_PATTERN = rf"▁?{_PUNCTUATION}|▁?[^\p{{P}}\p{{S}}▁]{{1,{_STRETCH}}}|▁"
 _LONGEST_PIECE = 16
-_UNKNOWN_ID = 1
+UNKNOWN_ID = 1
 # Categories of the characters between tokens that belong to none.
 _SEPARATING = {"Cc", "Cf", "Zs", "Zl", "Zp"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Texts as tokens, and the characters behind them.
+
+    Token i of the batch was read from the code points spans[i, 0]..spans[i, 1] - 1 of its text (int64[N, 2]). `unread`
+    int64[B, 2] are those from the first to the last token that truncation cut off; equal numbers where it did not.
+    """
+
+    batch: TokenBatch
+    spans: Spans
+    unread: Spans
 
 
 class Tokenizer:
@@ -126,7 +140,7 @@ class Tokenizer:
     def id_of(self, token: str) -> int:
         """The id of a token as it stands in `tokens`, else that of `<unk>`."""
         number = self._inner.token_to_id(token)
-        return _UNKNOWN_ID if number is None else number
+        return UNKNOWN_ID if number is None else number
 
     def encode(self, texts: Sequence[str]) -> TokenBatch:
         """The ids of several texts. A lone surrogate counts as U+FFFD; a text with nothing to see has no tokens."""
@@ -137,6 +151,22 @@ class Tokenizer:
 
     def encode_with_spans(self, text: str) -> tuple[Ids, Spans]:
         """The ids of one text, as `encode` gives them, and for each the code points text[from:to] it was read from."""
+        ids, spans = self._spans(text)
+        return np.array(self._cut(ids), np.int32), np.array(self._cut(spans), np.int64).reshape(-1, 2)
+
+    def read(self, texts: Sequence[str]) -> Reading:
+        """The ids of several texts, as `encode` gives them, and where in the texts they stand."""
+        batch = self.encode(texts)
+        spans, unread = [np.empty((0, 2), np.int64)], np.zeros((len(texts), 2), np.int64)
+        for number, text in enumerate(texts):
+            _, all_spans = self._spans(text)
+            if len(all_spans) > self.max_length:
+                unread[number] = all_spans[self._first][0], all_spans[len(all_spans) - self._last - 1][1]
+            spans.append(np.array(self._cut(all_spans), np.int64).reshape(-1, 2))
+        return Reading(batch, np.concatenate(spans), unread)
+
+    def _spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids and spans of the whole text."""
         encoding = self._inner.encode(_readable(text), add_special_tokens=False)
         spans = list(encoding.offsets)
         # Of characters that normalization joins (e + U+0301) HF's span has the first only.
@@ -145,8 +175,7 @@ class Tokenizer:
             while end < limit and unicodedata.category(text[end]) not in _SEPARATING:
                 end += 1
             spans[i] = (start, end)
-        ids = np.array(self._cut(encoding.ids), np.int32)
-        return ids, np.array(self._cut(spans), np.int64).reshape(-1, 2)
+        return encoding.ids, spans
 
     def _encode_by_hf(self, texts: Sequence[str]) -> TokenBatch:
         encodings = self._inner.encode_batch_fast([_readable(text) for text in texts], add_special_tokens=False)
@@ -233,7 +262,7 @@ def learn_unigram(texts: Sequence[str], config: TextConfig) -> hf.Tokenizer:
     # Scores anew, from whole counts: the trainer's sums depend in their last digits on the order of its threads.
     total = counts.total() or 1
     scores = [(piece, round(math.log(max(counts[piece], 0.5) / total), 6)) for piece in by_frequency]
-    inner.model = models.Unigram([(PAD, 0.0), (UNKNOWN, 0.0), *scores], unk_id=_UNKNOWN_ID)
+    inner.model = models.Unigram([(PAD, 0.0), (UNKNOWN, 0.0), *scores], unk_id=UNKNOWN_ID)
     return inner
 
 

@@ -111,6 +111,11 @@ def test_smaller_numbers_give_nearly_the_same_and_say_so(
             np.testing.assert_allclose(engine.logits(batch), expected, atol=tolerance * np.abs(expected).max())
 
 
+def test_several_layers_answer_where_every_text_is_empty() -> None:
+    logits = TorchEngine.from_artifact(random_artifact(blocks=2), EngineOptions()).logits(TOKENIZER.encode(["", ""]))
+    assert np.isfinite(logits).all()
+
+
 @compiled
 def test_features_come_with_the_windows_that_won() -> None:
     engine = NgramTableEngine.from_artifact(random_artifact(widths=(2,)), EngineOptions())

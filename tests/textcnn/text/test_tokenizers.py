@@ -212,6 +212,26 @@ def test_spans_are_in_order_and_belong_to_the_ids(text: str) -> None:
         assert (np.diff(spans, axis=0) >= 0).all()
 
 
+@pytest.mark.parametrize("truncation", ["head", "tail", "both"])
+def test_reading_gives_ids_and_spans_of_all_texts_and_what_was_cut_off(kind: str, truncation: Any) -> None:
+    whole = learn(kind)
+    cut = Tokenizer.from_json(whole.to_json(), TextConfig(max_length=5, truncation=truncation))
+    texts = [*TEXTS, "", *HOSTILE, "a b"]
+    reading = cut.read(texts)
+    batch = cut.encode(texts)
+    assert (reading.batch.values.tolist(), reading.batch.offsets.tolist()) == (
+        batch.values.tolist(), batch.offsets.tolist(),
+    )  # fmt: skip
+    assert (reading.spans.dtype, reading.unread.dtype) == (np.int64, np.int64)
+    for number, text in enumerate(texts):
+        spans = reading.spans[batch.offsets[number] : batch.offsets[number + 1]].tolist()
+        assert spans == cut.encode_with_spans(text)[1].tolist()
+        all_spans = whole.encode_with_spans(text)[1].tolist()
+        gone = {"head": all_spans[5:], "tail": all_spans[:-5], "both": all_spans[3:-2]}[truncation]
+        expected = [gone[0][0], gone[-1][1]] if len(all_spans) > 5 else [0, 0]
+        assert reading.unread[number].tolist() == expected
+
+
 _ALL = [learn(kind) for kind in KINDS]
 
 

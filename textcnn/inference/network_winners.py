@@ -1,0 +1,107 @@
+"""Which tokens each activation after max over time was computed from, asked of the network's own parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from textcnn.inference.ngram_table import NgramTable
+from textcnn.kernels.conv_max import conv_max
+from textcnn.kernels.table_gather import NO_WINDOW
+from textcnn.nn.blocks.kim_conv import KimConv
+from textcnn.nn.encoder import Encoder
+from textcnn.nn.heads.single_label import SingleLabel
+from textcnn.nn.model import Network
+from textcnn.nn.pooling.max_over_time import MaxOverTime
+from textcnn.nn.ragged import Distinct, RaggedIds
+from textcnn.types import Floats, Ids, Parts, TokenBatch, Winners
+
+Tensor = torch.Tensor
+TEXTS_AT_ONCE = 64  # every activation before pooling is kept
+TINY = 1e-6  # tanh(z) / z is 1 to all its digits
+
+
+@torch.inference_mode()
+def network_winners(
+    network: Network, batch: TokenBatch, distinct: Distinct, table: NgramTable | None
+) -> Winners | None:
+    """The winners of a network in eval mode, taken apart by word with `table`; None if a block has no bounded
+    span, or pooling or head are of other kinds.
+
+    Through several layers an n-gram is all that the winning position can see, so it is longer than each filter.
+    """
+    encoder, head = network.encoder, network.head
+    blocks: list[Any] = list(encoder.blocks)
+    if not isinstance(encoder.pooling, MaxOverTime) or not isinstance(head, SingleLabel):
+        return None
+    if not blocks or any(block.span(0, 0) is None for block in blocks):
+        return None
+    device = next(network.parameters()).device
+    parts: list[list[Any]] = []
+    for first in range(0, max(len(batch), 1), TEXTS_AT_ONCE):
+        ids = distinct(batch.take(np.arange(first, min(first + TEXTS_AT_ONCE, len(batch))))).to(device)
+        pooled, *others = _one_convolution(encoder, ids) if encoder.fused else _spans(encoder, ids)
+        parts.append([column.cpu().numpy() for column in (head(pooled), pooled, *others)])
+    logits, activations, gain, starts, ends = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Winners(
+        logits=logits,
+        activations=activations,
+        starts=starts,
+        ends=ends,
+        weight=head.linear.weight.cpu().numpy(),
+        bias=head.linear.bias.cpu().numpy(),
+        word_parts=partial(_word_parts, table, batch, starts, gain) if table else None,
+    )
+
+
+def _word_parts(
+    table: NgramTable, batch: TokenBatch, starts: Ids, gain: Floats, weight: Floats, slots: Ids, count: int
+) -> Parts:
+    return table.word_parts(batch, starts, weight * gain, slots, count)
+
+
+def _one_convolution(encoder: Encoder, ids: RaggedIds) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """As Encoder.forward_fused: activations, activation over sum, first token and end of every winner."""
+    conv = encoder.blocks[0]
+    assert isinstance(conv, KimConv)
+    sums, starts = conv_max(encoder.embedding(ids.unique), ids.local, ids.offsets, conv.weight, conv.bias, conv.windows)
+    sums = torch.where((ids.offsets.diff() > 0)[:, None], sums, 0.0)
+    activations = torch.where((ids.offsets.diff() > 0)[:, None], conv.activate(sums), 0.0)
+    gain = torch.where(sums.abs() > TINY, activations / sums, 1.0)
+    return activations, gain, starts, starts + torch.from_numpy(conv.windows.width_of_feature).to(starts.device)
+
+
+def _spans(encoder: Encoder, ids: RaggedIds) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The same through any blocks; the gain is not one number then."""
+    padded, mask = ids.padded()
+    x = encoder.embedding(padded)
+    for block in encoder.blocks:
+        x, mask = block(x, mask)
+    empty = ~mask.any(dim=1)[:, None]
+    best, at = x.masked_fill(~mask[..., None], -torch.inf).max(dim=1)
+    seen = _seen(list(encoder.blocks), at.cpu().numpy())
+    starts, ends = (torch.where(empty.cpu(), NO_WINDOW, torch.from_numpy(column)).int() for column in seen)
+    best = torch.where(empty, 0.0, best)
+    return best, torch.ones_like(best), starts, ends
+
+
+def _seen(blocks: Sequence[Any], at: Any) -> Any:
+    """First token and end of what position at[b, c] of channel c of the last block sees: int64[2, B, C]."""
+    channels = np.broadcast_to(np.arange(at.shape[1]), at.shape)
+    pairs, where = np.unique(np.stack([at.ravel(), channels.ravel()]), axis=1, return_inverse=True)
+    seen = np.array([_span(blocks, t, channel) for t, channel in pairs.T.tolist()], np.int64).reshape(-1, 2)
+    return seen[where.ravel()].T.reshape(2, *at.shape)
+
+
+def _span(blocks: Sequence[Any], t: int, channel: int) -> tuple[int, int]:
+    *below, last = blocks
+    start, end = last.span(t, channel)
+    for block in reversed(below):
+        # what lies above looks at all channels, and so as far as the widest of them
+        channels = range(block.out_dim)
+        start, end = min(block.span(start, c)[0] for c in channels), max(block.span(end - 1, c)[1] for c in channels)
+    return start, end
