@@ -60,7 +60,7 @@ def _by_ngrams(
 ) -> list[Explanation]:  # fmt: skip
     batch, rows = reading.batch, np.arange(len(texts))
     targets = winners.logits.argmax(1) if targets is None else targets
-    evidence = ngram_evidence(batch, winners, targets)
+    evidence = ngram_evidence(batch, winners, targets, slots=winners.word_parts is not None)
     text = np.repeat(rows, np.diff(evidence.offsets))
     # strongest first within each text
     order = np.lexsort((-np.abs(evidence.contributions), text))
@@ -71,7 +71,7 @@ def _by_ngrams(
     left_out[kept] = 0.0
     rest = np.bincount(text, left_out, minlength=len(texts)).tolist()
     parts: list[list[float]] | list[None] = [None] * len(kept)
-    if winners.word_parts:
+    if winners.word_parts and evidence.slots is not None:
         slot_of = np.full(len(order) + 1, -1, np.int32)  # the last one: of what is in no n-gram
         slot_of[kept] = np.arange(len(kept), dtype=np.int32)
         parts = winners.word_parts(winners.weight[targets], slot_of[evidence.slots], len(kept)).tolist()

@@ -19,6 +19,7 @@ from textcnn.inference.engine import EngineOptions, Precision, weights_of
 from textcnn.kernels.native import cores, native
 from textcnn.kernels.table_gather import affine, gather_max, gather_sum, pack, project
 from textcnn.kernels.windows import Windows
+from textcnn.kernels.word_parts import add_word_parts
 from textcnn.types import Floats, Ids, Parts, TokenBatch, Winners
 
 log = logging.getLogger(__name__)
@@ -92,34 +93,15 @@ class NgramTable:
 
         `starts` are the windows as `gather` gives them; `factors` float32[B, F].
         """
-        widest = max(self.windows.filter_widths)
-        total = np.zeros(count * widest, np.float64)
+        total = np.zeros((count, max(self.windows.filter_widths)))
         first = 0
         for table, part in self._parts(batch):
             texts = slice(first, first + len(part))
-            total += self._word_parts(table, part, starts[texts], factors[texts], slots[texts], total.size)
+            add_word_parts(
+                table, part.values, part.offsets, self.windows, starts[texts], factors[texts], slots[texts], total,
+                scale=self._scale,
+            )  # fmt: skip
             first += len(part)
-        return total.reshape(count, widest)
-
-    def _word_parts(
-        self, table: Any, batch: TokenBatch, starts: Ids, factors: Floats, slots: Ids, size: int
-    ) -> Parts:  # fmt: skip
-        lengths = batch.lengths
-        total = np.zeros(size, np.float64)
-        widest = max(self.windows.filter_widths)
-        for width, filters, row, feature, _ in self.windows.groups():
-            text, column = np.nonzero(slots[:, feature : feature + filters] >= 0)
-            start, slot = starts[text, feature + column], slots[text, feature + column]
-            factor = factors[text, feature + column].astype(np.float64)
-            if self._scale is not None:
-                factor *= self._scale[feature + column]
-            for k in range(width):
-                at = start + k
-                inside = (at >= 0) & (at < lengths[text])
-                words = batch.values[batch.offsets[text[inside]] + at[inside]]
-                added = table[words, row + k * filters + column[inside]] * factor[inside]
-                place = slot[inside] * widest + at[inside] - np.maximum(start[inside], 0)
-                total += np.bincount(place, added, minlength=size)
         return total
 
     def _parts(self, batch: TokenBatch) -> Iterator[tuple[Any, TokenBatch]]:
@@ -275,10 +257,15 @@ class NgramTableEngine:
         sums, starts = self.table.gather(batch, argmax=True)
         assert starts is not None
         sums += self.bias
-        activations = self._activate(sums.copy(), batch)
-        gain = np.ones_like(sums)
-        if self._activation == "tanh":
-            np.divide(activations, sums, out=gain, where=np.abs(sums) > TINY)  # tanh(z) / z -> 1 at zero
+        activations = self._activate(sums.copy() if self._activation == "tanh" else sums, batch)
+
+        def word_parts(weight: Floats, slots: Ids, count: int) -> Parts:
+            # an activation over its sum is 1, or 0 where it contributes nothing; but tanh(z) / z, which is 1 at zero
+            if self._activation == "tanh":
+                some = np.abs(sums) > TINY
+                weight = weight * np.divide(activations, sums, out=np.ones_like(sums), where=some)
+            return self.table.word_parts(batch, starts, weight, slots, count)
+
         return Winners(
             logits=affine(activations, self.head_weight, self.head_bias),
             activations=activations,
@@ -286,7 +273,7 @@ class NgramTableEngine:
             ends=starts + self.table.windows.width_of_feature,
             weight=self.head_weight,
             bias=self.head_bias,
-            word_parts=lambda weight, slots, count: self.table.word_parts(batch, starts, weight * gain, slots, count),
+            word_parts=word_parts,
         )
 
 

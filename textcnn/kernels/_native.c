@@ -449,6 +449,144 @@ static PyObject *distinct(PyObject *self, PyObject *args)
     return PyLong_FromLong(count);
 }
 
+typedef struct {
+    const float *activations, *weight;
+    const int32_t *first, *last;
+    const int64_t *targets, *offsets;
+    int64_t texts, features;
+    int64_t *out_offsets, *out_first, *out_last;
+    double *out;
+    int32_t *slots;
+} merge_t;
+
+/* Adds up what filters with the same window of tokens contribute. Each place where a window can begin has a cell for
+ * every length, so that the windows come out in order. Returns how many there are, or -1 without memory. */
+static int64_t merge(const merge_t *m)
+{
+    int64_t count = 0, room = 0, longest = 0;
+    for (int64_t text = 0; text < m->texts; text++) {
+        int64_t length = m->offsets[text + 1] - m->offsets[text];
+        if (length > longest) longest = length;
+    }
+    double *cells = NULL;
+    int32_t *number = NULL, *of = malloc((size_t)(m->features + 1) * sizeof(int32_t));
+    m->out_offsets[0] = 0;
+    for (int64_t text = 0; of && text < m->texts; text++) {
+        const float *a = m->activations + text * m->features, *w = m->weight + m->targets[text] * m->features;
+        const int32_t *first = m->first + text * m->features, *last = m->last + text * m->features;
+        int32_t length = (int32_t)(m->offsets[text + 1] - m->offsets[text]), widest = 0;
+        for (int64_t f = 0; f < m->features; f++) {
+            int32_t from = first[f] < 0 ? 0 : first[f], to = last[f] > length ? length : last[f];
+            widest = to - from > widest ? to - from : widest;
+        }
+        if ((int64_t)widest * length > room) {
+            room = (int64_t)widest * (longest > 64 ? length : longest);
+            free(cells), free(number);
+            cells = calloc((size_t)room, sizeof(double));
+            number = calloc((size_t)room, sizeof(int32_t));
+            if (!cells || !number) break;
+        }
+        for (int64_t f = 0; f < m->features; f++) {
+            int32_t from = first[f] < 0 ? 0 : first[f], to = last[f] > length ? length : last[f];
+            double added = (double)a[f] * w[f];
+            of[f] = -1;
+            if (added == 0.0 || to <= from) continue;
+            of[f] = from * widest + to - from - 1;
+            cells[of[f]] += added;
+            number[of[f]] = 1;
+        }
+        int32_t cell = 0;
+        for (int32_t from = 0; from < length; from++)
+            for (int32_t size = 1; size <= widest; size++, cell++) {
+                if (!number[cell]) continue;
+                m->out_first[count] = from, m->out_last[count] = from + size, m->out[count] = cells[cell];
+                cells[cell] = 0.0, number[cell] = (int32_t)count++;
+            }
+        if (m->slots)
+            for (int64_t f = 0; f < m->features; f++) m->slots[text * m->features + f] = of[f] < 0 ? -1 : number[of[f]];
+        memset(number, 0, (size_t)cell * sizeof(int32_t));
+        m->out_offsets[text + 1] = count;
+    }
+    int failed = !of || (room && (!cells || !number));
+    free(of), free(cells), free(number);
+    return failed ? -1 : count;
+}
+
+static PyObject *merge_windows(PyObject *self, PyObject *args)
+{
+    PyObject *activations, *weight, *first, *last, *targets, *offsets, *out_offsets, *out_first, *out_last, *out, *slots;
+    merge_t m = {0};
+    buffers_t b = {0};
+    long long texts, features, count = 0;
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOOOLL", &activations, &weight, &first, &last, &targets, &offsets, &out_offsets,
+                          &out_first, &out_last, &out, &slots, &texts, &features))
+        return NULL;
+    m.activations = take(&b, activations, 0);
+    m.weight = take(&b, weight, 0);
+    m.first = take(&b, first, 0);
+    m.last = take(&b, last, 0);
+    m.targets = take(&b, targets, 0);
+    m.offsets = take(&b, offsets, 0);
+    m.out_offsets = take(&b, out_offsets, 1);
+    m.out_first = take(&b, out_first, 1);
+    m.out_last = take(&b, out_last, 1);
+    m.out = take(&b, out, 1);
+    m.slots = take(&b, slots, 1);
+    m.texts = texts, m.features = features;
+    if (!b.failed) {
+        Py_BEGIN_ALLOW_THREADS count = merge(&m);
+        Py_END_ALLOW_THREADS
+    }
+    PyObject *none = finish(&b);
+    if (!none) return NULL;
+    Py_DECREF(none);
+    return count < 0 ? PyErr_NoMemory() : PyLong_FromLongLong(count);
+}
+
+/* out[slot, token of its window] += factor x what the token's row has for the filter, for every activation in a slot. */
+static PyObject *word_parts(PyObject *self, PyObject *args)
+{
+    PyObject *table_o, *values_o, *offsets_o, *width_o, *filters_o, *scale_o, *starts_o, *factors_o, *slots_o, *out_o;
+    buffers_t b = {0};
+    long long stride, texts, features, widest;
+    int itemsize, groups;
+    if (!PyArg_ParseTuple(args, "OLiOOOOiLOOOOOLL", &table_o, &stride, &itemsize, &values_o, &offsets_o, &width_o, &filters_o,
+                          &groups, &features, &scale_o, &starts_o, &factors_o, &slots_o, &out_o, &texts, &widest))
+        return NULL;
+    const void *table = take(&b, table_o, 0);
+    const int32_t *values = take(&b, values_o, 0);
+    const int64_t *offsets = take(&b, offsets_o, 0);
+    const int32_t *width = take(&b, width_o, 0), *filters = take(&b, filters_o, 0);
+    const float *scale = take(&b, scale_o, 0);
+    const int32_t *starts = take(&b, starts_o, 0);
+    const float *factors = take(&b, factors_o, 0);
+    const int32_t *slots = take(&b, slots_o, 0);
+    double *out = take(&b, out_o, 1);
+    if (!b.failed) {
+        Py_BEGIN_ALLOW_THREADS
+        for (int64_t text = 0; text < texts; text++) {
+            int64_t length = offsets[text + 1] - offsets[text], at = text * features, piece = 0;
+            for (int group = 0; group < groups; group++) {
+                for (int32_t f = 0; f < filters[group]; f++, at++) {
+                    if (slots[at] < 0) continue;
+                    int64_t start = starts[at], from = start < 0 ? 0 : start;
+                    int64_t to = start + width[group] < length ? start + width[group] : length;
+                    for (int64_t t = from; t < to; t++) {
+                        int64_t cell = values[offsets[text] + t] * stride + piece + (t - start) * filters[group] + f;
+                        double added = itemsize == 4   ? ((const float *)table)[cell]
+                                       : itemsize == 2 ? half_to_float(((const uint16_t *)table)[cell])
+                                                       : (double)((const int8_t *)table)[cell] * scale[at - text * features];
+                        out[slots[at] * widest + t - from] += factors[at] * added;
+                    }
+                }
+                piece += (int64_t)width[group] * filters[group];
+            }
+        }
+        Py_END_ALLOW_THREADS
+    }
+    return finish(&b);
+}
+
 static PyMethodDef methods[] = {
     {"gather_max", gather_max, METH_VARARGS, NULL},
     {"gather_sum", gather_sum, METH_VARARGS, NULL},
@@ -461,6 +599,8 @@ static PyMethodDef methods[] = {
     {"fo_pool", fo_pool, METH_VARARGS, NULL},
     {"fo_pool_backward", fo_pool_backward, METH_VARARGS, NULL},
     {"distinct", distinct, METH_VARARGS, NULL},
+    {"merge_windows", merge_windows, METH_VARARGS, NULL},
+    {"word_parts", word_parts, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

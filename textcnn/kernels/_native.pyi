@@ -60,3 +60,12 @@ def fo_pool_backward(
     reverse: bool, begin: int, end: int, /,
 ) -> None: ...  # fmt: skip
 def distinct(values: Ids, seen: Ids, unique: Ids, local: Ids, count: int, /) -> int: ...
+def merge_windows(
+    activations: Floats, weight: Floats, first: Ids, last: Ids, targets: Places, offsets: Places, out_offsets: Places,
+    out_first: Places, out_last: Places, out: npt.NDArray[np.float64], slots: Ids | None, texts: int, features: int, /,
+) -> int: ...  # fmt: skip
+def word_parts(
+    table: Array, stride: int, itemsize: int, values: Ids, offsets: Places, width: Ids, filters: Ids, groups: int,
+    features: int, scale: Floats | None, starts: Ids, factors: Floats, slots: Ids, out: npt.NDArray[np.float64],
+    texts: int, widest: int, /,
+) -> None: ...  # fmt: skip

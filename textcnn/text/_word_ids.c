@@ -68,6 +68,9 @@ typedef struct {
     int lower;               /* A-Z become a-z */
     Py_ssize_t first, last;  /* tokens kept of a longer text */
     int32_t *values;
+    int64_t (*spans)[2];     /* of every value: the code points of its text that it was read from, from and to */
+    int64_t unread[2];       /* of the last text: from the first token cut off to the last; equal if none was */
+    int spanned;             /* whether both are asked for */
     size_t used, room;
     word_t word;
 } work_t;
@@ -219,7 +222,13 @@ static int more_room(work_t *work)
     size_t room = work->room * 2 + 1024;
     int32_t *values = realloc(work->values, room * sizeof(int32_t));
     if (!values) return 0;
-    work->values = values, work->room = room;
+    work->values = values;
+    if (work->spanned) {
+        void *spans = realloc(work->spans, room * sizeof *work->spans);
+        if (!spans) return 0;
+        work->spans = spans;
+    }
+    work->room = room;
     return 1;
 }
 
@@ -250,6 +259,7 @@ INLINE int scan(work_t *work, const void *data, const int kind, Py_ssize_t lengt
         }
         if (at >= length) break;
         start(word);
+        Py_ssize_t from = at;
         if (ONE_OF(here, WORDS)) {
             if (!kind) {
                 at = read_ascii(word, work->lower, data, length, at);
@@ -298,13 +308,18 @@ INLINE int scan(work_t *work, const void *data, const int kind, Py_ssize_t lengt
             work->failed = 1;
             return 0;
         }
+        if (work->spanned) work->spans[work->used][0] = from, work->spans[work->used][1] = at;
         work->values[work->used++] = slot->key ? slot->id : UNKNOWN;
-        if (!work->last && work->used - begin == (size_t)work->first) return 1;
+        if (!work->last && !work->spanned && work->used - begin == (size_t)work->first) return 1;
     }
     size_t count = work->used - begin, kept = (size_t)(work->first + work->last);
     if (count > kept) {
-        int32_t *ids = work->values + begin;
-        memmove(ids + work->first, ids + count - (size_t)work->last, (size_t)work->last * sizeof(int32_t));
+        size_t tail = begin + count - (size_t)work->last, to = begin + (size_t)work->first;
+        if (work->spanned) {
+            work->unread[0] = work->spans[to][0], work->unread[1] = work->spans[tail - 1][1];
+            memmove(work->spans + to, work->spans + tail, (size_t)work->last * sizeof *work->spans);
+        }
+        memmove(work->values + to, work->values + tail, (size_t)work->last * sizeof(int32_t));
         work->used = begin + kept;
     }
     return 1;
@@ -347,24 +362,27 @@ static text_t *hold_texts(PyObject *sequence, Py_ssize_t *count, Py_ssize_t *cha
 }
 
 PyDoc_STRVAR(encode_doc,
-             "encode(texts, first, last) -> (values, offsets, undone)\n\n"
+             "encode(texts, first, last, spanned=False) -> (values, offsets, undone[, spans, unread])\n\n"
              "The ids of all texts as a bytearray of int32, and where each text starts as one of int64.\n"
              "Of a text with more than first + last tokens the first `first` and the last `last` are kept. The texts\n"
-             "numbered in `undone` are empty in the result: HF has to do them.");
+             "numbered in `undone` are empty in the result: HF has to do them. If `spanned`, also two bytearrays of pairs\n"
+             "of int64: where each token begins and ends in its text, and each text's characters from the first token cut\n"
+             "off to the end of the last, equal numbers where none was.");
 
 static PyObject *encode(PyObject *object, PyObject *args)
 {
     work_t work = {.self = (word_ids_t *)object};
-    PyObject *sequence, *values = NULL, *undone = NULL, *result = NULL;
+    PyObject *sequence, *values = NULL, *undone = NULL, *spans = NULL, *unread = NULL, *result = NULL;
     Py_ssize_t count, characters;
-    if (!PyArg_ParseTuple(args, "Onn", &sequence, &work.first, &work.last)) return NULL;
+    if (!PyArg_ParseTuple(args, "Onn|p", &sequence, &work.first, &work.last, &work.spanned)) return NULL;
     text_t *texts = hold_texts(sequence, &count, &characters);
     if (!texts) return NULL;
     PyObject *offsets = PyByteArray_FromStringAndSize(NULL, (count + 1) * (Py_ssize_t)sizeof(int64_t));
     uint8_t *missed = PyMem_Calloc((size_t)count + 1, 1);
     work.word.longest = work.self->longest;
     work.word.pieces = PyMem_Malloc((work.word.longest + 1) * sizeof(uint64_t));
-    if (!offsets || !missed || !work.word.pieces) {
+    if (work.spanned) unread = PyByteArray_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof work.unread);
+    if (!offsets || !missed || !work.word.pieces || (work.spanned && !unread)) {
         PyErr_NoMemory();
         goto done;
     }
@@ -372,12 +390,15 @@ static PyObject *encode(PyObject *object, PyObject *args)
     work.lower = atomic_load(&work.self->pages[0])['A'].bytes == 'a';
 
     int64_t *end = (int64_t *)(void *)PyByteArray_AS_STRING(offsets);
+    int64_t(*unread_of)[2] = unread ? (void *)PyByteArray_AS_STRING(unread) : NULL;
     *end++ = 0;
     if (characters > GIL_CHARACTERS) work.released = PyEval_SaveThread();
     for (Py_ssize_t i = 0; i < count && !work.failed; i++) {
         size_t begin = work.used;
+        work.unread[0] = work.unread[1] = 0;
         if (!scan_text(&work, &texts[i])) missed[i] = 1, work.used = begin;
         end[i] = (int64_t)work.used;
+        if (unread_of) memcpy(unread_of[i], work.unread, sizeof work.unread);
     }
     if (work.released) PyEval_RestoreThread(work.released);
     if (work.failed) {
@@ -392,13 +413,21 @@ static PyObject *encode(PyObject *object, PyObject *args)
         if (!number || PyList_Append(undone, number) < 0) Py_CLEAR(undone);
         Py_XDECREF(number);
     }
-    if (values && undone) result = PyTuple_Pack(3, values, offsets, undone);
+    if (values && undone && work.spanned) {
+        spans = PyByteArray_FromStringAndSize((const char *)work.spans, (Py_ssize_t)(work.used * sizeof *work.spans));
+        if (spans) result = PyTuple_Pack(5, values, offsets, undone, spans, unread);
+    } else if (values && undone) {
+        result = PyTuple_Pack(3, values, offsets, undone);
+    }
 done:
     for (Py_ssize_t i = 0; i < count; i++) Py_DECREF(texts[i].owner);
     PyMem_Free(texts);
     PyMem_Free(missed);
     PyMem_Free(work.word.pieces);
     free(work.values);
+    free(work.spans);
+    Py_XDECREF(spans);
+    Py_XDECREF(unread);
     Py_XDECREF(values);
     Py_XDECREF(offsets);
     Py_XDECREF(undone);

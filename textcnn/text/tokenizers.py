@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tokenizers as hf
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
@@ -28,12 +27,10 @@ from textcnn.config import TextConfig
 from textcnn.errors import ArtifactError, ConfigError
 from textcnn.registry import TOKENIZERS
 from textcnn.text import word_ids
-from textcnn.text.word_ids import PAD, UNKNOWN
-from textcnn.types import Ids, TokenBatch
+from textcnn.text.word_ids import PAD, UNKNOWN, Spans
+from textcnn.types import Ids, Offsets, TokenBatch
 
 log = logging.getLogger(__name__)
-Spans = npt.NDArray[np.int64]
-
 _SURROGATES = re.compile("[\ud800-\udfff]")
 # Subword pieces are looked for within stretches of this many characters: time stays linear in the text.
 _STRETCH = 64
@@ -156,14 +153,27 @@ class Tokenizer:
 
     def read(self, texts: Sequence[str]) -> Reading:
         """The ids of several texts, as `encode` gives them, and where in the texts they stand."""
-        batch = self.encode(texts)
-        spans, unread = [np.empty((0, 2), np.int64)], np.zeros((len(texts), 2), np.int64)
+        if self._words is None:
+            return self._read_by_hf(texts)
+        batch, undone, spans, unread = self._words.read(texts, self._first, self._last)
+        if not undone:
+            return Reading(batch, spans, unread)
+        others = self._read_by_hf([texts[i] for i in undone])
+        begins = others.batch.offsets
+        inserted = [others.spans[begin:end] for begin, end in zip(begins, begins[1:], strict=False)]
+        unread[undone] = others.unread
+        return Reading(_filled(batch, undone, others.batch), _spliced(spans, batch.offsets[undone], inserted), unread)
+
+    def _read_by_hf(self, texts: Sequence[str]) -> Reading:
+        ids, spans = [], [np.empty((0, 2), np.int64)]
+        unread = np.zeros((len(texts), 2), np.int64)
         for number, text in enumerate(texts):
-            _, all_spans = self._spans(text)
+            all_ids, all_spans = self._spans(text)
             if len(all_spans) > self.max_length:
                 unread[number] = all_spans[self._first][0], all_spans[len(all_spans) - self._last - 1][1]
+            ids.append(self._cut(all_ids))
             spans.append(np.array(self._cut(all_spans), np.int64).reshape(-1, 2))
-        return Reading(batch, np.concatenate(spans), unread)
+        return Reading(TokenBatch.from_lists(ids), np.concatenate(spans), unread)
 
     def _spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Ids and spans of the whole text."""
@@ -191,9 +201,14 @@ def _filled(batch: TokenBatch, gaps: Sequence[int], texts: TokenBatch) -> TokenB
     """The batch with `texts` in place of its empty texts numbered `gaps`."""
     lengths = batch.lengths
     lengths[gaps] = texts.lengths
-    between = np.split(batch.values, batch.offsets[gaps])
-    values = np.concatenate([between[0], *chain.from_iterable(zip(texts, between[1:], strict=True))])
+    values = _spliced(batch.values, batch.offsets[gaps], list(texts))
     return TokenBatch(values, np.concatenate([batch.offsets[:1], np.cumsum(lengths)]))
+
+
+def _spliced(array: Any, places: Offsets, pieces: Sequence[Any]) -> Any:
+    """The array with a piece put in at each of the places."""
+    between = np.split(array, places)
+    return np.concatenate([between[0], *chain.from_iterable(zip(pieces, between[1:], strict=True))])
 
 
 @TOKENIZERS.register("word")

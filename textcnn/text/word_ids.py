@@ -17,6 +17,7 @@ from itertools import accumulate
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import tokenizers
 from tokenizers import pre_tokenizers
 
@@ -28,6 +29,7 @@ except ImportError:  # there was no C compiler when textcnn was installed
     _word_ids = None  # type: ignore[assignment]
 
 Form = Literal["NFC", "NFKC"]
+Spans = npt.NDArray[np.int64]
 _NORMALIZATIONS = [[], ["Lowercase"], ["NFC"], ["NFC", "Lowercase"], ["NFKC"], ["NFKC", "Lowercase"]]
 
 PAD, UNKNOWN = "<pad>", "<unk>"
@@ -115,6 +117,17 @@ class WordIds:
         """
         values, offsets, undone = self._native.encode(texts, first, last)
         return TokenBatch(np.frombuffer(values, np.int32), np.frombuffer(offsets, np.int64)), undone
+
+    def read(self, texts: Sequence[str], first: int, last: int) -> tuple[TokenBatch, list[int], Spans, Spans]:
+        """The same, the code points from and to of every token, int64[N, 2], and of what was cut off, int64[B, 2]."""
+        values, offsets, undone, spans, unread = self._native.encode(texts, first, last, True)
+        batch = TokenBatch(np.frombuffer(values, np.int32), np.frombuffer(offsets, np.int64))
+        return (
+            batch,
+            undone,
+            np.frombuffer(spans, np.int64).reshape(-1, 2),
+            np.frombuffer(unread, np.int64).reshape(-1, 2),
+        )
 
 
 class Alphabet:

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,32 @@ def test_reading_gives_ids_and_spans_of_all_texts_and_what_was_cut_off(kind: str
         gone = {"head": all_spans[5:], "tail": all_spans[:-5], "both": all_spans[3:-2]}[truncation]
         expected = [gone[0][0], gone[-1][1]] if len(all_spans) > 5 else [0, 0]
         assert reading.unread[number].tolist() == expected
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=()), max_size=20) | st.sampled_from([*TEXTS, *HOSTILE]), max_size=4
+    )
+)
+def test_spans_of_words_are_the_same_by_compiled_code_and_by_hf(texts: list[str]) -> None:
+    for truncation in ("head", "tail", "both"):
+        for normalization in ("nfc", "nfkc", "none"):
+            tokenizer = _cut_short(truncation, normalization)
+            reading = tokenizer.read(texts)
+            expected = [tokenizer.encode_with_spans(text) for text in texts]
+            assert reading.batch.lengths.tolist() == [len(ids) for ids, _ in expected]
+            assert reading.batch.values.tolist() == [number for ids, _ in expected for number in ids]
+            assert reading.spans.tolist() == [pair for _, spans in expected for pair in spans.tolist()]
+            by_hf = tokenizer._read_by_hf(texts)
+            assert reading.unread.tolist() == by_hf.unread.tolist()
+
+
+@cache
+def _cut_short(truncation: Any, normalization: str) -> Tokenizer:
+    tokenizer = learn(max_length=4, truncation=truncation, normalization=normalization)
+    assert tokenizer.why_not_compiled is None
+    return tokenizer
 
 
 _ALL = [learn(kind) for kind in KINDS]
