@@ -24,6 +24,7 @@ BENCHMARKS = {
     "inference": Program("the engine, and strings to labels, beside others", 1, data=True),
     "training": Program("an epoch, accuracy, large vocabularies, whole jobs", 2, data=True),
     "qrnn": Program("the recurrent pooling beside nn.LSTM and a loop of torch operations"),
+    "explain": Program("evidence beside plain prediction: cost, exactness", 1, data=True),
     "startup": Program("loading, the first answer of a new process, memory of the service", data=True),
     "gpu": Program("the Triton kernels beside torch and cuDNN; needs a CUDA device"),
 }

@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "Train a model on a table of texts and labels.",
     "evaluate": "Measure a model on labelled texts.",
     "predict": "Label texts from the command line, a file or standard input.",
+    "explain": "Show which words of a text make a label.",
     "serve": "Answer over HTTP.",
     "inspect": "Show the layers, vocabulary, labels and figures of a model.",
 }

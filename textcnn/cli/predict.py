@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import os
-import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from textcnn.cli.common import FILE, engine_options, read_options, reading_options, tell, tell_source
+from textcnn.cli.common import FILE, engine_options, reading_options, tell
+from textcnn.cli.pieces import bar, input_option, pieces_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,12 +23,9 @@ if TYPE_CHECKING:
 
     Best = npt.NDArray[np.int64]
 
-ROWS_AT_ONCE = 4096
 FORMATS = ("jsonl", "csv", "parquet")
 # texts, their best classes and the probabilities of those, int64 and float32 [texts, top_k]
 Write = Callable[[list[str], "Best", "Floats"], None]
-# some texts, and the share of the input up to their end, 0 to 1, where its size is known
-Piece = tuple[list[str], float | None]
 
 EPILOG = """\b
 Examples:
@@ -43,9 +38,7 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("model", type=FILE)
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
-@click.option(
-    "--input", "source", type=FILE, help="A table of texts (csv, tsv, jsonl, parquet); - for lines of standard input."
-)
+@input_option
 @click.option(
     "--output", type=FILE, help="Where to write; .jsonl, .csv or .parquet. Default: JSON Lines on standard output."
 )
@@ -64,72 +57,19 @@ def predict(
     """
     from textcnn.classifier import TextClassifier, most_probable
 
-    if texts and source:
-        raise click.UsageError("give texts or --input, not both")
-    source = None if str(source) == "-" else source
-    for flag in ("text_column", "delimiter", "bad_rows"):
-        if reading[flag] and not source:
-            raise click.UsageError(f"--{flag.replace('_', '-')} is about a table; give one with --input FILE")
+    open_pieces = pieces_of(texts, source, reading)
     kind = kind or _kind_of(output)
     _check_output(output, kind, source)
     classifier = TextClassifier.load(model, **running)
     if top_k > len(classifier.classes_):
         raise click.UsageError(f"--top-k is {top_k}, but the model has {len(classifier.classes_)} labels")
-    pieces: Iterable[Piece]
-    if source:
-        pieces = _rows(source, reading)
-    else:
-        pieces = [(list(texts), None)] if texts else _lines(reading["encoding"])
+    pieces = open_pieces()
     # where answers scroll by on the same terminal, a bar would only be in the way
     shown = not texts and sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
-    with _writer(output, kind, classifier.classes_, with_top=top_k > 1) as write, _bar(shown) as advance:
+    with _writer(output, kind, classifier.classes_, with_top=top_k > 1) as write, bar(shown) as advance:
         for chunk, share in pieces:
             write(chunk, *most_probable(classifier.predict_proba(chunk), top_k))
             advance(len(chunk), share)
-
-
-def _lines(encoding: str) -> Iterator[Piece]:
-    """Standard input, many lines at a time from a file or pipe, one at a time from a person."""
-    try:
-        # utf-8-sig is UTF-8 that may begin with a byte order mark
-        reader = io.TextIOWrapper(sys.stdin.buffer, encoding or "utf-8-sig", errors="replace", newline="\n")
-    except LookupError:
-        raise click.UsageError(f"--encoding: {encoding!r} is no text encoding that Python knows") from None
-    one_by_one = sys.stdin.isatty()
-    if one_by_one:
-        tell(["type a text and press enter; Ctrl-D ends"])
-    return _pieces(reader, 1 if one_by_one else ROWS_AT_ONCE)
-
-
-def _pieces(reader: io.TextIOWrapper, rows: int) -> Iterator[Piece]:
-    size = _size_of(reader)
-    while lines := list(islice(reader, rows)):
-        share = os.lseek(reader.fileno(), 0, os.SEEK_CUR) / size if size else None
-        yield [line.rstrip("\r\n") for line in lines], share
-    reader.detach()  # else it would close standard input
-
-
-def _size_of(reader: io.TextIOWrapper) -> int:
-    """Bytes of a regular file behind `reader`; 0 for a pipe or a terminal."""
-    try:
-        status = os.fstat(reader.fileno())
-    except OSError:
-        return 0
-    return status.st_size if stat.S_ISREG(status.st_mode) else 0
-
-
-def _rows(source: Path, reading: dict[str, Any]) -> Iterator[Piece]:
-    from textcnn.data.readers import TextStream, iter_texts
-
-    def pieces(stream: TextStream) -> Iterator[Piece]:
-        for chunk in stream:
-            yield chunk.texts, stream.progress
-        if stream.skipped:
-            tell(stream.doubts[-1:])
-
-    stream = iter_texts(source, read_options(**reading), batch_rows=ROWS_AT_ONCE)
-    tell_source(source, stream)
-    return pieces(stream)
 
 
 def _kind_of(output: Path | None) -> str:
@@ -151,24 +91,6 @@ def _check_output(output: Path | None, kind: str, source: Path | None) -> None:
         raise click.UsageError(f"--output {output} is a folder; give the path of a file")
     elif source and output.exists() and source.exists() and output.samefile(source):
         raise click.UsageError("--output is the file that --input reads; give another one")
-
-
-@contextmanager
-def _bar(shown: bool) -> Iterator[Callable[[int, float | None], None]]:
-    """A function to call with the texts just done and the share of the input that is behind them, if known."""
-    if not shown:
-        yield lambda count, share: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(unit=" texts", unit_scale=True, file=sys.stderr, dynamic_ncols=True) as bar:
-
-        def advance(count: int, share: float | None) -> None:
-            if share:
-                bar.total = round((bar.n + count) / share)  # an estimate, and with it the time left
-            bar.update(count)
-
-        yield advance
 
 
 @contextmanager
