@@ -53,6 +53,9 @@ def resolve(values: Mapping[str, Any], *, preset: str = "kim_rand", overrides: S
         faults.extend(error.faults)
     if faults:
         raise ConfigError(faults)
+    faults.extend(_network_faults(config))
+    if faults:
+        raise ConfigError(faults)
     parts = {
         "blocks": tuple(BLOCKS.resolve(spec) for spec in config.model.blocks),
         "pooling": POOLINGS.resolve(config.model.pooling),
@@ -113,6 +116,28 @@ def _combination_faults(config: RunConfig) -> list[str]:
     if train.precision == "float16" and not train.device.startswith("cuda") and not torch.cuda.is_available():
         faults.append("train.precision is 'float16', which needs a CUDA device; on a CPU use 'bfloat16' or 'float32'")
     return faults
+
+
+def _network_faults(config: RunConfig) -> list[str]:
+    """What only building finds, from a network without memory: parts that do not fit together, with their sizes."""
+    dim, length = config.model.embedding.dim, config.text.max_length
+    where = "model.pooling"
+    try:
+        with torch.device("meta"):
+            for index, spec in enumerate(config.model.blocks):
+                where = f"model.blocks.{index} ({spec['type']})"
+                block = BLOCKS.build(spec, in_dim=dim)
+                dim, length = block.out_dim, block.size(length)
+            where = f"model.pooling ({config.model.pooling['type']})"
+            needed = getattr(POOLINGS.build(config.model.pooling, in_dim=dim), "positions_needed", 1)
+    except ConfigError as error:
+        return [f"{where}: {fault}" for fault in error.faults]
+    if needed > length:
+        return [
+            f"{where} wants {needed} positions, but the blocks make {length} of the longest text "
+            f"({config.text.max_length} tokens, text.max_length)"
+        ]
+    return []
 
 
 def build_network(config: RunConfig, *, vocabulary: int, num_classes: int, matrix: Floats | None = None) -> Network:

@@ -10,9 +10,10 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_core import PydanticCustomError
 
 from textcnn.errors import ConfigError
 
@@ -95,7 +96,7 @@ class Registry:
         try:
             schema.model_validate({key: value for key, value in spec.items() if key != "type"})
         except ValidationError as error:
-            return [describe_fault(fault, where, schema) for fault in error.errors()]
+            return [line for fault in error.errors() for line in describe_faults(fault, where, schema)]
         return []
 
     def resolve(self, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,9 +112,24 @@ class Registry:
         options = self.resolve(spec)
         return self.get(options.pop("type"))(**supplied, **options)
 
+    def nested(self, spec: dict[str, Any]) -> dict[str, Any]:
+        """`resolve` as a pydantic validator, for parts that are made of others."""
+        faults = self.check(spec, "")
+        if faults:
+            raise PydanticCustomError("nested", "{faults}", {"faults": "\n".join(faults)})
+        return self.resolve(spec)
+
 
 # What the builder hands in, never the user.
 SUPPLIED = frozenset({"in_dim", "num_classes"})
+
+
+def describe_faults(fault: Any, where: str, schema: type[BaseModel]) -> list[str]:
+    """One pydantic error as lines of ours: one, or those of the parts inside a part."""
+    if fault["type"] != "nested":
+        return [describe_fault(fault, where, schema)]
+    path = ".".join([where, *map(str, fault["loc"])])
+    return [path + ("" if line.startswith((".", ":")) else ".") + line for line in fault["ctx"]["faults"].split("\n")]
 
 
 def describe_fault(fault: Any, where: str, schema: type[BaseModel]) -> str:
@@ -156,6 +172,9 @@ TOKENIZERS = Registry("tokenizer", home="textcnn.text.tokenizers")
 BLOCKS = Registry("block", home="textcnn.nn.blocks")
 POOLINGS = Registry("pooling", home="textcnn.nn.pooling")
 HEADS = Registry("head", home="textcnn.nn.heads")
+# The types of constructor options that are parts themselves: {"type": name, ...options}, checked with the whole.
+BlockSpec = Annotated[dict[str, Any], AfterValidator(BLOCKS.nested)]
+PoolingSpec = Annotated[dict[str, Any], AfterValidator(POOLINGS.nested)]
 # Tried in this order, fastest first; each says why it cannot run a model.
 ENGINES = Registry(
     "engine",

@@ -19,7 +19,12 @@ def faults_of(values: dict[str, Any], **more: Any) -> tuple[str, ...]:
 
 def test_resolving_writes_out_every_option_of_every_part() -> None:
     model = resolve({}).model
-    assert model.blocks == ({"type": "kim_conv", "filter_widths": [3, 4, 5], "num_filters": 100, "activation": "relu"},)
+    assert model.blocks == (
+        {
+            "type": "kim_conv", "filter_widths": [3, 4, 5], "num_filters": 100, "activation": "relu",
+            "stride": 1, "dilation": 1, "padding": "same",
+        },
+    )  # fmt: skip
     assert model.pooling == {"type": "max_over_time"}
     assert model.head == {"type": "single_label", "dropout": 0.5, "max_norm": 3.0}
 
@@ -62,7 +67,7 @@ def test_every_fault_comes_at_once_wherever_it_is() -> None:
         overrides=["nonsense", "train.batch_size=0"],
     )
     text = "\n".join(faults)
-    assert len(faults) == 11
+    assert len(faults) == 11, text
     for part in (
         "unknown preset 'kim_ran'; did you mean 'kim_rand'?",
         "'nonsense' is not an override",
@@ -133,3 +138,24 @@ def test_given_vectors_set_the_width() -> None:
 def test_vectors_are_used_as_the_preset_says_and_else_kept_static(preset: str, vectors: str, mode: str) -> None:
     config = resolve({"model": {"embedding": {"vectors": vectors}}}, preset=preset)
     assert config.model.embedding.mode == mode
+
+
+def test_parts_that_do_not_fit_are_found_before_training_with_their_sizes() -> None:
+    conv = {"type": "kim_conv", "num_filters": 4}
+    residual = {"type": "residual", "blocks": [{**conv, "stride": 2}]}
+    (fault,) = faults_of({"model": {"blocks": [conv, residual]}})
+    assert fault.startswith("model.blocks.1 (residual): the blocks inside a residual make 1 positions of 2 tokens")
+    half = {"type": "local_max", "width": 2}
+    pooling = {"type": "concatenate", "poolings": [{"type": "average"}, {"type": "adaptive_max", "chunks": 6}]}
+    (fault,) = faults_of({"model": {"blocks": [half], "pooling": pooling}, "text": {"max_length": 10}})
+    assert fault == (
+        "model.pooling (concatenate) wants 6 positions, but the blocks make 5 of the longest text "
+        "(10 tokens, text.max_length)"
+    )
+
+
+def test_options_inside_nested_parts_are_written_out() -> None:
+    block = {"type": "residual", "blocks": [{"type": "kim_conv", "num_filters": 4}]}
+    config = resolve({"model": {"blocks": [block]}})
+    assert config.model.blocks[0]["blocks"][0]["filter_widths"] == [3, 4, 5]
+    assert resolve(RunConfig.from_mapping(config.model_dump(mode="json")).model_dump()) == config

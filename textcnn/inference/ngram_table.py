@@ -203,7 +203,12 @@ class NgramTableEngine:
         if kinds != ["kim_conv"]:
             return f"it needs exactly one kim_conv block, the model has {', '.join(kinds) or 'none'}"
         if model.blocks[0]["activation"] not in ("relu", "tanh", "identity"):
-            return f"activation {model.blocks[0]['activation']} cannot be taken after max over time"
+            return f"its activations are relu, tanh and identity, the model has {model.blocks[0]['activation']}"
+        for option, usual in (("stride", 1), ("dilation", 1), ("padding", "same")):
+            if model.blocks[0].get(option, usual) != usual:
+                return f"it needs {option} {usual}, the model has {model.blocks[0][option]}"
+        if not isinstance(model.blocks[0]["num_filters"], int):
+            return "it needs as many filters of each width, the model has several numbers of them"
         if model.pooling["type"] != "max_over_time":
             return f"it needs pooling max_over_time, the model has {model.pooling['type']}"
         if model.head["type"] != "single_label":

@@ -288,3 +288,22 @@ def test_tables_are_for_the_cpu_alone(block: Any, device: str) -> None:
     artifact = random_artifact(block=block)
     with pytest.raises(ConfigError, match="device"):
         select_engine(artifact, options=EngineOptions(device=device))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"stride": 2}, "it needs stride 1, the model has 2"),
+        ({"dilation": 3}, "it needs dilation 1, the model has 3"),
+        ({"padding": "valid"}, "it needs padding same, the model has valid"),
+        ({"num_filters": [3, 4, 5]}, "the model has several numbers of them"),
+        ({"activation": "elu"}, "its activations are relu, tanh and identity, the model has elu"),
+    ],
+)
+def test_an_ngram_table_says_which_convolutions_it_cannot_run_and_torch_runs_them(
+    options: dict[str, Any], reason: str
+) -> None:
+    artifact = random_artifact(block={"type": "kim_conv", **options})
+    with pytest.raises(EngineError, match=reason):
+        select_engine(artifact, engine="ngram_table")
+    assert select_engine(artifact).name == "torch"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from textcnn.errors import ConfigError
 from textcnn.kernels.native import native
 from textcnn.nn.embedding import Embedding
 from textcnn.nn.encoder import Encoder
@@ -18,10 +19,32 @@ from textcnn.types import TokenBatch
 IN_DIM, TEXTS, LONGEST = 6, 4, 9
 LENGTHS = torch.tensor([9, 1, 5, 2])
 
+CONV = {"type": "kim_conv", "filter_widths": [3], "num_filters": 4}
 BLOCK_CASES: list[dict[str, Any]] = [
     {"type": "kim_conv", "filter_widths": [2, 3, 5], "num_filters": 4},
     {"type": "kim_conv", "filter_widths": [1], "num_filters": 20, "activation": "tanh"},
     {"type": "kim_conv", "filter_widths": [4], "num_filters": 3, "activation": "identity"},
+    {"type": "kim_conv", "filter_widths": [2, 4], "num_filters": [3, 5], "padding": "valid", "activation": "elu"},
+    {"type": "kim_conv", "filter_widths": [2, 3], "num_filters": 4, "padding": "wide", "activation": "softplus"},
+    {"type": "kim_conv", "filter_widths": [2, 3], "num_filters": 4, "dilation": 2, "activation": "gelu"},
+    {"type": "kim_conv", "filter_widths": [3, 4], "num_filters": 4, "stride": 2, "activation": "leaky_relu"},
+    {"type": "kim_conv", "filter_widths": [5], "num_filters": 4, "stride": 3, "padding": "valid", "dilation": 3},
+    {"type": "kim_conv", "filter_widths": [3], "num_filters": 4, "stride": 20, "activation": "sigmoid"},
+    {"type": "pointwise_conv", "num_filters": 5},
+    {"type": "activation", "function": "elu"},
+    {"type": "dropout", "rate": 0.5},
+    {"type": "batch_norm"},
+    {"type": "local_max"},
+    {"type": "local_max", "width": 2, "stride": 2, "padding": "same"},
+    {"type": "local_average", "width": 3, "stride": 1, "padding": "same"},
+    {"type": "local_average", "width": 4, "stride": 3},
+    {"type": "inception", "num_filters": 3, "reduction": 2},
+    {"type": "inception", "filter_widths": [2, 3, 4], "num_filters": 3, "reduction": 2, "activation": "gelu"},
+    {"type": "stack", "blocks": [CONV, {"type": "local_max"}], "repeat": 2},
+    {"type": "parallel", "branches": [[CONV], [], [{"type": "pointwise_conv", "num_filters": 3}, CONV]]},
+    {"type": "parallel", "branches": [[CONV], [{"type": "qrnn", "hidden_dim": 3}]]},
+    {"type": "residual", "blocks": [CONV, {"type": "batch_norm"}]},
+    {"type": "residual", "blocks": [{**CONV, "num_filters": IN_DIM, "activation": "identity"}], "activation": "tanh"},
     {"type": "qrnn", "hidden_dim": 5},
     {"type": "qrnn", "hidden_dim": 4, "window": 1, "recurrent_pooling": "f", "zoneout": 0.2},
     {
@@ -29,7 +52,17 @@ BLOCK_CASES: list[dict[str, Any]] = [
         "bidirectional": True, "dense": True, "dropout": 0.1,
     },
 ]  # fmt: skip
-POOLING_CASES: list[dict[str, Any]] = [{"type": "max_over_time"}]
+POOLING_CASES: list[dict[str, Any]] = [
+    {"type": "max_over_time"},
+    {"type": "average"},
+    {"type": "adaptive_max", "chunks": 3},
+    {"type": "adaptive_average", "chunks": 2},
+    {"type": "k_max", "k": 3},
+    {"type": "attention", "hidden_dim": 4},
+    {"type": "last_state"},
+    {"type": "last_state", "bidirectional": True},
+    {"type": "concatenate", "poolings": [{"type": "k_max", "k": 2}, {"type": "average"}, {"type": "attention"}]},
+]
 HEAD_CASES: list[dict[str, Any]] = [
     {"type": "single_label"},
     {"type": "single_label", "dropout": 0.0, "max_norm": 0.0},
@@ -67,6 +100,21 @@ class TestBlock:
         block = build(BLOCKS, case)
         y, mask = block(*padded())
         assert y.shape == (TEXTS, mask.shape[1], block.out_dim)
+        assert mask.sum(1).tolist() == [block.size(length) for length in LENGTHS.tolist()]
+        assert block.size(0) == 0
+        empty, empty_mask = block(torch.zeros(2, 0, IN_DIM), torch.zeros(2, 0, dtype=torch.bool))
+        assert (empty.shape, empty_mask.shape) == ((2, 0, block.out_dim), (2, 0))
+
+    def test_an_empty_text_among_others_stays_empty(self, case: dict[str, Any]) -> None:
+        x, mask = padded()
+        mask[1] = False
+        y, after = build(BLOCKS, case)(x, mask)
+        assert not after[1].any()
+        assert torch.isfinite(y).all()
+
+    def test_gives_the_same_twice_outside_training(self, case: dict[str, Any]) -> None:
+        block = build(BLOCKS, case)
+        torch.testing.assert_close(block(*padded())[0], block(*padded())[0], rtol=0, atol=0)
 
     def test_does_not_see_what_is_behind_the_end(self, case: dict[str, Any]) -> None:
         block = build(BLOCKS, case)
@@ -98,8 +146,12 @@ class TestBlock:
         x, mask = padded()
         x.requires_grad_()
         y, _ = block(x, mask)
-        for t, channel in ((0, 0), (4, block.out_dim - 1), (8, block.out_dim // 2)):
-            span = block.span(t, channel)
+        last = block.size(LONGEST) - 1
+        # the filter width with the most windows, whose last is no repetition
+        most = block.out_dim - 1 if case.get("padding") == "wide" else 0
+        for t, channel in ((0, block.out_dim // 2), (last // 2, block.out_dim - 1), (last, most)):
+            span, whole = block.span(t, channel), block.span(t, None)
+            assert whole is None or (span and whole[0] <= span[0] < span[1] <= whole[1])
             if span is None:
                 continue
             (gradient,) = torch.autograd.grad(y[0, t, channel], x, retain_graph=True)
@@ -152,6 +204,76 @@ class TestHead:
         head.constrain()
 
 
+@pytest.mark.parametrize("padding", ["valid", "same", "wide"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize(("width", "dilation"), [(1, 1), (3, 1), (4, 2), (2, 5)])
+def test_a_convolution_puts_out_n_plus_2p_minus_f_over_s_plus_1(
+    padding: str, stride: int, width: int, dilation: int
+) -> None:
+    """(N + 2P - F) / S + 1, rounded down, where F counts what a dilated window spans."""
+    options = {"filter_widths": [width], "num_filters": 2, "stride": stride, "dilation": dilation, "padding": padding}
+    block = BLOCKS.build({"type": "kim_conv", **options}, in_dim=IN_DIM)
+    spanned = (width - 1) * dilation + 1
+    both_sides = {"valid": 0, "same": spanned - 1, "wide": 2 * (spanned - 1)}[padding]
+    for length in range(1, 30):
+        expected = (length + both_sides - spanned) // stride + 1 if length + both_sides >= spanned else 1
+        y, mask = block(torch.randn(1, length, IN_DIM), torch.ones(1, length, dtype=torch.bool))
+        assert y.shape[1] == mask.sum() == block.size(length) == expected
+
+
+def test_batch_norm_in_training_does_not_see_padding() -> None:
+    norm = build(BLOCKS, {"type": "batch_norm"}).train()
+    (y, mask), means = norm(*padded()), norm.mean.clone()
+    norm = build(BLOCKS, {"type": "batch_norm"}).train()
+    other, _ = norm(*padded(extra=5))
+    torch.testing.assert_close(other[:, :LONGEST][mask], y[mask])
+    torch.testing.assert_close(norm.mean, means)
+    one = torch.randn(1, 1, IN_DIM)
+    assert torch.isfinite(norm(one, torch.ones(1, 1, dtype=torch.bool))[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ({"type": "residual", "blocks": [{**CONV, "stride": 2}]}, "make 1 positions of 2 tokens"),
+        ({"type": "residual", "blocks": [{**CONV, "padding": "wide"}]}, "make 3 positions of 1 tokens"),
+        (
+            {"type": "parallel", "branches": [[CONV], [{**CONV, "stride": 2}]]},
+            "of 2 tokens they make 2 and 1",
+        ),
+        ({**CONV, "num_filters": [3, 4]}, "num_filters lists 2 numbers for 1 filter_widths"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_with_their_sizes(case: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        BLOCKS.build(case, in_dim=IN_DIM)
+
+
+def test_faults_of_parts_inside_parts_say_where_they_are() -> None:
+    inner = {"type": "stack", "blocks": [{"type": "kim_cnv"}, {"type": "kim_conv", "num_filter": 3, "stride": 0}]}
+    faults = BLOCKS.check({"type": "parallel", "branches": [[CONV], [inner]]}, "model.blocks.0")
+    assert [fault.partition(": ")[0] for fault in faults] == [
+        "model.blocks.0.branches.1.0.blocks.0.type",
+        "model.blocks.0.branches.1.0.blocks.1.stride",
+        "model.blocks.0.branches.1.0.blocks.1.num_filter",
+    ]
+
+
+def test_bidirectional_last_states_are_those_that_have_read_everything() -> None:
+    pooling = POOLINGS.build({"type": "last_state", "bidirectional": True}, in_dim=IN_DIM)
+    x, mask = padded()
+    torch.testing.assert_close(pooling(x, mask)[2], torch.cat([x[2, 4, : IN_DIM // 2], x[2, 0, IN_DIM // 2 :]]))
+
+
+def test_chunks_are_those_of_torch() -> None:
+    x = torch.randn(1, 7, IN_DIM)
+    mask = torch.ones(1, 7, dtype=torch.bool)
+    for chunks in (1, 2, 3, 7, 9):
+        ours = POOLINGS.build({"type": "adaptive_max", "chunks": chunks}, in_dim=IN_DIM)(x, mask)
+        theirs = torch.nn.functional.adaptive_max_pool1d(x.transpose(1, 2), chunks)
+        torch.testing.assert_close(ours.view(chunks, IN_DIM), theirs[0].T)
+
+
 def test_max_norm_clips_and_does_not_set() -> None:
     head = HEADS.build({"type": "single_label", "dropout": 0.5, "max_norm": 3.0}, in_dim=2, num_classes=2)
     with torch.no_grad():
@@ -162,12 +284,20 @@ def test_max_norm_clips_and_does_not_set() -> None:
 
 
 @pytest.mark.skipif(native() is None, reason="the compiled kernels are not built")
-@pytest.mark.parametrize("mode", ["rand", "static", "non-static", "multichannel"])
-def test_fused_and_padded_encoder_give_the_same_numbers_and_gradients(mode: Any) -> None:
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        *((mode, {}) for mode in ("rand", "static", "non-static", "multichannel")),
+        *(("rand", {"padding": padding, "num_filters": [20, 16, 3]}) for padding in ("valid", "wide")),
+        *(("rand", {"activation": name}) for name in ("elu", "leaky_relu", "sigmoid", "softplus", "tanh", "identity")),
+    ],
+)
+def test_fused_and_padded_encoder_give_the_same_numbers_and_gradients(mode: Any, options: dict[str, Any]) -> None:
     torch.manual_seed(0)
     matrix = None if mode == "rand" else torch.randn(30, IN_DIM)
     embedding = Embedding(30, mode=mode, dim=IN_DIM, matrix=matrix)
-    conv = BLOCKS.build({"type": "kim_conv", "filter_widths": [2, 3, 4], "num_filters": 20}, in_dim=IN_DIM)
+    spec = {"type": "kim_conv", "filter_widths": [2, 3, 4], "num_filters": 20, **options}
+    conv = BLOCKS.build(spec, in_dim=IN_DIM)
     encoder = Encoder(embedding, [conv], POOLINGS.build({"type": "max_over_time"}, in_dim=conv.out_dim))
     assert encoder.fused
     ids = Distinct(30)(TokenBatch.from_lists([[2, 3, 4, 2], [], [5], [7, 8, 9, 3, 3, 29]]))

@@ -6,38 +6,63 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 from torch import nn
 
-from textcnn.kernels.windows import Windows
+from textcnn.errors import ConfigError
+from textcnn.kernels.windows import Padding, Windows
 from textcnn.nn.activations import ACTIVATIONS, NON_DECREASING, Activation
+from textcnn.nn.sizes import count_windows, mask_of, padding_of, union, window_span
 from textcnn.registry import BLOCKS
 
 Tensor = torch.Tensor
 Width = Annotated[int, Field(ge=1, le=64)]
 Count = Annotated[int, Field(ge=1)]
+# tags, so that a fault is told of the kind that was meant and not of both
+PerWidth = Annotated[
+    Annotated[Count, Tag("<number>")] | Annotated[tuple[Count, ...], Tag("<list>")],
+    Discriminator(lambda value: "<list>" if isinstance(value, (list, tuple)) else "<number>"),
+]
 
 
 @BLOCKS.register("kim_conv")
 class KimConv(nn.Module):
-    """c_i = f(w . x_{i:i+h-1} + b) for every window and filter (Kim 2014, equation 2), padded to keep the length.
+    """c_i = f(w . x_{i:i+h-1} + b) for every window and filter (Kim 2014, equation 2).
 
-    (B, T, in_dim), mask -> (B, T, out_dim), mask, where out_dim is len(filter_widths) * num_filters. `weight` is one
-    matrix [sum of width * num_filters, in_dim] in the order that `Windows` states.
+    (B, T, in_dim), mask -> (B, T', out_dim), mask. `num_filters` is per width, one number or a list; out_dim is their
+    sum. A window's tokens are `dilation` apart and windows start `stride` tokens apart. `padding` is `same` (as many
+    windows as tokens, over the stride), `valid` (none) or `wide` (every window that touches the text). A text too short
+    for one window is padded on the right to one. Where widths have different numbers of windows, those with fewer
+    repeat their last, which max over time does not see.
+
+    `weight` is one matrix [sum of width * filters, in_dim] in the order that `Windows` states.
     """
 
     def __init__(
         self,
         in_dim: int,
         *,
-        filter_widths: tuple[Width, ...] = (3, 4, 5),
-        num_filters: Count = 100,
+        filter_widths: Annotated[tuple[Width, ...], Field(min_length=1)] = (3, 4, 5),
+        num_filters: PerWidth = 100,
         activation: Activation = "relu",
+        stride: Count = 1,
+        dilation: Count = 1,
+        padding: Padding = "same",
     ) -> None:
         super().__init__()
-        self.windows = Windows(tuple(filter_widths), (num_filters,) * len(filter_widths), "same")
+        filters_of = (num_filters,) * len(filter_widths) if isinstance(num_filters, int) else tuple(num_filters)
+        if len(filters_of) != len(filter_widths):
+            raise ConfigError(
+                f"num_filters lists {len(filters_of)} numbers for {len(filter_widths)} filter_widths; "
+                "give one number for each width, or a single one"
+            )
+        self.windows = Windows(tuple(filter_widths), filters_of, padding)
         self.out_dim = self.windows.features
-        self.activation = activation
+        self.activation, self.stride, self.dilation = activation, stride, dilation
+        # (tokens that a window spans, zeros left and right) of each width
+        spans = [window_span(width, dilation) for width in filter_widths]
+        self._shapes = [(span, padding_of(span, padding)) for span in spans]
+        self._uneven = padding != "same" and len(set(spans)) > 1
         self.weight = nn.Parameter(torch.empty(self.windows.rows, in_dim))
         self.bias = nn.Parameter(torch.zeros(self.out_dim))
         for width, filters, row, _, _ in self.windows.groups():
@@ -47,23 +72,49 @@ class KimConv(nn.Module):
 
     @property
     def fusable(self) -> bool:
-        """Whether max over time may be taken before the activation."""
-        return self.activation in NON_DECREASING
+        """Whether the kernel does it: every window, and max over time may be taken before the activation."""
+        return self.activation in NON_DECREASING and self.stride == self.dilation == 1
 
     def activate(self, x: Tensor) -> Tensor:
         return ACTIVATIONS[self.activation](x)
 
+    def size(self, length: int) -> int:
+        """Positions put out for a text of `length` tokens."""
+        return max(count_windows(length, span, self.stride, pads) for span, pads in self._shapes)
+
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         x = (x * mask[..., None]).transpose(1, 2)  # (B, D, T); zeros behind the end, as padding inside the text
-        parts = []
-        for width, filters, row, feature, left in self.windows.groups():
+        lengths, longest = mask.sum(1), self.size(x.shape[2])
+        parts, counts = [], torch.zeros_like(lengths)
+        for (width, filters, row, feature, _), (span, (left, right)) in zip(
+            self.windows.groups(), self._shapes, strict=True
+        ):
             kernel = self.weight[row : row + width * filters].view(width, filters, -1).permute(1, 2, 0)
-            padded = F.pad(x, (left, width - 1 - left))
-            parts.append(F.conv1d(padded, kernel, self.bias[feature : feature + filters]))
-        return self.activate(torch.cat(parts, 1).transpose(1, 2)), mask
+            spare = max(0, span - (x.shape[2] + left + right))
+            y = F.conv1d(
+                F.pad(x, (left, right + spare)), kernel, self.bias[feature : feature + filters],
+                stride=self.stride, dilation=self.dilation,
+            )  # fmt: skip
+            own = count_windows(lengths, span, self.stride, (left, right))
+            parts.append(_repeat_last(y, own, longest) if self._uneven else y[:, :, :longest])
+            counts = torch.maximum(counts, own)
+        return self.activate(torch.cat(parts, 1).transpose(1, 2)), mask_of(counts, longest)
 
-    def span(self, t: int, channel: int) -> tuple[int, int]:
-        """The tokens that position `t` of a channel was computed from: start inclusive, end exclusive, unclipped."""
+    def span(self, t: int, channel: int | None) -> tuple[int, int]:
+        """The tokens that position `t` of a channel (None: of any) is computed from: [start, end), unclipped."""
+        if channel is None:
+            found = union([self._span(t, index) for index in range(len(self._shapes))])
+            assert found is not None
+            return found
         width = int(self.windows.width_of_feature[channel])
-        start = t - self.windows.pad(width)[0]
-        return start, start + width
+        return self._span(t, self.windows.filter_widths.index(width))
+
+    def _span(self, t: int, index: int) -> tuple[int, int]:
+        span, (left, _) = self._shapes[index]
+        return t * self.stride - left, t * self.stride - left + span
+
+
+def _repeat_last(y: Tensor, counts: Tensor, longest: int) -> Tensor:
+    """Windows float[B, F, T] -> float[B, F, longest]; behind the last of each text's counts[b] the last one again."""
+    places = torch.arange(longest, device=y.device)[None].minimum((counts - 1).clamp(min=0)[:, None])
+    return y.gather(2, places[:, None].expand(-1, y.shape[1], -1))

@@ -72,7 +72,10 @@ class QRNN(nn.Module):
         y[mask] = out.to(y.dtype)
         return y, mask
 
-    def span(self, t: int, channel: int) -> None:
+    def size(self, length: int) -> int:
+        return length
+
+    def span(self, t: int, channel: int | None) -> None:
         """A state remembers everything before it."""
         return None
 

@@ -1,5 +1,8 @@
-"""From a sequence to one vector: (B, T, in_dim), mask -> (B, out_dim). Importing this registers all."""
+"""From a sequence to one vector: (B, T, in_dim), mask -> (B, out_dim). Importing this registers all.
 
-from textcnn.nn.pooling import max_over_time
+`positions_needed`, where a pooling has it, is the number of positions below which some of its numbers say nothing new.
+"""
 
-__all__ = ["max_over_time"]
+from textcnn.nn.pooling import adaptive, attention, average, concatenate, k_max, last_state, max_over_time
+
+__all__ = ["adaptive", "attention", "average", "concatenate", "k_max", "last_state", "max_over_time"]

@@ -1,0 +1,34 @@
+"""The k largest activations of every channel, in the order in which they stand in the text."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import nn
+
+from textcnn.registry import POOLINGS
+
+Tensor = torch.Tensor
+
+
+@POOLINGS.register("k_max")
+class KMax(nn.Module):
+    """k-max pooling (Kalchbrenner et al. 2014, section 3.2): (B, T, in_dim), mask -> (B, k * in_dim).
+
+    Of a text with fewer than k positions the rest are zeros.
+    """
+
+    def __init__(self, in_dim: int, *, k: Annotated[int, Field(ge=1, le=64)] = 3) -> None:
+        super().__init__()
+        self.k = self.positions_needed = k
+        self.out_dim = k * in_dim
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        spare = max(0, self.k - x.shape[1])
+        x, mask = F.pad(x, (0, 0, 0, spare)), F.pad(mask, (0, spare))
+        best = x.masked_fill(~mask[..., None], -torch.inf).topk(self.k, dim=1).indices.sort(dim=1).values
+        # padding stands behind the text, so the order of places keeps it behind
+        return (x * mask[..., None]).gather(1, best).flatten(1)
