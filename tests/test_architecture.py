@@ -15,7 +15,7 @@ LAYERS = {
     "registry": 1,
     "config": 2,
     "calibration": 3, "data": 3, "text": 3, "kernels": 3,
-    "nn": 4,
+    "nn": 4, "presets": 4,
     "build": 5,
     "artifact": 6,
     "evaluation": 7, "explain": 7, "inference": 7, "export": 7,

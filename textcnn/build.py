@@ -1,4 +1,4 @@
-"""From a configuration to objects: the only place that meets both, and where the named presets are."""
+"""From a configuration to objects: the only place that meets both."""
 
 from __future__ import annotations
 
@@ -13,31 +13,25 @@ from textcnn.errors import ConfigError
 from textcnn.nn.embedding import Embedding
 from textcnn.nn.encoder import Encoder
 from textcnn.nn.model import Network
+from textcnn.presets import DEFAULT_PRESET, preset_names, preset_settings
 from textcnn.registry import BLOCKS, HEADS, POOLINGS, TOKENIZERS, Registry, nearest
 from textcnn.types import Floats
-
-# Presets only fill in numbers. The default configuration is kim_rand.
-PRESETS: dict[str, dict[str, Any]] = {
-    "kim_rand": {},
-    "kim_static": {"model": {"embedding": {"mode": "static"}}},
-    "kim_non_static": {"model": {"embedding": {"mode": "non-static"}}},
-    "kim_multichannel": {"model": {"embedding": {"mode": "multichannel"}}},
-}
-
 
 # Adam's was chosen on TREC, CR and the example data: twice the usual one, half the epochs, the same accuracy.
 LEARNING_RATES = {"adam": 0.002, "adadelta": 1.0}
 
 
-def resolve(values: Mapping[str, Any], *, preset: str = "kim_rand", overrides: Sequence[str] = ()) -> RunConfig:
+def resolve(values: Mapping[str, Any], *, preset: str = DEFAULT_PRESET, overrides: Sequence[str] = ()) -> RunConfig:
     """The defaults, a preset, `values` and `overrides`, each over the one before, as a checked configuration.
 
     Raises ConfigError with all faults at once.
     """
     faults: list[str] = []
-    if preset not in PRESETS:
-        faults.append(f"unknown preset {preset!r}{nearest(preset, PRESETS)} (known: {', '.join(PRESETS)})")
-    values = merge(merge(RunConfig().model_dump(mode="json"), PRESETS.get(preset, {})), values)
+    known = preset_names()
+    if preset not in known:
+        faults.append(f"unknown preset {preset!r}{nearest(preset, known)} (known: {', '.join(known)})")
+    named = preset_settings(preset) if preset in known else {}
+    values = merge(merge(RunConfig().model_dump(mode="json"), named), values)
     for override in overrides:
         try:
             values = apply_override(values, override)

@@ -15,6 +15,7 @@ from textcnn.config import RunConfig
 from textcnn.errors import DataError, EngineError, MissingExtraError
 from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.inference.select import select_engine
+from textcnn.presets import DEFAULT_PRESET
 from textcnn.types import Explanation, Floats, LabelScore, Prediction
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class TextClassifier:
     >>> model.save("models/support/1")
     """
 
-    def __init__(self, config: RunConfig | Mapping[str, Any] | None = None, *, preset: str = "kim_rand") -> None:
+    def __init__(self, config: RunConfig | Mapping[str, Any] | None = None, *, preset: str = DEFAULT_PRESET) -> None:
         self.config = config
         self.preset = preset
         self._artifact: Artifact | None = None

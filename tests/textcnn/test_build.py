@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from textcnn.build import PRESETS, build_network, pick_device, resolve
+from textcnn.build import build_network, pick_device, resolve
 from textcnn.config import RunConfig
 from textcnn.errors import ConfigError
 
@@ -44,12 +44,6 @@ def test_overrides_win_over_values_and_those_over_the_preset() -> None:
     assert config.model.embedding.mode == "non-static"
     assert (config.train.seed, config.train.l2) == (3, 0.1)
     assert config.model.blocks[0]["num_filters"] == 7
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_presets_resolve(preset: str) -> None:
-    vectors = {} if preset == "kim_rand" else {"model": {"embedding": {"vectors": "v.bin"}}}
-    assert resolve(vectors, preset=preset).model.embedding.mode == preset.removeprefix("kim_").replace("_", "-")
 
 
 def test_every_fault_comes_at_once_wherever_it_is() -> None:

@@ -14,6 +14,7 @@ from textcnn.errors import MissingExtraError, TextCNNError
 
 COMMANDS = {
     "train": "Train a model on a table of texts and labels.",
+    "presets": "List named settings for training, or show one.",
     "evaluate": "Measure a model on labelled texts.",
     "predict": "Label texts from the command line, a file or standard input.",
     "explain": "Show which words of a text make a label.",

@@ -31,7 +31,7 @@ config.json in a model folder holds all of them.
 @click.option("--output", type=FILE, help="Model folder; default models/<name of the data>/<next number>.")
 @click.option("--overwrite", is_flag=True, help="Replace the model folder if it exists.")
 @click.option("--config", "config_file", type=FILE, help="TOML file with settings.")
-@click.option("--preset", help="Named settings to start from, such as kim_rand (default) or kim_static.")
+@click.option("--preset", help="Named settings to start from; textcnn presets lists them. Default: kim_rand.")
 @click.option("--vectors", default="", help="Word vectors: word2vec, GloVe, fastText or gensim.")
 @click.option(
     "--mode",
@@ -53,10 +53,11 @@ def train(
     from textcnn.build import resolve
     from textcnn.classifier import TextClassifier
     from textcnn.config import merge, read_toml
+    from textcnn.presets import DEFAULT_PRESET
     from textcnn.train.checkpoint import CHECKPOINT
 
     values = read_toml(config_file) if config_file else {}
-    in_file = str(values.pop("preset", "kim_rand"))
+    in_file = str(values.pop("preset", DEFAULT_PRESET))
     values = merge(values, _from_flags(vectors=vectors, mode=mode, device=device, seed=seed, reading=reading))
     config = resolve(values, preset=preset or in_file, overrides=overrides)
     folder = (output or next_version(data)).absolute()
