@@ -80,6 +80,7 @@ class EmbeddingConfig(Section):
     dim: Positive = Field(300, description="width of the vectors; taken from the file where one is given")
     vectors: str = Field("", description="word2vec .bin/.txt, GloVe .txt, fastText .bin/.vec or gensim .kv, also .gz")
     scale: Annotated[float, Field(gt=0)] = Field(0.25, description="rand: vectors drawn from U[-scale, scale]")
+    dropout: Fraction = Field(0.0, description="share of the numbers in the word vectors dropped in training")
 
 
 class ModelConfig(Section):
@@ -96,19 +97,34 @@ class ModelConfig(Section):
 class TrainConfig(Section):
     """How the weights are found."""
 
-    optimizer: Literal["adam", "adadelta"] = Field("adam", description="update rule")
-    learning_rate: Annotated[float, Field(ge=0)] = Field(0.0, description="step size; 0: adam 0.002, adadelta 1.0")
+    loss: Spec = Field({}, description="what is made small; empty: what the head is made for")
+    optimizer: Literal["adam", "adamw", "adadelta", "sgd"] = Field("adam", description="update rule")
+    learning_rate: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="step size; 0: adam and adamw 0.002, adadelta 1.0, sgd 0.1"
+    )
     rho: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="Adadelta's decay")
     epsilon: Annotated[float, Field(gt=0)] = Field(1e-6, description="Adadelta's epsilon")
+    momentum: Fraction = Field(0.9, description="share of the step before in each step of sgd")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        0.01, description="adamw: share of all weights but the embedding taken away a step, times the learning rate"
+    )
     l2: Annotated[float, Field(ge=0)] = Field(0.0, description="L2 penalty on all weights but the embedding")
+    r_drop: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="weight of the divergence between two passes with different dropout; 0: one pass"
+    )
+    ema: Fraction = Field(0.0, description="decay of the moving average of the weights that is kept; 0: none")
     batch_size: Positive = Field(50, description="texts a step")
     max_epochs: Positive = Field(20, description="upper bound; early stopping usually ends sooner")
     patience: Annotated[int, Field(ge=0)] = Field(
         3, description="epochs without a lower validation loss before stopping; 0: never stop early"
     )
     monitor: Literal["accuracy", "loss"] = Field("accuracy", description="validation figure that picks the best epoch")
-    schedule: Literal["constant", "plateau"] = Field(
-        "constant", description="plateau: shrink the step when validation stalls"
+    schedule: Literal["constant", "plateau", "linear", "cosine"] = Field(
+        "constant",
+        description="plateau: shrink the step when validation stalls; linear, cosine: to zero at the end of max_epochs",
+    )
+    warmup_epochs: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="epochs, or a part of one, over which the step grows to its size"
     )
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="plateau: factor")
     plateau_patience: Positive = Field(1, description="plateau: epochs to wait")

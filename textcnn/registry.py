@@ -121,7 +121,7 @@ class Registry:
 
 
 # What the builder hands in, never the user.
-SUPPLIED = frozenset({"in_dim", "num_classes"})
+SUPPLIED = frozenset({"in_dim", "num_classes", "class_weights"})
 
 
 def describe_faults(fault: Any, where: str, schema: type[BaseModel]) -> list[str]:
@@ -172,6 +172,7 @@ TOKENIZERS = Registry("tokenizer", home="textcnn.text.tokenizers")
 BLOCKS = Registry("block", home="textcnn.nn.blocks")
 POOLINGS = Registry("pooling", home="textcnn.nn.pooling")
 HEADS = Registry("head", home="textcnn.nn.heads")
+LOSSES = Registry("loss", home="textcnn.nn.losses")
 # The types of constructor options that are parts themselves: {"type": name, ...options}, checked with the whole.
 BlockSpec = Annotated[dict[str, Any], AfterValidator(BLOCKS.nested)]
 PoolingSpec = Annotated[dict[str, Any], AfterValidator(POOLINGS.nested)]

@@ -21,7 +21,7 @@ def test_all_faults_come_at_once_with_the_nearest_names() -> None:
     assert faults_of(
         {
             "dta": {},
-            "train": {"learning_rte": 0.1, "max_epochs": 0, "optimizer": "sgd", "learning_rate": float("inf")},
+            "train": {"learning_rte": 0.1, "max_epochs": 0, "optimizer": "sdg", "learning_rate": float("inf")},
             "data": {"text_columns": "title", "label_column": 5},
             "model": {"embedding": 3},
         }
@@ -29,7 +29,7 @@ def test_all_faults_come_at_once_with_the_nearest_names() -> None:
         "data.text_columns: should be a list, found 'title'",
         "data.label_column: should be a string (in quotes, if it looks like a number), found 5",
         "model.embedding: should be a section with settings of its own, found 3",
-        "train.optimizer: input should be 'adam' or 'adadelta', found 'sgd'",
+        "train.optimizer: input should be 'adam', 'adamw', 'adadelta' or 'sgd', found 'sdg'",
         "train.learning_rate: input should be a finite number, found inf",
         "train.max_epochs: input should be greater than or equal to 1, found 0",
         "train.learning_rte: unknown setting; did you mean 'learning_rate'? (known: "

@@ -15,6 +15,7 @@ from textcnn.errors import MissingExtraError, TextCNNError
 COMMANDS = {
     "train": "Train a model on a table of texts and labels.",
     "presets": "List named settings for training, or show one.",
+    "learning-rate": "Find a learning rate for a table of texts and labels.",
     "evaluate": "Measure a model on labelled texts.",
     "predict": "Label texts from the command line, a file or standard input.",
     "explain": "Show which words of a text make a label.",
@@ -45,7 +46,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"textcnn.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"textcnn.cli.{name}"), name)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

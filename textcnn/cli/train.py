@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, reading_options, tell, tell_source, tell_unknown_labels
+from textcnn.cli.common import FILE, reading_options, tell, tell_unknown_labels
+from textcnn.cli.settings import configure, read_labelled
 
 EPILOG = """\b
 Examples:
@@ -50,22 +51,18 @@ def train(
 ) -> int:  # fmt: skip
     """Train a model on DATA (csv, tsv, jsonl, parquet; also .gz, .zst)."""
     from textcnn.artifact import check_place
-    from textcnn.build import resolve
     from textcnn.classifier import TextClassifier
-    from textcnn.config import merge, read_toml
-    from textcnn.presets import DEFAULT_PRESET
     from textcnn.train.checkpoint import CHECKPOINT
 
-    values = read_toml(config_file) if config_file else {}
-    in_file = str(values.pop("preset", DEFAULT_PRESET))
-    values = merge(values, _from_flags(vectors=vectors, mode=mode, device=device, seed=seed, reading=reading))
-    config = resolve(values, preset=preset or in_file, overrides=overrides)
+    config = configure(
+        config_file, preset, overrides, reading=reading, vectors=vectors, mode=mode, device=device, seed=seed
+    )
     folder = (output or next_version(data)).absolute()
     check_place(folder, overwrite=overwrite)
 
-    texts, labels = _read(data, config, quiet)
-    held_out = _read(validation, config, quiet) if validation else None
-    tested = _read(test, config, quiet) if test else None
+    texts, labels = read_labelled(data, config, quiet)
+    held_out = read_labelled(validation, config, quiet) if validation else None
+    tested = read_labelled(test, config, quiet) if test else None
     if tested is None and config.data.test_fraction:
         (texts, labels), tested = _hold_out(texts, labels, config.data.test_fraction, config.data.seed)
 
@@ -92,24 +89,6 @@ def next_version(data: Path) -> Path:
     return home / str(max(numbers, default=0) + 1)
 
 
-def _from_flags(
-    *, vectors: str, mode: str | None, device: str, seed: int | None, reading: dict[str, Any]
-) -> dict[str, Any]:
-    data = {
-        "text_columns": list(reading["text_column"]), "label_column": reading["label_column"],
-        "delimiter": reading["delimiter"], "encoding": reading["encoding"], "bad_rows": reading["bad_rows"],
-        "seed": seed,
-    }  # fmt: skip
-    embedding = {"vectors": vectors, "mode": mode}
-    sections = {"data": data, "train": {"device": device, "seed": seed}, "model": {"embedding": embedding}}
-
-    def given(values: dict[str, Any]) -> dict[str, Any]:
-        kept = {key: given(value) if isinstance(value, dict) else value for key, value in values.items()}
-        return {key: value for key, value in kept.items() if value not in ("", None, [], {})}
-
-    return given(sections)
-
-
 def _progress(run_folder: Path, quiet: bool) -> Any:
     from textcnn.errors import ArtifactError
     from textcnn.train.progress import Progress
@@ -118,20 +97,6 @@ def _progress(run_folder: Path, quiet: bool) -> Any:
         return Progress(quiet=quiet, folder=run_folder)
     except OSError as error:
         raise ArtifactError(f"cannot write {run_folder} (figures and checkpoints): {error.strerror}") from None
-
-
-def _read(path: Path, config: Any, quiet: bool) -> tuple[list[str], list[str]]:
-    from textcnn.data.readers import ReadOptions, read_examples
-
-    data = config.data
-    options = ReadOptions(
-        text_columns=data.text_columns, label_column=data.label_column, delimiter=data.delimiter,
-        encoding=data.encoding, bad_rows=data.bad_rows,
-    )  # fmt: skip
-    examples = read_examples(path, options)
-    if not quiet:
-        tell_source(path, examples)
-    return examples.texts, examples.labels
 
 
 def _hold_out(texts: list[str], labels: list[str], fraction: float, seed: int) -> Any:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from textcnn.nn.dropout import dropout
+
 Tensor = torch.Tensor
 Mode = Literal["rand", "static", "non-static", "multichannel"]
 
@@ -19,18 +21,23 @@ class Embedding(nn.Module):
     trains it, `multichannel` has a kept and a trained copy. The paper convolves both channels with the same filters and
     adds the results, which by linearity is one convolution over the sum of the channels; so forward returns that sum.
 
+    In training a share `dropout` of the numbers is dropped; where a batch asks for each distinct word once, a word
+    loses the same numbers wherever it stands.
+
     Row 0 is padding and stays zero; row 1, the unknown word, starts at zero, so that it says nothing until trained.
     """
 
     def __init__(
-        self, vocabulary: int, *, mode: Mode = "rand", dim: int = 300, matrix: Tensor | None = None, scale: float = 0.25
-    ) -> None:
+        self, vocabulary: int, *, mode: Mode = "rand", dim: int = 300, matrix: Tensor | None = None,
+        scale: float = 0.25, dropout: float = 0.0,
+    ) -> None:  # fmt: skip
         super().__init__()
         assert (matrix is None) == (mode == "rand"), f"mode {mode!r} and matrix {matrix is not None}"
         if matrix is None:
             matrix = torch.empty(vocabulary, dim).uniform_(-scale, scale)
             matrix[:2] = 0.0
         self.mode = mode
+        self.dropout = dropout
         self.out_dim = matrix.shape[1]
         self.weight = None if mode == "static" else nn.Parameter(matrix.clone())
         self.fixed: Tensor | None
@@ -43,4 +50,4 @@ class Embedding(nn.Module):
         if self.weight is not None:
             # sparse: the gradient holds the rows of this batch only, whatever the vocabulary
             channels.append(F.embedding(ids, self.weight, padding_idx=0, sparse=self.weight.device.type == "cpu"))
-        return sum(channels[1:], channels[0])
+        return dropout(sum(channels[1:], channels[0]), self.dropout, self.training)

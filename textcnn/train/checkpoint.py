@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from textcnn.errors import CheckpointError
+from textcnn.train.averaging import WeightAverage
 
 Tensor = torch.Tensor
 CHECKPOINT = "checkpoint.safetensors"  # in the folder of a run
@@ -34,11 +35,13 @@ class Checkpoint:
         self,
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
+        average: WeightAverage,
         best: dict[str, Tensor] | None,
         place: dict[str, Any],
     ) -> None:
         """Write everything beside the file, then put it in its place. `place` is JSON: epoch, step, scores so far."""
         tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in average.values.items()}
         tensors |= {f"best.{name}": value for name, value in (best or {}).items()}
         steps: dict[str, int] = {}
         for index, param in enumerate(_params(optimizer)):
@@ -51,7 +54,10 @@ class Checkpoint:
         if torch.cuda.is_available():
             tensors["generator.cuda"] = torch.cuda.get_rng_state()
         groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
-        about = {"fingerprint": self.fingerprint, "place": place, "steps": steps, "groups": groups}
+        about = {
+            "fingerprint": self.fingerprint, "place": place, "steps": steps, "groups": groups,
+            "averaged_steps": average.steps,
+        }  # fmt: skip
         self.path.parent.mkdir(parents=True, exist_ok=True)
         beside = self.path.with_suffix(".writing")
         # clones: safetensors refuses tensors that share memory
@@ -65,7 +71,7 @@ class Checkpoint:
         os.replace(beside, self.path)
 
     def load(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage
     ) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
         """Put everything back; returns (place, best weights). Raises CheckpointError if it belongs to another run."""
         try:
@@ -84,6 +90,7 @@ class Checkpoint:
             values = _under(tensors, f"optimizer.{index}.")
             if values:
                 optimizer.state[param] = {"step": about["steps"][str(index)], **values}
+        average.restore(_under(tensors, "average."), about["averaged_steps"])
         for group, saved in zip(optimizer.param_groups, about["groups"], strict=True):
             group.update(saved)
         torch.set_rng_state(tensors["generator.cpu"])

@@ -15,13 +15,16 @@ from safetensors import SafetensorError
 from textcnn.config import TrainConfig
 from textcnn.data.batching import Indices, epoch_batches, prefetched
 from textcnn.inference.torch_engine import network_logits
+from textcnn.nn.losses import Loss
 from textcnn.nn.model import Network
 from textcnn.nn.ragged import Distinct, RaggedIds
+from textcnn.train.averaging import WeightAverage
 from textcnn.train.checkpoint import Checkpoint
 from textcnn.train.early_stopping import EarlyStopping
+from textcnn.train.objective import Objective, make_loss
 from textcnn.train.optimizers import make_optimizer
 from textcnn.train.progress import REFRESH_STEPS, Progress
-from textcnn.train.schedule import Plateau
+from textcnn.train.schedule import Schedule
 from textcnn.types import TokenBatch
 
 Tensor = torch.Tensor
@@ -65,9 +68,12 @@ def fit_network(
     device = next(network.parameters()).device
     vocabulary = len(_embedding_rows(network))
     optimizer = make_optimizer(network, config)
-    stopping, plateau = EarlyStopping.from_config(config), Plateau.from_config(config)
+    steps = -(-len(train.texts) // config.batch_size)
+    stopping, schedule = EarlyStopping.from_config(config), Schedule.from_config(config, steps_per_epoch=steps)
+    average = WeightAverage(network, config.ema)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
-    weights = None if class_weights is None else torch.from_numpy(class_weights).to(device)
+    criterion = make_loss(network, config)  # of validation: every text counts alike
+    objective = Objective(network, make_loss(network, config, class_weights).to(device), config)
     distinct = Distinct(vocabulary)
     best: dict[str, Tensor] | None = None
     history: list[dict[str, Any]] = []
@@ -78,12 +84,12 @@ def fit_network(
     if resume and not (checkpoint and checkpoint.exists()):
         progress.note("there is no checkpoint to resume from; training from the start")
     elif resume and checkpoint:
-        place, best = checkpoint.load(network, optimizer)
+        place, best = checkpoint.load(network, optimizer, average)
         history, sums, spent = place["history"], place["sums"], place["seconds"]
         first_epoch, first_step = place["epoch"], place["step"]
         stopping = EarlyStopping(**place["stopping"])
         stopping.best = stopping.best and tuple(stopping.best)  # type: ignore[assignment]
-        plateau = Plateau(**place["plateau"])
+        schedule = Schedule(**place["schedule"])
         progress.note(f"resuming at epoch {first_epoch}, step {first_step}")
 
     def save(epoch: int, step: int) -> None:
@@ -91,17 +97,16 @@ def fit_network(
         place = {
             "epoch": epoch, "step": step, "history": history, "sums": sums,
             "seconds": spent + time.monotonic() - started,
-            "stopping": asdict(stopping), "plateau": asdict(plateau),
+            "stopping": asdict(stopping), "schedule": asdict(schedule),
         }  # fmt: skip
         try:
-            checkpoint.save(network, optimizer, best, place)
+            checkpoint.save(network, optimizer, average, best, place)
         except (OSError, SafetensorError) as error:  # no reason to lose what is in memory
             progress.note(f"cannot write the checkpoint {checkpoint.path}: {error}")
 
     def prepare(chosen: Indices) -> tuple[RaggedIds, Tensor]:
         return distinct(train.texts.take(chosen)).to(device), torch.from_numpy(train.targets[chosen]).to(device)
 
-    steps = -(-len(train.texts) // config.batch_size)
     done = (first_epoch - 1) * steps + first_step
     progress.begin(steps=steps, epochs=config.max_epochs, done=done, history=history)
     lengths = train.texts.lengths
@@ -118,17 +123,18 @@ def fit_network(
                 lengths, config.batch_size, seed=config.seed, epoch=epoch, by_length=not network.encoder.fused
             )
             for step, (ids, target) in enumerate(prefetched(prepare, batches[first_step:]), start=first_step):
+                schedule.before_step(optimizer, (epoch - 1) * steps + step)
                 with _precision(config, device):
-                    logits = network(ids)
-                    loss = network.head.loss(logits, target, weights)  # type: ignore[operator]
+                    loss, logits = objective(ids, target)
                 optimizer.zero_grad()
-                scaler.scale(loss).backward()
+                scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
                 if config.clip_norm:
                     scaler.unscale_(optimizer)
                     clip_gradients_(network, config.clip_norm)
                 scaler.step(optimizer)
                 scaler.update()
                 network.head.constrain()  # type: ignore[operator]
+                average.update()
 
                 sums[0] += float(loss.detach()) * len(target)
                 sums[1] += float((logits.detach().argmax(1) == target).sum())
@@ -151,14 +157,16 @@ def fit_network(
                 "seconds": seconds,
                 "texts_per_second": (sums[2] - seen_before) / seconds,
             }
-            if validation is not None:
-                record |= {f"validation_{key}": value for key, value in score(network, validation, distinct).items()}
-                is_best = stopping.better(epoch, accuracy=record["validation_accuracy"], loss=record["validation_loss"])
-                plateau.after_epoch(optimizer, loss=record["validation_loss"])
-            else:
-                is_best, stopping.best_epoch = True, epoch
-            if is_best:
-                best = {name: value.detach().clone() for name, value in network.state_dict().items()}
+            with average.applied():
+                if validation is not None:
+                    figures = score(network, validation, distinct, criterion)
+                    record |= {f"validation_{key}": value for key, value in figures.items()}
+                    is_best = stopping.better(epoch, **figures)
+                    schedule.after_epoch(loss=figures["loss"])
+                else:
+                    is_best, stopping.best_epoch = True, epoch
+                if is_best:
+                    best = {name: value.detach().clone() for name, value in network.state_dict().items()}
             history.append(record)
             progress.epoch(record, best=is_best)
             first_step, sums = 0, [0.0, 0.0, 0]
@@ -177,12 +185,13 @@ def fit_network(
     return TrainingResult(tuple(history), stopping.best_epoch or epoch, spent + time.monotonic() - started, interrupted)
 
 
-def score(network: Network, examples: Examples, distinct: Distinct) -> dict[str, float]:
-    """Mean cross-entropy and accuracy, without dropout."""
+def score(network: Network, examples: Examples, distinct: Distinct, criterion: Loss | None = None) -> dict[str, float]:
+    """Mean loss (of the head's usual kind, unless another is given) and accuracy, without dropout."""
+    criterion = criterion or make_loss(network)
     network.eval()
     logits = network_logits(network, examples.texts, distinct)
     targets = torch.from_numpy(examples.targets)
-    loss = network.head.loss(torch.from_numpy(logits), targets)  # type: ignore[operator]
+    loss = network.head.loss(torch.from_numpy(logits), targets, criterion)  # type: ignore[operator]
     return {"loss": float(loss), "accuracy": float((logits.argmax(1) == examples.targets).mean())}
 
 

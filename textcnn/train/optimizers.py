@@ -1,4 +1,4 @@
-"""Adam and Adadelta for row-sparse gradients (the embedding's) and dense ones (all others'), by one rule each."""
+"""Update rules for row-sparse gradients (the embedding's) and dense ones (all others'): Adam, AdamW, Adadelta, SGD."""
 
 from __future__ import annotations
 
@@ -54,16 +54,22 @@ class RowOptimizer(torch.optim.Optimizer):
 
 
 class RowAdam(RowOptimizer):
-    """Adam; rows that a batch does not touch keep their moments (as torch.optim.SparseAdam does)."""
+    """Adam; rows that a batch does not touch keep their moments (as torch.optim.SparseAdam does).
+
+    `weight_decay` makes it AdamW (Loshchilov and Hutter 2019): the decay is apart from the gradient's moments.
+    """
 
     def __init__(
-        self, params: Iterable[nn.Parameter], *, lr: float, betas: tuple[float, float] = (0.9, 0.999), l2: float = 0.0
-    ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": 1e-8, "l2": l2})
+        self, params: Iterable[nn.Parameter], *, lr: float, betas: tuple[float, float] = (0.9, 0.999), l2: float = 0.0,
+        weight_decay: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": 1e-8, "l2": l2, "weight_decay": weight_decay})
 
     def update(
         self, param: Tensor, grad: Tensor, rows: Tensor | None, state: dict[str, Any], group: dict[str, Any]
     ) -> None:
+        if group["weight_decay"] and rows is None:
+            param.mul_(1 - group["lr"] * group["weight_decay"])
         adam_rows(
             param, state["first"], state["second"], grad, rows,
             step=state["step"], lr=group["lr"], betas=group["betas"], eps=group["eps"],
@@ -92,9 +98,33 @@ class RowAdadelta(RowOptimizer):
         )  # fmt: skip
 
 
+class RowSGD(RowOptimizer):
+    """Gradient descent with momentum: v = momentum v + g, w = w - lr v; rows that sit out keep v and stand still."""
+
+    def __init__(self, params: Iterable[nn.Parameter], *, lr: float, momentum: float = 0.9, l2: float = 0.0) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "l2": l2})
+
+    def start(self, state: dict[str, Any], param: Tensor) -> None:
+        state.update(step=0, velocity=torch.zeros_like(param.view(1, -1) if param.dim() < 2 else param))
+
+    def update(
+        self, param: Tensor, grad: Tensor, rows: Tensor | None, state: dict[str, Any], group: dict[str, Any]
+    ) -> None:
+        velocity = state["velocity"]
+        if rows is None:
+            param.sub_(velocity.mul_(group["momentum"]).add_(grad), alpha=group["lr"])
+            return
+        moved = velocity[rows] * group["momentum"] + grad
+        velocity[rows] = moved
+        param[rows] -= group["lr"] * moved
+
+
 def make_optimizer(network: nn.Module, config: TrainConfig) -> RowOptimizer:
     """The optimizer that the configuration names, over all trained weights."""
     params = [param for param in network.parameters() if param.requires_grad]
     if config.optimizer == "adadelta":
         return RowAdadelta(params, lr=config.learning_rate, rho=config.rho, eps=config.epsilon, l2=config.l2)
-    return RowAdam(params, lr=config.learning_rate, l2=config.l2)
+    if config.optimizer == "sgd":
+        return RowSGD(params, lr=config.learning_rate, momentum=config.momentum, l2=config.l2)
+    decay = config.weight_decay if config.optimizer == "adamw" else 0.0
+    return RowAdam(params, lr=config.learning_rate, l2=config.l2, weight_decay=decay)

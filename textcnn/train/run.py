@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from textcnn.config import RunConfig
 from textcnn.data.labels import LabelSet, check_trainable
 from textcnn.data.split import stratified_split
 from textcnn.errors import ConfigError, DataError
+from textcnn.nn.model import Network
 from textcnn.nn.ragged import Distinct
 from textcnn.registry import nearest
 from textcnn.text.tokenizers import Tokenizer
@@ -27,6 +29,20 @@ from textcnn.train.progress import Progress
 from textcnn.types import Floats
 
 Labelled = tuple[Sequence[str], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that training needs, checked: the network untrained, the texts encoded."""
+
+    config: RunConfig
+    labels: LabelSet
+    tokenizer: Tokenizer
+    network: Network
+    train: Examples
+    held_out: Examples | None
+    class_weights: npt.NDArray[np.float32] | None
+    fingerprint: str
 
 
 def train_classifier(
@@ -42,6 +58,31 @@ def train_classifier(
 ) -> Artifact:
     """Resolve, split, learn vocabulary, train. Everything that can be wrong is checked before the first step."""
     progress = progress or Progress(quiet=True)
+    ready = prepare(config, preset, texts, labels, validation=validation, progress=progress)
+    checkpoint = None
+    if run_folder:
+        every = ready.config.train.checkpoint_seconds
+        checkpoint = Checkpoint(run_folder / CHECKPOINT, ready.fingerprint, every)
+    result = fit_network(
+        ready.network, ready.train, ready.held_out, ready.config.train,
+        class_weights=ready.class_weights, progress=progress, checkpoint=checkpoint, resume=resume,
+    )  # fmt: skip
+    network = ready.network.to("cpu")
+    metrics = _metrics(network, ready.train, ready.held_out, result, len(ready.tokenizer))
+    weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
+    return Artifact(ready.config, ready.labels, ready.tokenizer, weights, metrics)
+
+
+def prepare(
+    config: RunConfig | Mapping[str, Any] | None,
+    preset: str,
+    texts: Sequence[str],
+    labels: Sequence[str],
+    *,
+    validation: Labelled | None = None,
+    progress: Progress,
+) -> Prepared:
+    """All before the first step. Raises ConfigError, LabelError, DataError, VectorsError."""
     resolved = resolve(config.model_dump() if isinstance(config, RunConfig) else config or {}, preset=preset)
     if len(texts) != len(labels):
         raise DataError(f"{len(texts):,} texts and {len(labels):,} labels were given; there must be one label a text")
@@ -67,17 +108,10 @@ def train_classifier(
         + (f", validating on {len(held_out[0]):,}" if held_out else ", without validation data")
         + f"; {len(names)} labels, {len(tokenizer):,} tokens in the vocabulary, {trained:,} weights, {device.type}"
     )
-    checkpoint = None
-    if run_folder:
-        every = resolved.train.checkpoint_seconds
-        checkpoint = Checkpoint(run_folder / CHECKPOINT, _fingerprint(resolved, train, held_out), every)
-    result = fit_network(
-        network, encoded, encoded_held_out, resolved.train,
-        class_weights=class_weights, progress=progress, checkpoint=checkpoint, resume=resume,
+    return Prepared(
+        resolved, names, tokenizer, network, encoded, encoded_held_out, class_weights,
+        _fingerprint(resolved, train, held_out),
     )  # fmt: skip
-    metrics = _metrics(network.to("cpu"), encoded, encoded_held_out, result, len(tokenizer))
-    weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
-    return Artifact(resolved, names, tokenizer, weights, metrics)
 
 
 def learn_text(

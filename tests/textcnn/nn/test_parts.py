@@ -13,7 +13,7 @@ from textcnn.kernels.native import native
 from textcnn.nn.embedding import Embedding
 from textcnn.nn.encoder import Encoder
 from textcnn.nn.ragged import Distinct
-from textcnn.registry import BLOCKS, HEADS, POOLINGS
+from textcnn.registry import BLOCKS, HEADS, LOSSES, POOLINGS
 from textcnn.types import TokenBatch
 
 IN_DIM, TEXTS, LONGEST = 6, 4, 9
@@ -90,6 +90,8 @@ def build(registry: Any, case: dict[str, Any], **supplied: int) -> torch.nn.Modu
 
 
 def test_every_registered_part_has_a_row() -> None:
+    losses = {name for case in HEAD_CASES for name in HEADS.get(case["type"]).losses}
+    assert losses == set(LOSSES.names())
     for registry, cases in ((BLOCKS, BLOCK_CASES), (POOLINGS, POOLING_CASES), (HEADS, HEAD_CASES)):
         assert {case["type"] for case in cases} == set(registry.names())
 
@@ -199,8 +201,10 @@ class TestHead:
         logits = head(features)
         assert logits.shape == (5, 3)
         torch.testing.assert_close(head(features), logits)
-        head.loss(logits, torch.tensor([0, 1, 2, 0, 1])).backward()
-        assert features.grad is not None and features.grad.any()
+        for name in head.losses:
+            features.grad = None
+            head.loss(head(features), torch.tensor([0, 1, 2, 0, 1]), LOSSES.build({"type": name})).backward()
+            assert features.grad is not None and features.grad.any()
         head.constrain()
 
 

@@ -58,6 +58,20 @@ def same_weights(left: Network, right: Network) -> bool:
     return all(torch.equal(value, right.state_dict()[name]) for name, value in left.state_dict().items())
 
 
+OPTIONS: list[dict[str, Any]] = [
+    {"clip_norm": 0.5},
+    {"l2": 0.01},
+    {"precision": "bfloat16"},
+    {"monitor": "loss"},
+    {"r_drop": 0.5},
+    {"ema": 0.9},
+    {"schedule": "linear", "warmup_epochs": 0.5},
+    {"schedule": "cosine"},
+    *({"loss": {"type": name}} for name in ("hinge", "focal", "binary_cross_entropy", "squared_error")),
+    {"loss": {"type": "cross_entropy", "label_smoothing": 0.1}},
+]
+
+
 def interrupt_at(epoch: int, step: int = 0) -> Hook:
     def hook(at_epoch: int, at_step: int) -> None:
         if (at_epoch, at_step) == (epoch, step):
@@ -66,14 +80,22 @@ def interrupt_at(epoch: int, step: int = 0) -> Hook:
     return hook
 
 
-@pytest.mark.parametrize("optimizer", [{"optimizer": "adam"}, {"optimizer": "adadelta", "learning_rate": 1.0}])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "adamw"},
+        {"optimizer": "adadelta", "learning_rate": 1.0},
+        {"optimizer": "sgd", "learning_rate": 0.1},
+    ],
+)
 def test_it_learns(optimizer: dict[str, Any]) -> None:
     _, result, _ = train(**optimizer, max_epochs=12)
     assert max(record["validation_accuracy"] for record in result.history) >= 0.95
     assert not result.interrupted
 
 
-@pytest.mark.parametrize("settings", [{"clip_norm": 0.5}, {"l2": 0.01}, {"precision": "bfloat16"}, {"monitor": "loss"}])
+@pytest.mark.parametrize("settings", OPTIONS)
 def test_it_learns_with_every_option(settings: dict[str, Any]) -> None:
     _, result, _ = train(**settings, max_epochs=12)
     assert max(record["validation_accuracy"] for record in result.history) >= 0.9

@@ -10,7 +10,7 @@ from torch import nn
 
 from textcnn.config import TrainConfig
 from textcnn.train.loop import clip_gradients_
-from textcnn.train.optimizers import RowAdadelta, RowAdam, RowOptimizer, make_optimizer
+from textcnn.train.optimizers import RowAdadelta, RowAdam, RowOptimizer, RowSGD, make_optimizer
 
 ROWS = 12
 
@@ -76,7 +76,22 @@ def test_the_penalty_spares_the_embedding() -> None:
     alike(plain, penalised)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("adam", RowAdam), ("adadelta", RowAdadelta)])
+def test_adamw_with_dense_gradients_equals_torchs() -> None:
+    ours = after_steps(lambda bag: RowAdam(bag.parameters(), lr=0.05, weight_decay=0.1), sparse=False)
+    theirs = after_steps(lambda bag: torch.optim.AdamW(bag.parameters(), lr=0.05, weight_decay=0.1), sparse=False)
+    alike(ours, theirs)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_sgd_with_momentum_equals_torchs(sparse: bool) -> None:
+    ours = after_steps(lambda bag: RowSGD(bag.parameters(), lr=0.05, momentum=0.9), sparse=sparse, whole=True)
+    theirs = after_steps(lambda bag: torch.optim.SGD(bag.parameters(), lr=0.05, momentum=0.9), sparse=False, whole=True)
+    alike(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", RowAdam), ("adamw", RowAdam), ("adadelta", RowAdadelta), ("sgd", RowSGD)]
+)
 def test_the_configuration_names_the_optimizer(name: Any, kind: type[RowOptimizer]) -> None:
     bag = Bag(sparse=True)
     bag.bias.requires_grad_(False)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
 from textcnn.nn.dropout import dropout
+from textcnn.nn.losses import Loss
 from textcnn.nn.max_norm import clip_rows_
 from textcnn.registry import HEADS
 
@@ -24,6 +24,9 @@ class SingleLabel(nn.Module):
     without rescaling and halves the weights at test time; torch's dropout rescales while training instead, so the same
     constraint is max_norm * (1 - dropout) on the weights as they stand.
     """
+
+    # that can train it, the usual one first
+    losses = ("cross_entropy", "hinge", "focal", "binary_cross_entropy", "squared_error")
 
     def __init__(
         self,
@@ -44,9 +47,10 @@ class SingleLabel(nn.Module):
         logits: Tensor = self.linear(dropout(features, self.dropout, self.training))
         return logits
 
-    def loss(self, logits: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:
-        """Mean cross-entropy; target int64[B]."""
-        return F.cross_entropy(logits.float(), target, class_weights)
+    def loss(self, logits: Tensor, target: Tensor, criterion: Loss) -> Tensor:
+        """The criterion's mean over the texts; target int64[B]."""
+        loss: Tensor = criterion(logits.float(), target)
+        return loss
 
     @torch.no_grad()
     def constrain(self) -> None:
