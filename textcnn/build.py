@@ -118,17 +118,15 @@ def _combination_faults(config: RunConfig) -> list[str]:
         )
     if train.precision == "float16" and not train.device.startswith("cuda") and not torch.cuda.is_available():
         faults.append("train.precision is 'float16', which needs a CUDA device; on a CPU use 'bfloat16' or 'float32'")
-    losses = HEADS.get(config.model.head["type"]).losses  # type: ignore[attr-defined]
-    if train.loss and train.loss["type"] not in losses:
-        faults.append(
-            f"train.loss {train.loss['type']!r} cannot train a {config.model.head['type']} head "
-            f"(those that can: {', '.join(losses)})"
-        )
     return faults
 
 
 def _network_faults(config: RunConfig) -> list[str]:
     """What only building finds, from a network without memory: parts that do not fit together, with their sizes."""
+    head, loss = config.model.head["type"], config.train.loss.get("type")
+    losses = HEADS.get(head).losses  # type: ignore[attr-defined]
+    if loss and loss not in losses:
+        return [f"train.loss {loss!r} cannot train a {head} head (those that can: {', '.join(losses)})"]
     dim, length = config.model.embedding.dim, config.text.max_length
     where = "model.pooling"
     try:

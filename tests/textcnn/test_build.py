@@ -153,3 +153,21 @@ def test_options_inside_nested_parts_are_written_out() -> None:
     config = resolve({"model": {"blocks": [block]}})
     assert config.model.blocks[0]["blocks"][0]["filter_widths"] == [3, 4, 5]
     assert resolve(RunConfig.from_mapping(config.model_dump(mode="json")).model_dump()) == config
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        ({"type": "hing"}, "train.loss.type: unknown loss 'hing'; did you mean 'hinge'?"),
+        ({"gamma": 1}, "train.loss: no type; give one of binary_cross_entropy, "),
+        ({"type": "focal", "gama": 1}, "train.loss.gama: unknown setting; did you mean 'gamma'?"),
+    ],
+)
+def test_a_loss_is_checked_like_any_part(loss: dict[str, Any], message: str) -> None:
+    (fault,) = faults_of({"train": {"loss": loss}})
+    assert fault.startswith(message)
+
+
+def test_options_of_a_loss_are_written_out() -> None:
+    assert resolve({}).train.loss == {}
+    assert resolve({"train": {"loss": {"type": "focal"}}}).train.loss == {"type": "focal", "gamma": 2.0}
