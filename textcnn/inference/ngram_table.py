@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,20 @@ TEXTS_OVER_BUDGET = 64  # texts at once where some words are not in the table
 ROWS_AT_ONCE = 4096
 SAMPLED_WORDS = 1000
 TINY = 1e-6
+
+
+# Those that may be taken after max over time, in place, as nn/activations.py has them.
+ACTIVATIONS: dict[str, Callable[[Floats], object]] = {
+    "relu": lambda x: np.maximum(x, 0.0, out=x),
+    "leaky_relu": lambda x: np.multiply(x, 0.01, out=x, where=x < 0.0),
+    "elu": lambda x: np.expm1(x, out=x, where=x < 0.0),
+    "tanh": lambda x: np.tanh(x, out=x),
+    "sigmoid": lambda x: np.multiply(0.5, 1.0 + np.tanh(0.5 * x), out=x),
+    "softplus": lambda x: np.logaddexp(0.0, x, out=x),
+    "identity": lambda x: x,
+}
+# Where a sum of nothing has an activation, it cannot be shared out among words.
+THROUGH_ZERO = frozenset(ACTIVATIONS) - {"sigmoid", "softplus"}
 
 
 class NgramTable:
@@ -202,13 +216,11 @@ class NgramTableEngine:
             return f"it runs on a CPU, and device {options.device} was asked for"
         if kinds != ["kim_conv"]:
             return f"it needs exactly one kim_conv block, the model has {', '.join(kinds) or 'none'}"
-        if model.blocks[0]["activation"] not in ("relu", "tanh", "identity"):
-            return f"its activations are relu, tanh and identity, the model has {model.blocks[0]['activation']}"
-        for option, usual in (("stride", 1), ("dilation", 1), ("padding", "same")):
-            if model.blocks[0].get(option, usual) != usual:
-                return f"it needs {option} {usual}, the model has {model.blocks[0][option]}"
-        if not isinstance(model.blocks[0]["num_filters"], int):
-            return "it needs as many filters of each width, the model has several numbers of them"
+        if model.blocks[0]["activation"] not in ACTIVATIONS:
+            return f"activation {model.blocks[0]['activation']} cannot be taken after max over time"
+        for option in ("stride", "dilation"):
+            if model.blocks[0][option] != 1:
+                return f"it needs {option} 1, the model has {model.blocks[0][option]}"
         if model.pooling["type"] != "max_over_time":
             return f"it needs pooling max_over_time, the model has {model.pooling['type']}"
         if model.head["type"] != "single_label":
@@ -220,8 +232,9 @@ class NgramTableEngine:
     @classmethod
     def from_artifact(cls, artifact: Artifact, options: EngineOptions) -> NgramTableEngine:
         spec = artifact.config.model.blocks[0]
-        widths = tuple(spec["filter_widths"])
-        windows = Windows(widths, (spec["num_filters"],) * len(widths), "same")
+        widths, filters = tuple(spec["filter_widths"]), spec["num_filters"]
+        filters_of = (filters,) * len(widths) if isinstance(filters, int) else tuple(filters)
+        windows = Windows(widths, filters_of, spec["padding"])
         embedding = combined_embedding(artifact)
         weight, bias = weights_of(
             artifact,
@@ -240,16 +253,12 @@ class NgramTableEngine:
         """Activations after max over time float32[B, features] (an empty text: zeros); winning windows if asked for."""
         best, starts = self.table.gather(batch, argmax=argmax)
         best += self.bias
-        return self._activate(best, batch), starts
+        return self._activated(best, batch), starts
 
-    def _activate(self, best: Floats, batch: TokenBatch) -> Floats:
-        """In place, where that works."""
-        if self._activation == "relu":
-            np.maximum(best, 0.0, out=best)  # an empty text's -inf becomes zero as well
-        else:
-            if self._activation == "tanh":
-                np.tanh(best, out=best)
-            best[batch.lengths == 0] = 0.0
+    def _activated(self, best: Floats, batch: TokenBatch) -> Floats:
+        """In place."""
+        ACTIVATIONS[self._activation](best)
+        best[batch.lengths == 0] = 0.0
         return best
 
     def logits(self, batch: TokenBatch) -> Floats:
@@ -262,13 +271,13 @@ class NgramTableEngine:
         sums, starts = self.table.gather(batch, argmax=True)
         assert starts is not None
         sums += self.bias
-        activations = self._activate(sums.copy() if self._activation == "tanh" else sums, batch)
+        straight = self._activation in ("relu", "identity")
+        activations = self._activated(sums if straight else sums.copy(), batch)
 
         def word_parts(weight: Floats, slots: Ids, count: int) -> Parts:
-            # an activation over its sum is 1, or 0 where it contributes nothing; but tanh(z) / z, which is 1 at zero
-            if self._activation == "tanh":
-                some = np.abs(sums) > TINY
-                weight = weight * np.divide(activations, sums, out=np.ones_like(sums), where=some)
+            # an activation over its sum is 1, or 0 where it contributes nothing; of the bent ones it is 1 at zero
+            if not straight:
+                weight = weight * np.divide(activations, sums, out=np.ones_like(sums), where=np.abs(sums) > TINY)
             return self.table.word_parts(batch, starts, weight, slots, count)
 
         return Winners(
@@ -278,7 +287,7 @@ class NgramTableEngine:
             ends=starts + self.table.windows.width_of_feature,
             weight=self.head_weight,
             bias=self.head_bias,
-            word_parts=word_parts,
+            word_parts=word_parts if self._activation in THROUGH_ZERO else None,
         )
 
 
