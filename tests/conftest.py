@@ -1,4 +1,4 @@
-"""A tiny corpus, and one tiny classifier for each head, trained once. Heavy imports wait until a test asks."""
+"""A tiny corpus, and one tiny classifier, trained once. Heavy imports wait until a test asks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ TINY: dict[str, Any] = {
     },
     "train": {"max_epochs": 6, "learning_rate": 0.02, "batch_size": 8},
 }
-TINY_HEADS = ["single_label"]
 
 _TOPICS = {
     "billing": ["charged twice", "the wrong amount", "my invoice", "a refund please", "pay by card"],
@@ -57,13 +56,12 @@ def corpus() -> tuple[list[str], list[str]]:
     return tiny_corpus()
 
 
-@pytest.fixture(scope="session", params=TINY_HEADS)
-def classifier(request: pytest.FixtureRequest, corpus: tuple[list[str], list[str]]) -> TextClassifier:
+@pytest.fixture(scope="session")
+def classifier(corpus: tuple[list[str], list[str]]) -> TextClassifier:
     """A tiny trained classifier; do not change it."""
     from textcnn import TextClassifier
 
-    config = {**TINY, "model": {**TINY["model"], "head": {"type": request.param}}}
-    return TextClassifier(config).fit(*corpus)
+    return TextClassifier(TINY).fit(*corpus)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ LAYERS = {
     "registry": 1,
     "config": 2,
     "calibration": 3, "data": 3, "text": 3, "kernels": 3,
+    "answers": 4,
     "nn": 4, "presets": 4,
     "build": 5,
     "artifact": 6,

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from textcnn.answers import is_single
 from textcnn.config import RunConfig, apply_override, merge
 from textcnn.errors import ConfigError
 from textcnn.nn.embedding import Embedding
 from textcnn.nn.encoder import Encoder
-from textcnn.nn.model import Network
+from textcnn.nn.model import Auxiliary, Network
 from textcnn.presets import DEFAULT_PRESET, preset_names, preset_settings
 from textcnn.registry import BLOCKS, HEADS, LOSSES, POOLINGS, TOKENIZERS, Registry, nearest
 from textcnn.types import Floats
@@ -106,6 +107,11 @@ def _name_faults(values: Mapping[str, Any]) -> list[str]:
 def _combination_faults(config: RunConfig) -> list[str]:
     faults = []
     embedding, train = config.model.embedding, config.train
+    beyond = [index for index in config.model.auxiliary.blocks if index >= len(config.model.blocks)]
+    if beyond:
+        faults.append(
+            f"model.auxiliary.blocks has {beyond[0]}, but the model's blocks are 0 to {len(config.model.blocks) - 1}"
+        )
     if embedding.mode != "rand" and not embedding.vectors:
         faults.append(
             f"model.embedding.mode is {embedding.mode!r}, which needs word vectors: "
@@ -125,6 +131,8 @@ def _network_faults(config: RunConfig) -> list[str]:
     """What only building finds, from a network without memory: parts that do not fit together, with their sizes."""
     head, loss = config.model.head["type"], config.train.loss.get("type")
     losses = HEADS.get(head).losses  # type: ignore[attr-defined]
+    if config.train.r_drop and not is_single(config.model.head):
+        return [f"train.r_drop compares answers of one softmax, which a {head} head does not give; set it to 0"]
     if loss and loss not in losses:
         return [f"train.loss {loss!r} cannot train a {head} head (those that can: {', '.join(losses)})"]
     dim, length = config.model.embedding.dim, config.text.max_length
@@ -147,8 +155,13 @@ def _network_faults(config: RunConfig) -> list[str]:
     return []
 
 
-def build_network(config: RunConfig, *, vocabulary: int, num_classes: int, matrix: Floats | None = None) -> Network:
-    """Construct the network of a resolved configuration; weights are drawn from torch's global generator."""
+def build_network(
+    config: RunConfig, *, vocabulary: int, num_classes: int, matrix: Floats | None = None, training: bool = False
+) -> Network:
+    """Construct the network of a resolved configuration; weights are drawn from torch's global generator.
+
+    With `training` it has the auxiliary heads as well.
+    """
     options = config.model.embedding
     assert options.mode != "auto", "the configuration is not resolved"
     embedding = Embedding(
@@ -165,7 +178,12 @@ def build_network(config: RunConfig, *, vocabulary: int, num_classes: int, matri
         dim = blocks[-1].out_dim
     pooling = POOLINGS.build(config.model.pooling, in_dim=dim)
     head = HEADS.build(config.model.head, in_dim=pooling.out_dim, num_classes=num_classes)
-    return Network(Encoder(embedding, blocks, pooling), head)
+    auxiliary = []
+    for index in config.model.auxiliary.blocks if training else ():
+        own = POOLINGS.build(config.model.pooling, in_dim=blocks[index].out_dim)
+        classes = HEADS.build(config.model.head, in_dim=own.out_dim, num_classes=num_classes)
+        auxiliary.append(Auxiliary(index, own, classes))
+    return Network(Encoder(embedding, blocks, pooling), head, auxiliary)
 
 
 def pick_device(name: str) -> torch.device:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from textcnn.answers import decide, is_single, predictions, probabilities
 from textcnn.artifact import Artifact, read_artifact, write_artifact
 from textcnn.config import RunConfig
+from textcnn.data.label_rows import LabelRows, Labels
 from textcnn.errors import DataError, EngineError, MissingExtraError
 from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.inference.select import select_engine
 from textcnn.presets import DEFAULT_PRESET
-from textcnn.types import Explanation, Floats, LabelScore, Prediction
+from textcnn.types import Explanation, Floats, Prediction
 
 if TYPE_CHECKING:
     from textcnn.train.progress import Progress
@@ -42,14 +44,17 @@ class TextClassifier:
     def fit(
         self,
         texts: Sequence[str],
-        labels: Sequence[str],
+        labels: Labels,
         *,
-        validation: tuple[Sequence[str], Sequence[str]] | None = None,
+        validation: tuple[Sequence[str], Labels] | None = None,
         progress: Progress | None = None,
         run_folder: str | Path | None = None,
         resume: bool = False,
     ) -> TextClassifier:
         """Learn vocabulary and weights from `texts` and their `labels`.
+
+        `labels` is a list of strings; for a multi_label head a list of lists, or of strings that data.label_separator
+        takes apart; for a multi_task head {task: list of strings, "" where a text has none}.
 
         Without `validation` texts, the configured share is held out to choose the best epoch. With `run_folder`, a
         checkpoint is kept there, from which `resume` continues after a crash. Raises ConfigError, LabelError,
@@ -63,8 +68,8 @@ class TextClassifier:
             self.config,
             self.preset,
             _strings(texts, "text"),
-            _strings(labels, "label"),
-            validation=validation and (_strings(validation[0], "text"), _strings(validation[1], "label")),
+            labels if isinstance(labels, Mapping) else _items(labels, "label"),
+            validation=validation and (_strings(validation[0], "text"), validation[1]),
             progress=progress,
             run_folder=Path(run_folder) if run_folder else None,
             resume=resume,
@@ -72,25 +77,23 @@ class TextClassifier:
         self._artifact, self._engine = artifact, select_engine(artifact)
         return self
 
-    def predict(self, texts: Sequence[str]) -> list[str]:
-        """The most probable label of each text."""
-        names = self.classes_
-        return [names[index] for index in self._logits(texts).argmax(1).tolist()]
+    def predict(self, texts: Sequence[str]) -> list[Any]:
+        """The most probable label of each text.
+
+        With a multi_label head the tuple of labels over their thresholds, with a multi_task head {task: label}.
+        """
+        return decide(self.predict_proba(texts), self.classes_, self.head)
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Probabilities float32[len(texts), len(classes_)], in the order of `classes_`."""
-        return softmax(self._logits(texts))
+        return probabilities(self._logits(texts), self.head)
 
     def classify(self, texts: Sequence[str], *, top_k: int | None = 1) -> list[Prediction]:
         """The `top_k` most probable labels of each text, best first; None for all. Ties in the order of `classes_`."""
         names = self.classes_
         if top_k is not None and not 1 <= top_k <= len(names):
             raise ValueError(f"top_k is {top_k}, expected 1 to {len(names)} (the number of labels) or None")
-        best, scores = most_probable(self.predict_proba(texts), top_k)
-        return [
-            Prediction(tuple(LabelScore(names[index], score) for index, score in zip(row, row_scores, strict=True)))
-            for row, row_scores in zip(best.tolist(), scores.tolist(), strict=True)
-        ]
+        return predictions(self.predict_proba(texts), names, self.head, top_k)
 
     def explain(
         self, texts: Sequence[str], *, labels: str | Sequence[str] | None = None, top_n: int | None = None
@@ -116,19 +119,26 @@ class TextClassifier:
             targets = artifact.labels.encode(named)
         return explain_texts(
             self._engine, artifact.tokenizer, artifact.labels.names, texts,
-            probabilities=softmax, targets=targets, top_n=top_n,
+            probabilities=partial(probabilities, head=self.head), targets=targets, top_n=top_n,
         )  # fmt: skip
 
-    def score(self, texts: Sequence[str], labels: Sequence[str]) -> float:
-        """Share of texts that get their label."""
-        right = [label == predicted for label, predicted in zip(labels, self.predict(texts), strict=True)]
-        return sum(right) / len(right)
+    def score(self, texts: Sequence[str], labels: Labels) -> float:
+        """Share of texts that get their label; exactly all their labels; or the mean of this over the tasks."""
+        if is_single(self.head):
+            right = [label == predicted for label, predicted in zip(labels, self.predict(texts), strict=True)]
+            return float(sum(right) / len(right))
+        return float(self.evaluate(texts, labels)["accuracy"])
 
-    def evaluate(self, texts: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
-        """Accuracy, log loss, macro F1 and figures by label; see textcnn.evaluation.metrics."""
+    def evaluate(self, texts: Sequence[str], labels: Labels) -> dict[str, Any]:
+        """Accuracy, log loss, macro F1 and figures by label or task; see textcnn.evaluation."""
+        from textcnn.evaluation.by_head import evaluate_rows
         from textcnn.evaluation.metrics import evaluate_predictions
 
-        return evaluate_predictions(labels, self.predict_proba(texts), self.classes_)
+        artifact, found = self._fitted(), self.predict_proba(texts)
+        if is_single(self.head):
+            return evaluate_predictions(_strings(labels, "label"), found, self.classes_)  # type: ignore[arg-type]
+        rows = LabelRows.read(labels, self.head["type"], artifact.config.data.label_separator)
+        return evaluate_rows(rows, found, artifact.labels, self.head)
 
     def record(self, part: str, figures: Mapping[str, Any]) -> None:
         """Keep the figures of an evaluation with the model, e.g. under "test", for metrics.json and the model card."""
@@ -159,6 +169,11 @@ class TextClassifier:
     def classes_(self) -> tuple[str, ...]:
         """The labels, in the order of the columns of `predict_proba`."""
         return self._fitted().labels.names
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """The head's configuration: its `type`, and its thresholds or tasks."""
+        return self._fitted().config.model.head
 
     @property
     def metrics_(self) -> Mapping[str, Any]:
@@ -225,27 +240,17 @@ class TextClassifier:
         return self._artifact
 
 
-def _strings(values: Sequence[str], what: str) -> list[str]:
-    """A list from any sequence (an array, a column of a data frame). Raises DataError for what is no string."""
+def _items(values: Sequence[Any], what: str) -> list[Any]:
+    """A list from any sequence (an array, a column of a data frame). Raises DataError for a single string."""
     if isinstance(values, str):
         raise DataError(f"{what}s is one string; give a list of {what}s, e.g. [{what}]")
-    strings = list(values)
+    return list(values)
+
+
+def _strings(values: Sequence[str], what: str) -> list[str]:
+    """The same. Raises DataError for what is no string, too."""
+    strings = _items(values, what)
     for place, value in enumerate(strings):
         if not isinstance(value, str):
             raise DataError(f"{what} {place} is {value!r} ({type(value).__name__}), expected a string")
     return strings
-
-
-def most_probable(probabilities: Floats, top_k: int | None) -> tuple[npt.NDArray[np.int64], Floats]:
-    """The `top_k` best classes of each row (None: all) and their probabilities, best first, ties in order of index."""
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-    return best, np.take_along_axis(probabilities, best, axis=1)
-
-
-def softmax(logits: Floats) -> Floats:
-    """Probabilities of each row, in float64 inside so that rows do not depend on how they are batched."""
-    exact = logits.astype(np.float64)
-    exact -= exact.max(axis=1, keepdims=True)
-    np.exp(exact, out=exact)
-    exact /= exact.sum(axis=1, keepdims=True)
-    return exact.astype(np.float32)

@@ -41,6 +41,11 @@ class DataConfig(Section):
         (), description="columns joined to the text; guessed from the header if empty"
     )
     label_column: str = Field("", description="column with the label; guessed from the header if empty")
+    label_separator: str = Field("|", min_length=1, description="multi_label: what stands between labels in the column")
+    task_columns: tuple[str, ...] = Field((), description="multi_task: the columns with the labels of each task")
+    label_order: tuple[str, ...] = Field(
+        (), description="labels from lowest to highest, for an ordinal head; else by value, or by alphabet"
+    )
     delimiter: str = Field("", description="field delimiter of CSV files; detected if empty")
     encoding: str = Field("", description="text encoding of the file; detected if empty")
     bad_rows: Literal["stop", "skip"] = Field(
@@ -83,6 +88,14 @@ class EmbeddingConfig(Section):
     dropout: Fraction = Field(0.0, description="share of the numbers in the word vectors dropped in training")
 
 
+class AuxiliaryConfig(Section):
+    """Heads of their own behind blocks in the middle, in training only (Szegedy et al. 2015, section 5)."""
+
+    blocks: tuple[Annotated[int, Field(ge=0)], ...] = Field((), description="numbers of the blocks, from 0")
+    weight: Annotated[float, Field(ge=0)] = Field(0.3, description="what their loss counts in the first epoch")
+    fade_epochs: Positive = Field(5, description="epochs over which it falls to nothing")
+
+
 class ModelConfig(Section):
     """The network: embedding, blocks in order, pooling to one vector, head."""
 
@@ -92,6 +105,7 @@ class ModelConfig(Section):
     )
     pooling: Spec = Field({"type": "max_over_time"}, description="sequence to vector")
     head: Spec = Field({"type": "single_label"}, description="vector to logits")
+    auxiliary: AuxiliaryConfig = Field(AuxiliaryConfig(), description="heads that only training has")
 
 
 class TrainConfig(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -75,9 +75,15 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer for one text: `top` holds the most probable labels, best first, and is never empty."""
+    """The answer for one text: `top` holds the most probable labels, best first, and is never empty.
+
+    Where a text may have any number of labels, `labels` are those that reach their thresholds, best first, perhaps
+    none. Where a model answers for several tasks, `tasks` has an answer for each, and `top` is that of the first.
+    """
 
     top: tuple[LabelScore, ...]
+    labels: tuple[LabelScore, ...] | None = None
+    tasks: Mapping[str, Prediction] | None = None
 
     @property
     def label(self) -> str:

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textcnn import Prediction, TextClassifier
+from textcnn.answers import softmax
 from textcnn.artifact import read_artifact
-from textcnn.classifier import softmax
 from textcnn.config import RunConfig
 from textcnn.errors import ConfigError, DataError, EngineError, LabelError
 from textcnn.inference.engine import EngineOptions
 from textcnn.kernels.native import native
-from textcnn.registry import ENGINES, HEADS
+from textcnn.registry import ENGINES
 
-from ..conftest import TINY, TINY_HEADS, tiny_corpus
+from ..conftest import TINY, tiny_corpus
 
 compiled = pytest.mark.skipif(native() is None, reason="the compiled kernels are not built")
 
@@ -37,10 +37,6 @@ def engines(model_folder: Path) -> dict[str, TextClassifier]:
     artifact, options = read_artifact(model_folder), EngineOptions()
     able = [name for name in ENGINES if ENGINES.get(name).why_not(artifact, options) is None]  # type: ignore[attr-defined]
     return {name: TextClassifier.load(model_folder, engine=name) for name in able}
-
-
-def test_every_head_has_a_tiny_classifier() -> None:
-    assert TINY_HEADS == HEADS.names()
 
 
 def test_it_learns_the_corpus_and_others_like_it(classifier: TextClassifier) -> None:

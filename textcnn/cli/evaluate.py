@@ -13,9 +13,9 @@ from textcnn.cli.common import (
     engine_options,
     read_options,
     reading_options,
-    tell_source,
     tell_unknown_labels,
 )
+from textcnn.cli.settings import read_with
 
 EPILOG = """\b
 Examples:
@@ -33,15 +33,13 @@ Examples:
 def evaluate(model: Path, data: Path, as_json: bool, running: dict[str, Any], **reading: Any) -> None:
     """Measure MODEL (a model folder) on the labelled texts of DATA."""
     from textcnn.classifier import TextClassifier
-    from textcnn.data.readers import read_examples
 
     classifier = TextClassifier.load(model, **running)
-    examples = read_examples(data, read_options(**reading))
-    tell_source(data, examples)
-    figures = classifier.evaluate(examples.texts, examples.labels)
+    texts, labels = read_with(data, read_options(**reading), classifier.artifact_.config, quiet=False)
+    figures = classifier.evaluate(texts, labels)
     if running["table_precision"] != "float32":
         exact = TextClassifier.load(model, **{**running, "table_precision": "float32"})
-        figures["float32_accuracy"] = exact.score(examples.texts, examples.labels)
+        figures["float32_accuracy"] = exact.score(texts, labels)
     if as_json:
         click.echo(json.dumps({"model": classifier.name, "version": classifier.version, **figures}, ensure_ascii=False))
         return
@@ -52,9 +50,18 @@ def evaluate(model: Path, data: Path, as_json: bool, running: dict[str, Any], **
     if "float32_accuracy" in figures:
         click.echo(f"accuracy with float32 tables {figures['float32_accuracy']:.2%}")
     tell_unknown_labels(figures)
-    width = max(len("label"), *(len(name) for name in figures["labels"]))
+    if "micro_f1" in figures:
+        click.echo(f"a text counts as right with exactly its labels; micro F1 {figures['micro_f1']:.2%}")
+    for task, own in figures.get("tasks", {"": figures}).items():
+        if task:
+            click.echo(f"\n{task}: accuracy {own['accuracy']:.2%}, macro F1 {own['macro_f1']:.2%}")
+        _table(own["labels"])
+
+
+def _table(labels: dict[str, Any]) -> None:
+    width = max(len("label"), *(len(name) for name in labels))
     click.echo(f"{'label':<{width}}  precision  recall      F1   texts")
-    for name, row in figures["labels"].items():
+    for name, row in labels.items():
         click.echo(
             f"{name:<{width}}  {row['precision']:9.1%}  {row['recall']:6.1%}  {row['f1']:6.1%}  {row['texts']:6,}"
         )

@@ -55,7 +55,8 @@ def predict(
     Writes text, label and probability of each row, in order; with --top-k also the other labels. Reads and writes piece
     by piece, so files larger than memory work.
     """
-    from textcnn.classifier import TextClassifier, most_probable
+    from textcnn.answers import most_probable
+    from textcnn.classifier import TextClassifier
 
     open_pieces = pieces_of(texts, source, reading)
     kind = kind or _kind_of(output)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textcnn.cli.common import tell_source
+from textcnn.cli.common import tell, tell_source
 
 if TYPE_CHECKING:
     from textcnn.config import RunConfig
+    from textcnn.data.label_rows import Labels
+    from textcnn.data.readers import ReadOptions
 
 
 def configure(
     config_file: Path | None, preset: str | None, overrides: Sequence[str],
     *, reading: dict[str, Any], vectors: str = "", mode: str | None = None, device: str = "", seed: int | None = None,
+    label_separator: str = "", task_columns: Sequence[str] = (),
 ) -> RunConfig:  # fmt: skip
-    """The preset, the file, the flags and the overrides, each over the one before. Raises ConfigError, ReadError."""
+    """The preset, the file, the flags and the overrides, each over the one before. Raises ConfigError, ReadError.
+
+    A separator or task columns choose the head that goes with them.
+    """
     from textcnn.build import resolve
     from textcnn.config import merge, read_toml
     from textcnn.presets import DEFAULT_PRESET
@@ -27,10 +34,13 @@ def configure(
         "data": {
             "text_columns": list(reading["text_column"]), "label_column": reading["label_column"],
             "delimiter": reading["delimiter"], "encoding": reading["encoding"], "bad_rows": reading["bad_rows"],
-            "seed": seed,
+            "seed": seed, "label_separator": label_separator, "task_columns": list(task_columns),
         },
         "train": {"device": device, "seed": seed},
-        "model": {"embedding": {"vectors": vectors, "mode": mode}},
+        "model": {
+            "embedding": {"vectors": vectors, "mode": mode},
+            "head": {"type": "multi_task" if task_columns else "multi_label" if label_separator else ""},
+        },
     }  # fmt: skip
     return resolve(merge(values, _given(flags)), preset=preset or in_file, overrides=overrides)
 
@@ -41,16 +51,42 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in kept.items() if value not in ("", None, [], {})}
 
 
-def read_labelled(path: Path, config: RunConfig, quiet: bool) -> tuple[list[str], list[str]]:
-    """Texts and labels of a file, as the configuration says; how it was taken is told unless `quiet`."""
-    from textcnn.data.readers import ReadOptions, read_examples
+def read_labelled(path: Path, config: RunConfig, quiet: bool) -> tuple[list[str], Labels]:
+    """Texts and labels of a file, as the configuration says; how it was taken is told unless `quiet`.
+
+    Raises ReadError, ColumnError, BadRowsError; ConfigError where tasks need columns.
+    """
+    from textcnn.data.readers import ReadOptions
 
     data = config.data
     options = ReadOptions(
         text_columns=data.text_columns, label_column=data.label_column, delimiter=data.delimiter,
         encoding=data.encoding, bad_rows=data.bad_rows,
     )  # fmt: skip
-    examples = read_examples(path, options)
+    return read_with(path, options, config, quiet)
+
+
+def read_with(path: Path, options: ReadOptions, config: RunConfig, quiet: bool) -> tuple[list[str], Labels]:
+    """The same with the columns and the format of `options`; the tasks are the configuration's."""
+    from textcnn.data.readers import read_examples
+    from textcnn.errors import ConfigError
+
+    by_task = config.model.head["type"] == "multi_task"
+    tasks = config.data.task_columns
+    if by_task and not tasks:
+        raise ConfigError("a multi_task head needs data.task_columns: --task-column NAME, once for each task")
+    if by_task:
+        options = replace(options, label_column="", columns_needed=tasks)
+    examples = read_examples(path, options, labels=not by_task)
     if not quiet:
         tell_source(path, examples)
-    return examples.texts, examples.labels
+    if not by_task:
+        return examples.texts, examples.labels
+    if not quiet:
+        tell([f"  labels of tasks from {' and '.join(repr(name) for name in tasks)}"])
+    return examples.texts, {task: _column(examples.table, task) for task in tasks}
+
+
+def _column(table: Any, name: str) -> list[str]:
+    """The labels of a task, "" where there is none."""
+    return [(value or "").strip() for value in table.column(name).cast("string").to_pylist()]

@@ -15,6 +15,8 @@ Examples:
   textcnn train reviews.csv
   textcnn train train.csv --test test.csv --output models/questions/1
   textcnn train data.csv --preset kim_static --vectors glove.txt
+  textcnn train posts.csv --label-separator "|"
+  textcnn train questions.csv --task-column coarse --task-column fine
   textcnn train data.csv --config run.toml train.max_epochs=40 model.blocks.0.num_filters=200
 
 Every setting of every section can be given as section.key=value; `--config` takes the same as a TOML file, and
@@ -33,6 +35,15 @@ config.json in a model folder holds all of them.
 @click.option("--overwrite", is_flag=True, help="Replace the model folder if it exists.")
 @click.option("--config", "config_file", type=FILE, help="TOML file with settings.")
 @click.option("--preset", help="Named settings to start from; textcnn presets lists them. Default: kim_rand.")
+@click.option(
+    "--label-separator", default="", metavar="TEXT", help="Texts have any number of labels, with this between them."
+)
+@click.option(
+    "--task-column",
+    multiple=True,
+    metavar="NAME",
+    help="Column with the labels of one task; repeat for several, which one network then learns together.",
+)
 @click.option("--vectors", default="", help="Word vectors: word2vec, GloVe, fastText or gensim.")
 @click.option(
     "--mode",
@@ -47,7 +58,7 @@ config.json in a model folder holds all of them.
 def train(
     data: Path, overrides: tuple[str, ...], test: Path | None, validation: Path | None, output: Path | None,
     overwrite: bool, config_file: Path | None, preset: str | None, vectors: str, mode: str | None, device: str,
-    seed: int | None, resume: bool, quiet: bool, **reading: Any,
+    label_separator: str, task_column: tuple[str, ...], seed: int | None, resume: bool, quiet: bool, **reading: Any,
 ) -> int:  # fmt: skip
     """Train a model on DATA (csv, tsv, jsonl, parquet; also .gz, .zst)."""
     from textcnn.artifact import check_place
@@ -55,8 +66,9 @@ def train(
     from textcnn.train.checkpoint import CHECKPOINT
 
     config = configure(
-        config_file, preset, overrides, reading=reading, vectors=vectors, mode=mode, device=device, seed=seed
-    )
+        config_file, preset, overrides, reading=reading, vectors=vectors, mode=mode, device=device, seed=seed,
+        label_separator=label_separator, task_columns=task_column,
+    )  # fmt: skip
     folder = (output or next_version(data)).absolute()
     check_place(folder, overwrite=overwrite)
 
@@ -64,7 +76,7 @@ def train(
     held_out = read_labelled(validation, config, quiet) if validation else None
     tested = read_labelled(test, config, quiet) if test else None
     if tested is None and config.data.test_fraction:
-        (texts, labels), tested = _hold_out(texts, labels, config.data.test_fraction, config.data.seed)
+        (texts, labels), tested = _hold_out(texts, labels, config)
 
     run_folder = Path("runs") / folder.parent.name / folder.name
     model = TextClassifier(config).fit(
@@ -99,11 +111,15 @@ def _progress(run_folder: Path, quiet: bool) -> Any:
         raise ArtifactError(f"cannot write {run_folder} (figures and checkpoints): {error.strerror}") from None
 
 
-def _hold_out(texts: list[str], labels: list[str], fraction: float, seed: int) -> Any:
+def _hold_out(texts: list[str], labels: Any, config: Any) -> Any:
+    """(texts, labels) to train on and to test on."""
+    from textcnn.data.label_rows import LabelRows, pick_labels
     from textcnn.data.split import stratified_split
 
-    parts = stratified_split(texts, labels, fraction=fraction, seed=seed)
-    return tuple(([texts[row] for row in rows], [labels[row] for row in rows]) for rows in parts)
+    data = config.data
+    keys = LabelRows.read(labels, config.model.head["type"], data.label_separator).keys
+    parts = stratified_split(texts, keys, fraction=data.test_fraction, seed=data.seed)
+    return tuple(([texts[row] for row in rows], pick_labels(labels, rows)) for rows in parts)
 
 
 def _tell_result(model: Any, folder: Path, quiet: bool, interrupted: bool) -> None:
@@ -111,6 +127,10 @@ def _tell_result(model: Any, folder: Path, quiet: bool, interrupted: bool) -> No
     for part in ("validation", "test"):
         if metrics.get(part):
             click.echo(f"{part} accuracy {metrics[part]['accuracy']:.1%} on {metrics[part]['texts']:,} texts")
+            for task, figures in metrics[part].get("tasks", {}).items():
+                click.echo(f"  {task}: accuracy {figures['accuracy']:.1%} on {figures['texts']:,} texts")
+            if "micro_f1" in metrics[part]:
+                click.echo(f"  micro F1 {metrics[part]['micro_f1']:.1%}, macro F1 {metrics[part]['macro_f1']:.1%}")
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     click.echo(f"saved {shown}")
     if interrupted:

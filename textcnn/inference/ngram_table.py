@@ -225,6 +225,8 @@ class NgramTableEngine:
             return f"it needs pooling max_over_time, the model has {model.pooling['type']}"
         if model.head["type"] != "single_label":
             return f"it needs a single_label head, the model has {model.head['type']}"
+        if model.head.get("hidden_dim"):
+            return f"it needs a head without hidden layer, the model's has {model.head['hidden_dim']} units"
         if native() is None:
             return "the compiled kernels are missing, and without them torch is faster"
         return None

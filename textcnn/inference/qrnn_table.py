@@ -41,6 +41,8 @@ class QRNNTableEngine:
             return f"it needs pooling max_over_time, the model has {model.pooling['type']}"
         if model.head["type"] != "single_label":
             return f"it needs a single_label head, the model has {model.head['type']}"
+        if model.head.get("hidden_dim"):
+            return f"it needs a head without hidden layer, the model's has {model.head['hidden_dim']} units"
         if options.table_precision != "float32":
             return f"its tables are float32, and {options.table_precision} was asked for"
         if native() is None:

@@ -49,9 +49,14 @@ class Encoder(nn.Module):
         return torch.where(not_empty, conv.activate(torch.where(not_empty, best, 0.0)), 0.0)
 
     def forward_padded(self, ids: RaggedIds) -> Tensor:
+        return self.forward_between(ids)[0]
+
+    def forward_between(self, ids: RaggedIds) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """The pooled vector, and what each block put out with its mask."""
         padded, mask = ids.padded()
         x = self.embedding(padded)
+        between = []
         for block in self.blocks:
             x, mask = block(x, mask)
-        pooled: Tensor = self.pooling(x, mask)
-        return pooled
+            between.append((x, mask))
+        return self.pooling(x, mask), between

@@ -1,6 +1,9 @@
-"""Encoder and head."""
+"""Encoder and head, and the heads that only training has."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,14 +14,41 @@ from textcnn.nn.ragged import RaggedIds
 Tensor = torch.Tensor
 
 
+class Auxiliary(nn.Module):
+    """Pooling and a head of their own behind one of the encoder's blocks (Szegedy et al. 2015, section 5)."""
+
+    def __init__(self, block: int, pooling: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.block, self.pooling, self.head = block, pooling, head
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.pooling(x, mask))
+        return logits
+
+
 class Network(nn.Module):
     """Ragged ids -> logits float[B, num_classes]."""
 
-    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
+    def __init__(self, encoder: Encoder, head: nn.Module, auxiliary: Sequence[Auxiliary] = ()) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = head
+        self.head: Any = head
+        self.auxiliary = nn.ModuleList(auxiliary)
 
     def forward(self, ids: RaggedIds) -> Tensor:
         logits: Tensor = self.head(self.encoder(ids))
         return logits
+
+    def forward_all(self, ids: RaggedIds) -> list[Tensor]:
+        """The logits, then those of each auxiliary head."""
+        heads: list[Any] = list(self.auxiliary)
+        if not heads:
+            return [self(ids)]
+        features, between = self.encoder.forward_between(ids)
+        return [self.head(features), *(head(*between[head.block]) for head in heads)]
+
+    def constrain(self) -> None:
+        """What every head asks for after an optimizer step."""
+        heads: list[Any] = [self.head, *(part.head for part in self.auxiliary)]
+        for head in heads:
+            head.constrain()

@@ -11,6 +11,7 @@ import torch
 
 from textcnn.config import RunConfig
 from textcnn.data.batching import epoch_batches
+from textcnn.data.label_rows import Labels
 from textcnn.errors import DataError
 from textcnn.nn.ragged import Distinct
 from textcnn.presets import DEFAULT_PRESET
@@ -26,7 +27,7 @@ DIVERGED = 3.0  # times the least loss so far, and the test is over
 def learning_rates(
     config: RunConfig,
     texts: Sequence[str],
-    labels: Sequence[str],
+    labels: Labels,
     *,
     lowest: float = 1e-5,
     highest: float = 10.0,
@@ -45,7 +46,9 @@ def _rise(ready: Prepared, rates: Sequence[float]) -> list[tuple[float, float]]:
     network, config = ready.network.train(), ready.config.train
     device = next(network.parameters()).device
     optimizer = make_optimizer(network, config)
-    objective = Objective(network, make_loss(network, config, ready.class_weights).to(device), config)
+    objective = Objective(
+        network, make_loss(network, config, ready.class_weights).to(device), config, ready.config.model.auxiliary
+    )
     distinct = Distinct(len(ready.tokenizer))
     lengths = ready.train.texts.lengths
     batches: list[Any] = []
@@ -62,7 +65,7 @@ def _rise(ready: Prepared, rates: Sequence[float]) -> list[tuple[float, float]]:
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        network.head.constrain()  # type: ignore[operator]
+        network.constrain()
         average = SMOOTHING * average + (1 - SMOOTHING) * float(loss.detach())
         smoothed = average / (1 - SMOOTHING ** (step + 1))
         if not math.isfinite(smoothed) or smoothed > DIVERGED * least:

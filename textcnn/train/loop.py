@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 
-from textcnn.config import TrainConfig
+from textcnn.config import AuxiliaryConfig, TrainConfig
 from textcnn.data.batching import Indices, epoch_batches, prefetched
 from textcnn.inference.torch_engine import network_logits
 from textcnn.nn.losses import Loss
@@ -32,10 +32,10 @@ Tensor = torch.Tensor
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Encoded texts and their class indices, int64[len(texts)]."""
+    """Encoded texts and their targets, one a text, as LabelRows.encode gives them."""
 
     texts: TokenBatch
-    targets: npt.NDArray[np.int64]
+    targets: npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ def fit_network(
     validation: Examples | None,
     config: TrainConfig,
     *,
+    auxiliary: AuxiliaryConfig | None = None,
     class_weights: npt.NDArray[np.float32] | None = None,
     progress: Progress,
     checkpoint: Checkpoint | None = None,
@@ -73,7 +74,7 @@ def fit_network(
     average = WeightAverage(network, config.ema)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
     criterion = make_loss(network, config)  # of validation: every text counts alike
-    objective = Objective(network, make_loss(network, config, class_weights).to(device), config)
+    objective = Objective(network, make_loss(network, config, class_weights).to(device), config, auxiliary)
     distinct = Distinct(vocabulary)
     best: dict[str, Tensor] | None = None
     history: list[dict[str, Any]] = []
@@ -118,6 +119,7 @@ def fit_network(
             if stopping.stop:
                 break
             network.train()
+            objective.start(epoch)
             epoch_started, seen_before = time.monotonic(), sums[2]
             batches = epoch_batches(
                 lengths, config.batch_size, seed=config.seed, epoch=epoch, by_length=not network.encoder.fused
@@ -133,11 +135,11 @@ def fit_network(
                     clip_gradients_(network, config.clip_norm)
                 scaler.step(optimizer)
                 scaler.update()
-                network.head.constrain()  # type: ignore[operator]
+                network.constrain()
                 average.update()
 
                 sums[0] += float(loss.detach()) * len(target)
-                sums[1] += float((logits.detach().argmax(1) == target).sum())
+                sums[1] += network.head.right(logits.detach(), target)
                 sums[2] += len(target)
                 # once in a while: tell, and keep what is there
                 if step % REFRESH_STEPS == 0:
@@ -191,8 +193,9 @@ def score(network: Network, examples: Examples, distinct: Distinct, criterion: L
     network.eval()
     logits = network_logits(network, examples.texts, distinct)
     targets = torch.from_numpy(examples.targets)
-    loss = network.head.loss(torch.from_numpy(logits), targets, criterion)  # type: ignore[operator]
-    return {"loss": float(loss), "accuracy": float((logits.argmax(1) == examples.targets).mean())}
+    answers = torch.from_numpy(logits)
+    loss = network.head.loss(answers, targets, criterion)
+    return {"loss": float(loss), "accuracy": network.head.right(answers, targets) / len(targets)}
 
 
 @torch.no_grad()

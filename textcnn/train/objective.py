@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from textcnn.config import TrainConfig
+from textcnn.config import AuxiliaryConfig, TrainConfig
 from textcnn.nn.losses import Loss
 from textcnn.nn.model import Network
 from textcnn.nn.ragged import RaggedIds
@@ -21,31 +19,47 @@ def make_loss(
     network: Network, config: TrainConfig | None = None, class_weights: npt.NDArray[np.float32] | None = None
 ) -> Loss:
     """The loss that the configuration names, or the one that the head is made for."""
-    spec = (config and config.loss) or {"type": network.head.losses[0]}  # type: ignore[index]
+    spec = (config and config.loss) or {"type": network.head.losses[0]}
     weights = None if class_weights is None else torch.from_numpy(class_weights)
     loss: Loss = LOSSES.build(spec, class_weights=weights)
     return loss
 
 
 class Objective:
-    """The loss of a batch of training texts, with what R-Drop adds.
+    """The loss of a batch of training texts, with what R-Drop and auxiliary heads add.
 
     R-Drop (Liang et al. 2021, equation 4) runs every text twice, each time with other neurons dropped, and adds
     `r_drop` times the mean of both Kullback-Leibler divergences between the two answers.
     """
 
-    def __init__(self, network: Network, criterion: Loss, config: TrainConfig) -> None:
+    def __init__(
+        self, network: Network, criterion: Loss, config: TrainConfig, auxiliary: AuxiliaryConfig | None = None
+    ) -> None:
         self._network, self._criterion, self._r_drop = network, criterion, config.r_drop
+        self._auxiliary = auxiliary or AuxiliaryConfig()
+        self._weight = self._auxiliary.weight
+
+    def start(self, epoch: int) -> None:
+        """Epochs count from 1; the auxiliary heads count for less in each."""
+        self._weight = self._auxiliary.weight * max(0.0, 1 - (epoch - 1) / self._auxiliary.fade_epochs)
 
     def __call__(self, ids: RaggedIds, target: Tensor) -> tuple[Tensor, Tensor]:
         """(loss, logits float[B, C])."""
-        head: Any = self._network.head
-        logits: Tensor = self._network(ids)
-        loss: Tensor = head.loss(logits, target, self._criterion)
+        loss, logits = self._pass(ids, target)
         if self._r_drop:
-            again: Tensor = self._network(ids)
-            loss = (loss + head.loss(again, target, self._criterion)) / 2
-            loss = loss + self._r_drop * symmetric_divergence(logits.float(), again.float())
+            another, again = self._pass(ids, target)
+            loss = (loss + another) / 2 + self._r_drop * symmetric_divergence(logits.float(), again.float())
+        return loss, logits
+
+    def _pass(self, ids: RaggedIds, target: Tensor) -> tuple[Tensor, Tensor]:
+        head = self._network.head
+        if not self._weight:
+            logits: Tensor = self._network(ids)
+            return head.loss(logits, target, self._criterion), logits
+        logits, *others = self._network.forward_all(ids)
+        loss: Tensor = head.loss(logits, target, self._criterion)
+        for other in others:
+            loss = loss + self._weight * head.loss(other, target, self._criterion)
         return loss, logits
 
 

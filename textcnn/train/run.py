@@ -13,12 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from textcnn.answers import best_thresholds, probabilities
 from textcnn.artifact import Artifact
 from textcnn.build import build_network, pick_device, resolve
 from textcnn.config import RunConfig
-from textcnn.data.labels import LabelSet, check_trainable
+from textcnn.data.label_rows import LabelRows, Labels
+from textcnn.data.labels import LabelSet
 from textcnn.data.split import stratified_split
 from textcnn.errors import ConfigError, DataError
+from textcnn.inference.torch_engine import network_logits
 from textcnn.nn.model import Network
 from textcnn.nn.ragged import Distinct
 from textcnn.registry import nearest
@@ -28,7 +31,8 @@ from textcnn.train.loop import Examples, TrainingResult, fit_network, score
 from textcnn.train.progress import Progress
 from textcnn.types import Floats
 
-Labelled = tuple[Sequence[str], Sequence[str]]
+Labelled = tuple[Sequence[str], Labels]
+Rows = tuple[Sequence[str], LabelRows]
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def train_classifier(
     config: RunConfig | Mapping[str, Any] | None,
     preset: str,
     texts: Sequence[str],
-    labels: Sequence[str],
+    labels: Labels,
     *,
     validation: Labelled | None = None,
     progress: Progress | None = None,
@@ -65,43 +69,54 @@ def train_classifier(
         checkpoint = Checkpoint(run_folder / CHECKPOINT, ready.fingerprint, every)
     result = fit_network(
         ready.network, ready.train, ready.held_out, ready.config.train,
-        class_weights=ready.class_weights, progress=progress, checkpoint=checkpoint, resume=resume,
+        auxiliary=ready.config.model.auxiliary, class_weights=ready.class_weights, progress=progress,
+        checkpoint=checkpoint, resume=resume,
     )  # fmt: skip
     network = ready.network.to("cpu")
     metrics = _metrics(network, ready.train, ready.held_out, result, len(ready.tokenizer))
-    weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
-    return Artifact(ready.config, ready.labels, ready.tokenizer, weights, metrics)
+    weights = {
+        name: value.detach().numpy()
+        for name, value in network.state_dict().items()
+        if not name.startswith("auxiliary.")
+    }
+    return Artifact(_with_thresholds(ready), ready.labels, ready.tokenizer, weights, metrics)
 
 
 def prepare(
     config: RunConfig | Mapping[str, Any] | None,
     preset: str,
     texts: Sequence[str],
-    labels: Sequence[str],
+    labels: Labels,
     *,
     validation: Labelled | None = None,
     progress: Progress,
 ) -> Prepared:
     """All before the first step. Raises ConfigError, LabelError, DataError, VectorsError."""
     resolved = resolve(config.model_dump() if isinstance(config, RunConfig) else config or {}, preset=preset)
-    if len(texts) != len(labels):
-        raise DataError(f"{len(texts):,} texts and {len(labels):,} labels were given; there must be one label a text")
-    names = LabelSet.from_labels(labels)
-    check_trainable(labels)
-    class_weights = weigh_classes(resolved, names, labels)
-    train, held_out = _hold_out((texts, labels), validation, resolved)
+    head, separator = resolved.model.head["type"], resolved.data.label_separator
+    rows = LabelRows.read(labels, head, separator)
+    if len(texts) != len(rows):
+        raise DataError(f"{len(texts):,} texts and {len(rows):,} labels were given; there must be one label a text")
+    names = rows.label_set(resolved.data.label_order)
+    rows.check_trainable()
+    resolved = _with_tasks(resolved, rows)
+    class_weights = weigh_classes(resolved, names, rows.flat)
+    given = validation and (validation[0], LabelRows.read(validation[1], head, separator))
+    train, held_out = _hold_out((texts, rows), given or None, resolved)
     if held_out:
-        names.encode(held_out[1])  # a label that training never sees is a mistake in the data, found now
+        held_out[1].encode(names)  # a label that training never sees is a mistake in the data, found now
 
     device = pick_device(resolved.train.device)
     if resolved.train.threads:
         torch.set_num_threads(resolved.train.threads)
     tokenizer, matrix, resolved = learn_text(train[0], resolved, progress)
-    encoded = Examples(tokenizer.encode(train[0]), names.encode(train[1]))
-    encoded_held_out = Examples(tokenizer.encode(held_out[0]), names.encode(held_out[1])) if held_out else None
+    encoded = Examples(tokenizer.encode(train[0]), train[1].encode(names))
+    encoded_held_out = Examples(tokenizer.encode(held_out[0]), held_out[1].encode(names)) if held_out else None
 
     torch.manual_seed(resolved.train.seed)
-    network = build_network(resolved, vocabulary=len(tokenizer), num_classes=len(names.names), matrix=matrix).to(device)
+    network = build_network(
+        resolved, vocabulary=len(tokenizer), num_classes=len(names.names), matrix=matrix, training=True
+    ).to(device)
     trained = sum(param.numel() for param in network.parameters() if param.requires_grad)
     progress.note(
         f"training on {len(train[0]):,} texts"
@@ -112,6 +127,36 @@ def prepare(
         resolved, names, tokenizer, network, encoded, encoded_held_out, class_weights,
         _fingerprint(resolved, train, held_out),
     )  # fmt: skip
+
+
+def _with_tasks(config: RunConfig, rows: LabelRows) -> RunConfig:
+    """The configuration with the number of labels of each task in a multi_task head. Raises ConfigError."""
+    if not rows.tasks:
+        return config
+    unknown = [
+        f"model.head.task_weights: there is no task {name!r}{nearest(name, rows.tasks)}"
+        for name in config.model.head["task_weights"] or {}
+        if name not in rows.tasks
+    ]
+    if config.train.class_weights != "none":
+        unknown.append("train.class_weights are for one set of labels; weigh tasks with model.head.task_weights")
+    if unknown:
+        raise ConfigError(unknown)
+    return _with_head(config, tasks=rows.sizes())
+
+
+def _with_thresholds(ready: Prepared) -> RunConfig:
+    """The configuration with the best thresholds of a multi_label head on the validation texts, where there are any."""
+    if ready.config.model.head["type"] != "multi_label" or ready.held_out is None:
+        return ready.config
+    logits = network_logits(ready.network, ready.held_out.texts, Distinct(len(ready.tokenizer)))
+    found = probabilities(logits, ready.config.model.head)
+    return _with_head(ready.config, thresholds=best_thresholds(found, ready.held_out.targets))
+
+
+def _with_head(config: RunConfig, **options: Any) -> RunConfig:
+    model = config.model.model_copy(update={"head": {**config.model.head, **options}})
+    return config.model_copy(update={"model": model})
 
 
 def learn_text(
@@ -160,14 +205,14 @@ def weigh_classes(config: RunConfig, names: LabelSet, labels: Sequence[str]) -> 
     return np.array([weights.get(name, 1.0) for name in names.names], np.float32)
 
 
-def _hold_out(given: Labelled, validation: Labelled | None, config: RunConfig) -> tuple[Labelled, Labelled | None]:
+def _hold_out(given: Rows, validation: Rows | None, config: RunConfig) -> tuple[Rows, Rows | None]:
     if validation is not None or not config.data.validation_fraction:
         return given, validation
     texts, labels = given
-    kept, held = stratified_split(texts, labels, fraction=config.data.validation_fraction, seed=config.data.seed)
+    kept, held = stratified_split(texts, labels.keys, fraction=config.data.validation_fraction, seed=config.data.seed)
 
-    def pick(rows: npt.NDArray[np.int64]) -> Labelled:
-        return [texts[row] for row in rows], [labels[row] for row in rows]
+    def pick(rows: npt.NDArray[np.int64]) -> Rows:
+        return [texts[row] for row in rows], labels.take(rows)
 
     return pick(kept), pick(held) if len(held) else None
 
@@ -186,10 +231,10 @@ def _metrics(
     }
 
 
-def _fingerprint(config: RunConfig, train: Labelled, held_out: Labelled | None) -> str:
+def _fingerprint(config: RunConfig, *parts: Rows | None) -> str:
     digest = hashlib.sha256(config.to_json().encode())
-    for part in (train, held_out):
-        for column in part or ():
+    for part in parts:
+        for column in (part[0], part[1].keys) if part else ():
             for value in column:
                 digest.update(value.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()

@@ -65,8 +65,17 @@ POOLING_CASES: list[dict[str, Any]] = [
 ]
 HEAD_CASES: list[dict[str, Any]] = [
     {"type": "single_label"},
-    {"type": "single_label", "dropout": 0.0, "max_norm": 0.0},
+    {"type": "single_label", "dropout": 0.0, "max_norm": 0.0, "hidden_dim": 5},
+    {"type": "multi_label", "thresholds": [0.5, 0.4, 0.3]},
+    {"type": "ordinal"},
+    {"type": "multi_task", "tasks": {"a": 2, "b": 1}, "task_weights": {"b": 0.5}, "hidden_dim": 4},
 ]
+TARGETS = {
+    "single_label": torch.tensor([0, 1, 2, 0, 1]),
+    "multi_label": torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 1.0]]),
+    "ordinal": torch.tensor([0, 1, 2, 0, 1]),
+    "multi_task": torch.tensor([[0, 0], [1, -1], [-1, 0], [1, 0], [-1, -1]]),
+}
 
 
 def case_id(case: dict[str, Any]) -> str:
@@ -197,15 +206,51 @@ class TestPooling:
 class TestHead:
     def test_logits_loss_and_constraint(self, case: dict[str, Any]) -> None:
         head = build(HEADS, case, num_classes=3)
-        features = torch.randn(5, IN_DIM, requires_grad=True)
+        features, target = torch.randn(5, IN_DIM, requires_grad=True), TARGETS[case["type"]]
         logits = head(features)
         assert logits.shape == (5, 3)
         torch.testing.assert_close(head(features), logits)
+        assert 0 <= head.right(logits, target) <= 5
         for name in head.losses:
             features.grad = None
-            head.loss(head(features), torch.tensor([0, 1, 2, 0, 1]), LOSSES.build({"type": name})).backward()
+            head.loss(head(features), target, LOSSES.build({"type": name})).backward()
             assert features.grad is not None and features.grad.any()
         head.constrain()
+
+    def test_is_rebuilt_from_its_json(self, case: dict[str, Any]) -> None:
+        resolved = HEADS.resolve(case)
+        twin = build(HEADS, json.loads(json.dumps(resolved)), num_classes=3)
+        twin.load_state_dict(build(HEADS, case, num_classes=3).state_dict())
+        x = torch.randn(5, IN_DIM)
+        torch.testing.assert_close(twin(x), build(HEADS, case, num_classes=3)(x))
+
+
+def test_an_ordinal_head_gives_probabilities_that_start_alike_and_move_with_one_score() -> None:
+    torch.manual_seed(0)
+    head = HEADS.build({"type": "ordinal"}, in_dim=IN_DIM, num_classes=5).eval()
+    even = head(torch.randn(2, IN_DIM)).exp()
+    torch.testing.assert_close(even, torch.full((2, 5), 0.2))
+    torch.nn.init.constant_(head.linear.weight, 1.0)
+    low, high = head(torch.tensor([[-50.0] * IN_DIM, [50.0] * IN_DIM]))
+    assert (low.argmax(), high.argmax()) == (0, 4)
+    assert torch.isfinite(low).all() and torch.isfinite(high).all(), "log P is exact far out"
+    torch.testing.assert_close(head(torch.randn(3, IN_DIM)).exp().sum(1), torch.ones(3))
+    assert head(torch.full((1, IN_DIM), 0.0)).shape == (1, 5)
+    assert HEADS.build({"type": "ordinal"}, in_dim=IN_DIM, num_classes=2)(torch.randn(3, IN_DIM)).shape == (3, 2)
+
+
+def test_missing_labels_of_a_task_neither_count_nor_teach() -> None:
+    case = {"type": "multi_task", "tasks": {"a": 2, "b": 3}, "task_weights": {"b": 2.0}, "dropout": 0.0}
+    head = build(HEADS, case, num_classes=5)
+    criterion = LOSSES.build({"type": "cross_entropy"})
+    x = torch.randn(3, IN_DIM)
+    logits = head(x)
+    a, b = logits.split([2, 3], 1)
+    expected = criterion(a[:2], torch.tensor([1, 0])) + 2 * criterion(b[1:], torch.tensor([2, 1]))
+    torch.testing.assert_close(head.loss(logits, torch.tensor([[1, -1], [0, 2], [-1, 1]]), criterion), expected)
+    none = torch.full((3, 2), -1)
+    assert float(head.loss(logits, none, criterion)) == 0.0
+    assert head.right(logits, none) == 3.0
 
 
 @pytest.mark.parametrize("padding", ["valid", "same", "wide"])

@@ -1,0 +1,119 @@
+"""From a head's logits to what a person asked for: probabilities, labels, predictions. Numpy only, no torch.
+
+`head` is the head's resolved configuration, `names` the labels in the order of its outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from textcnn.data.label_rows import task_labels
+from textcnn.types import Floats, LabelScore, Prediction
+
+Head = Mapping[str, Any]
+THRESHOLD = 0.5  # of a label for which training found none
+
+
+def is_single(head: Head) -> bool:
+    """Whether every text has exactly one label."""
+    return head["type"] not in ("multi_label", "multi_task")
+
+
+def probabilities(logits: Floats, head: Head) -> Floats:
+    """float32[B, C]; each row sums to 1, with a multi_task head for each task, with multi_label not at all."""
+    if head["type"] == "multi_label":
+        exact = logits.astype(np.float64)
+        return (0.5 * (1.0 + np.tanh(0.5 * exact))).astype(np.float32)
+    return np.concatenate([softmax(logits[:, part]) for part in _parts(head, logits.shape[1])], axis=1)
+
+
+def decide(found: Floats, names: Sequence[str], head: Head) -> list[Any]:
+    """From probabilities: the label of each text; multi_label a tuple of labels; multi_task {task: label}."""
+    if head["type"] == "multi_label":
+        given = found >= thresholds(head, len(names))
+        return [tuple(names[i] for i in np.flatnonzero(row).tolist()) for row in given]
+    if head["type"] != "multi_task":
+        return [names[index] for index in found.argmax(1).tolist()]
+    columns = [
+        [labels[index] for index in found[:, part].argmax(1).tolist()]
+        for labels, part in zip(task_labels(names).values(), _parts(head, len(names)), strict=True)
+    ]
+    return [dict(zip(head["tasks"], row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def predictions(found: Floats, names: Sequence[str], head: Head, top_k: int | None) -> list[Prediction]:
+    """From probabilities: of a multi_label head with the labels over their thresholds, of multi_task with all tasks."""
+    if head["type"] == "multi_task":
+        tasks = task_labels(names)
+        columns = {
+            task: _tops(found[:, part], labels, top_k)
+            for (task, labels), part in zip(tasks.items(), _parts(head, len(names)), strict=True)
+        }
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return [
+            Prediction(next(iter(row.values())), tasks={task: Prediction(top) for task, top in row.items()})
+            for row in rows
+        ]
+    tops = _tops(found, names, top_k)
+    if head["type"] != "multi_label":
+        return [Prediction(top) for top in tops]
+    least = thresholds(head, len(names))
+    over = np.where(found >= least, found, -1.0)
+    return [
+        Prediction(top, labels=tuple(score for score in every if score.probability >= 0))
+        for top, every in zip(tops, _tops(over, names, None), strict=True)
+    ]
+
+
+def thresholds(head: Head, count: int) -> Floats:
+    """The probability from which each label of a multi_label head is given, float32[count]."""
+    return np.array(head.get("thresholds") or [THRESHOLD] * count, np.float32)
+
+
+def best_thresholds(found: Floats, target: Floats) -> list[float]:
+    """For each label the threshold with the highest F1, probabilities float32[N, C] against 0 and 1.
+
+    Half way between two probabilities; THRESHOLD for a label that stands in fewer than three texts.
+    """
+    chosen = []
+    for probability, wanted in zip(found.T.astype(np.float64), target.T, strict=True):
+        order = np.argsort(-probability, kind="stable")
+        hits = np.cumsum(wanted[order])
+        f1 = 2 * hits / (np.arange(1, len(order) + 1) + wanted.sum())
+        best = int(f1.argmax())
+        after = probability[order[best + 1]] if best + 1 < len(order) else 0.0
+        chosen.append(float((probability[order[best]] + after) / 2) if wanted.sum() >= 3 else THRESHOLD)
+    return chosen
+
+
+def most_probable(found: Floats, top_k: int | None) -> tuple[npt.NDArray[np.int64], Floats]:
+    """The `top_k` best classes of each row (None: all) and their probabilities, best first, ties in order of index."""
+    best = np.argsort(-found, axis=1, kind="stable")[:, :top_k]
+    return best, np.take_along_axis(found, best, axis=1)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Probabilities of each row, in float64 inside so that rows do not depend on how they are batched."""
+    exact = logits.astype(np.float64)
+    exact -= exact.max(axis=1, keepdims=True)
+    np.exp(exact, out=exact)
+    exact /= exact.sum(axis=1, keepdims=True)
+    return exact.astype(np.float32)
+
+
+def _tops(found: Floats, names: Sequence[str], top_k: int | None) -> list[tuple[LabelScore, ...]]:
+    best, scores = most_probable(found, top_k)
+    return [
+        tuple(LabelScore(names[index], score) for index, score in zip(row, row_scores, strict=True))
+        for row, row_scores in zip(best.tolist(), scores.tolist(), strict=True)
+    ]
+
+
+def _parts(head: Head, count: int) -> list[slice]:
+    """The outputs of each softmax."""
+    ends = np.cumsum(list(head["tasks"].values()) if head["type"] == "multi_task" else [count]).tolist()
+    return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]

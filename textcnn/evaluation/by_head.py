@@ -1,0 +1,77 @@
+"""Figures of a classifier whose texts have any number of labels, or one of each of several tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from textcnn.answers import thresholds
+from textcnn.data.label_rows import LabelRows, task_labels
+from textcnn.data.labels import LabelSet
+from textcnn.errors import DataError, MissingExtraError
+from textcnn.evaluation.metrics import evaluate_predictions
+from textcnn.types import Floats
+
+
+def evaluate_rows(rows: LabelRows, probabilities: Floats, names: LabelSet, head: dict[str, Any]) -> dict[str, Any]:
+    """As `evaluate_predictions`; with several labels a text, exactly all of them count as right.
+
+    With tasks, `tasks` has the figures of each on the texts that have its label, and `accuracy` and `macro_f1` are
+    their means.
+    """
+    if rows.tasks:
+        return _tasks(rows, probabilities, names)
+    return _many(rows, probabilities, names, head)
+
+
+def _tasks(rows: LabelRows, probabilities: Floats, names: LabelSet) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    start = 0
+    for task, labels in task_labels(names.names).items():
+        own = probabilities[:, start : start + len(labels)]
+        start += len(labels)
+        if task not in rows.tasks:
+            raise DataError(f"there are no labels of task {task!r}; found {', '.join(rows.tasks)}")
+        column = rows.column(task)
+        known = [row for row, label in enumerate(column) if label]
+        figures[task] = evaluate_predictions([column[row] for row in known], own[known], labels)
+    means = {key: float(np.mean([part[key] for part in figures.values()])) for key in ("accuracy", "macro_f1")}
+    losses = [part["loss"] for part in figures.values() if part["loss"] is not None]
+    return {
+        "texts": len(rows),
+        **means,
+        "loss": float(np.mean(losses)) if losses else None,
+        "unknown_labels": sum(part["unknown_labels"] for part in figures.values()),
+        "tasks": figures,
+    }
+
+
+def _many(rows: LabelRows, probabilities: Floats, names: LabelSet, head: dict[str, Any]) -> dict[str, Any]:
+    try:
+        from sklearn.metrics import precision_recall_fscore_support
+    except ImportError:
+        raise MissingExtraError("evaluation", package="scikit-learn", extra="train") from None
+    if not len(rows):
+        raise DataError("there is no row to evaluate")
+    known = set(names.names)
+    unknown = np.array([not known.issuperset(row) for row in rows.rows])
+    truth = LabelRows(tuple(tuple(label for label in row if label in known) for row in rows.rows), many=True)
+    wanted = truth.encode(names)
+    given = probabilities >= thresholds(head, len(names))
+    right = (given == (wanted > 0.5)).all(1) & ~unknown
+    of_truth = np.where(wanted > 0.5, probabilities, 1.0 - probabilities)
+    micro = precision_recall_fscore_support(wanted, given, average="micro", zero_division=0.0)
+    precision, recall, f1, support = precision_recall_fscore_support(wanted, given, zero_division=0.0)
+    return {
+        "texts": len(rows),
+        "accuracy": float(right.mean()),
+        "loss": float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
+        "micro_f1": float(micro[2]),
+        "macro_f1": float(f1[support > 0].mean()) if support.any() else 0.0,
+        "unknown_labels": int(unknown.sum()),
+        "labels": {
+            name: {"precision": float(p), "recall": float(r), "f1": float(f), "texts": int(n)}
+            for name, p, r, f, n in zip(names.names, precision, recall, f1, support, strict=True)
+        },
+    }
