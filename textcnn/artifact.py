@@ -217,7 +217,7 @@ def model_card(title: str, artifact: Artifact) -> str:
     config, metrics = artifact.config, artifact.metrics
     embedding = config.model.embedding
     figures = [
-        f"| {part} | {metrics[part]['texts']:,} | {metrics[part]['accuracy']:.1%} | {metrics[part]['loss']:.3f} |"
+        f"| {part} | {metrics[part]['texts']:,} | {metrics[part]['accuracy']:.1%} | {_figure(metrics[part]['loss'])} |"
         for part in ("validation", "test")
         if metrics.get(part)
     ]
@@ -262,12 +262,16 @@ def model_card(title: str, artifact: Artifact) -> str:
             "## How to use it",
             "",
             "```",
-            f'textcnn predict models/{title} "a text"',
-            f"textcnn serve --model {title}",
+            'textcnn predict . "a text"     # in this folder',
+            "textcnn serve --model .",
             "```",
             "",
         ]
     )
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def tensors(content: memoryview) -> dict[str, np.ndarray[Any, Any]]:

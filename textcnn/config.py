@@ -20,6 +20,7 @@ from textcnn.registry import describe_fault
 Spec = dict[str, Any]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what numpy and torch both take
 # tags, so that a fault is told of the kind that was meant and not of both
 ClassWeights = Annotated[
     Annotated[Literal["none", "balanced"], Tag("<word>")]
@@ -55,7 +56,7 @@ class DataConfig(Section):
     test_fraction: Fraction = Field(
         0.0, description="share held out and scored at the end, where no test file is given"
     )
-    seed: int = Field(1, description="seed of the splits")
+    seed: Seed = Field(1, description="seed of the splits")
 
 
 class TextConfig(Section):
@@ -154,7 +155,7 @@ class TrainConfig(Section):
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     threads: Annotated[int, Field(ge=0)] = Field(0, description="CPU threads; 0: one per core")
-    seed: int = Field(1, description="seed of weights, order and dropout")
+    seed: Seed = Field(1, description="seed of weights, order and dropout")
 
 
 class RunConfig(Section):

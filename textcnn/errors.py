@@ -11,6 +11,7 @@ TextCNNError
 ├── ArtifactError         a model folder is incomplete, damaged or unknown
 │   └── SchemaVersionError  written by a newer textcnn
 ├── EngineError           no engine can run this model as asked
+├── DivergedError         the loss of a training run left all bounds
 ├── CheckpointError       a training run cannot be resumed
 └── MissingExtraError     an optional part is not installed; names the pip command
 
@@ -75,6 +76,10 @@ class SchemaVersionError(ArtifactError):
 
 class EngineError(TextCNNError):
     """No engine can run this model as asked."""
+
+
+class DivergedError(TextCNNError):
+    """The loss of a training run is not finite, or so large that nothing can come of it."""
 
 
 class CheckpointError(TextCNNError):

@@ -342,7 +342,7 @@ def test_a_place_that_cannot_hold_a_model_is_known_before_any_work(
 
 def test_the_card_tells_what_a_person_should_know(classifier: TextClassifier) -> None:
     card = model_card("tiny/1", classifier.artifact_)
-    for part in ("# tiny/1", "- `delivery`", "| validation |", "kim_conv", "textcnn predict models/tiny/1", "81 texts"):
+    for part in ("# tiny/1", "- `delivery`", "| validation |", "kim_conv", "textcnn predict . ", "81 texts"):
         assert part in card
     empty = Artifact(classifier.artifact_.config, classifier.artifact_.labels, classifier.artifact_.tokenizer, {}, {})
     assert "Not evaluated." in model_card("tiny/1", empty)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +65,26 @@ def train(
     """Train a model on DATA (csv, tsv, jsonl, parquet; also .gz, .zst)."""
     from textcnn.artifact import check_place
     from textcnn.classifier import TextClassifier
+    from textcnn.errors import ArtifactError, ConfigError
     from textcnn.train.checkpoint import CHECKPOINT
 
     config = configure(
         config_file, preset, overrides, reading=reading, vectors=vectors, mode=mode, device=device, seed=seed,
         label_separator=label_separator, task_columns=task_column,
     )  # fmt: skip
-    folder = (output or next_version(data)).absolute()
+    if test and config.data.test_fraction:
+        raise ConfigError("data.test_fraction holds texts out to test on, and --test gives some: choose one of both")
+    folder = (output or reserve_version(data, resume=resume)).absolute()
+    click.get_current_context().call_on_close(partial(_remove_if_empty, folder))
+    if not folder.parent.name:
+        raise ArtifactError(f"--output {output} has no name of a model: give <folder>/<name>/<version>")
     check_place(folder, overwrite=overwrite)
 
     texts, labels = read_labelled(data, config, quiet)
     held_out = read_labelled(validation, config, quiet) if validation else None
     tested = read_labelled(test, config, quiet) if test else None
+    if test and tested:
+        _check_known(test, tested[1], labels, config)
     if tested is None and config.data.test_fraction:
         (texts, labels), tested = _hold_out(texts, labels, config)
 
@@ -82,23 +92,49 @@ def train(
     model = TextClassifier(config).fit(
         texts, labels, validation=held_out, progress=_progress(run_folder, quiet), run_folder=run_folder, resume=resume
     )
+    interrupted = bool(model.metrics_["interrupted"])
+    if interrupted:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not lose what the first one kept
+        tell(["saving it ..."])
     if tested:
         model.record("test", model.evaluate(*tested))
         tell_unknown_labels(model.metrics_["test"])
     model.save(folder, overwrite=overwrite)
-    interrupted = bool(model.metrics_["interrupted"])
     if not interrupted:
         (run_folder / CHECKPOINT).unlink(missing_ok=True)
     _tell_result(model, folder, quiet, interrupted)
     return 130 if interrupted else 0
 
 
-def next_version(data: Path) -> Path:
-    """models/<name of the data>/<highest number + 1>."""
-    name = data.name.split(".")[0] or "model"
-    home = Path("models") / name
-    numbers = [int(child.name) for child in home.glob("*") if child.name.isdigit()]
-    return home / str(max(numbers, default=0) + 1)
+def reserve_version(data: Path, *, resume: bool = False) -> Path:
+    """models/<name of the data>/<highest number + 1>, made as an empty folder: two runs at once get two numbers.
+
+    `resume` takes the highest number itself where a killed run left its folder empty. It is removed again when
+    the command ends if nothing was saved there. Raises ArtifactError.
+    """
+    from textcnn.errors import ArtifactError
+
+    home = Path("models") / (data.name.split(".")[0] or "model")
+    while True:
+        numbers = [int(child.name) for child in home.glob("*") if child.name.isdecimal()]
+        last = max(numbers, default=0)
+        left = resume and (home / str(last)).is_dir() and not any((home / str(last)).iterdir())
+        folder = home / str(last if left else last + 1)
+        try:
+            folder.mkdir(parents=True, exist_ok=left)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise ArtifactError(f"cannot write {folder}: {error.strerror}") from None
+        return folder
+
+
+def _remove_if_empty(folder: Path) -> None:
+    for empty in (folder, folder.parent, folder.parent.parent):
+        try:
+            empty.rmdir()
+        except OSError:  # something is in it
+            return
 
 
 def _progress(run_folder: Path, quiet: bool) -> Any:
@@ -120,6 +156,21 @@ def _hold_out(texts: list[str], labels: Any, config: Any) -> Any:
     keys = LabelRows.read(labels, config.model.head["type"], data.label_separator).keys
     parts = stratified_split(texts, keys, fraction=data.test_fraction, seed=data.seed)
     return tuple(([texts[row] for row in rows], pick_labels(labels, rows)) for rows in parts)
+
+
+def _check_known(test: Path, found: Any, known: Any, config: Any) -> None:
+    """Raises LabelError for a test file that has no label in common with the training data."""
+    from textcnn.data.label_rows import LabelRows
+    from textcnn.errors import LabelError
+
+    there, here = (
+        sorted(set(LabelRows.read(labels, config.model.head["type"], config.data.label_separator).flat))
+        for labels in (found, known)
+    )
+    if not set(there) & set(here):
+        raise LabelError(
+            f"{test} has no label of the training data: found {', '.join(there[:5])}; expected {', '.join(here[:5])}"
+        )
 
 
 def _tell_result(model: Any, folder: Path, quiet: bool, interrupted: bool) -> None:

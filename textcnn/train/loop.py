@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors import SafetensorError
 
 from textcnn.config import AuxiliaryConfig, TrainConfig
 from textcnn.data.batching import Indices, epoch_batches, prefetched
+from textcnn.errors import DivergedError
 from textcnn.inference.torch_engine import network_logits
 from textcnn.nn.losses import Loss
 from textcnn.nn.model import Network
@@ -21,6 +23,7 @@ from textcnn.nn.ragged import Distinct, RaggedIds
 from textcnn.train.averaging import WeightAverage
 from textcnn.train.checkpoint import Checkpoint
 from textcnn.train.early_stopping import EarlyStopping
+from textcnn.train.interrupt import Interrupt
 from textcnn.train.objective import Objective, make_loss
 from textcnn.train.optimizers import make_optimizer
 from textcnn.train.progress import REFRESH_STEPS, Progress
@@ -28,6 +31,7 @@ from textcnn.train.schedule import Schedule
 from textcnn.types import TokenBatch
 
 Tensor = torch.Tensor
+LARGEST_LOSS = 1e4  # a network that guesses has the logarithm of its classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,8 @@ def fit_network(
         stopping = EarlyStopping(**place["stopping"])
         stopping.best = stopping.best and tuple(stopping.best)  # type: ignore[assignment]
         schedule = Schedule(**place["schedule"])
+        if scaler.is_enabled():
+            scaler.load_state_dict(place["scaler"])
         progress.note(f"resuming at epoch {first_epoch}, step {first_step}")
 
     def save(epoch: int, step: int) -> None:
@@ -98,7 +104,7 @@ def fit_network(
         place = {
             "epoch": epoch, "step": step, "history": history, "sums": sums,
             "seconds": spent + time.monotonic() - started,
-            "stopping": asdict(stopping), "schedule": asdict(schedule),
+            "stopping": asdict(stopping), "schedule": asdict(schedule), "scaler": scaler.state_dict(),
         }  # fmt: skip
         try:
             checkpoint.save(network, optimizer, average, best, place)
@@ -112,8 +118,8 @@ def fit_network(
     progress.begin(steps=steps, epochs=config.max_epochs, done=done, history=history)
     lengths = train.texts.lengths
     saved = time.monotonic()
-    interrupted = False
-    epoch = first_epoch
+    epoch, interrupted, interrupt = first_epoch, False, Interrupt()
+    interrupt.start()
     try:
         for epoch in range(first_epoch, config.max_epochs + 1):
             if stopping.stop:
@@ -141,8 +147,13 @@ def fit_network(
                 sums[0] += float(loss.detach()) * len(target)
                 sums[1] += network.head.right(logits.detach(), target)
                 sums[2] += len(target)
+                if interrupt.asked:
+                    if checkpoint:
+                        save(epoch, step + 1)
+                    raise KeyboardInterrupt
                 # once in a while: tell, and keep what is there
                 if step % REFRESH_STEPS == 0:
+                    check_bounds(sums[0] / sums[2], epoch, config)
                     rate = (sums[2] - seen_before) / (time.monotonic() - epoch_started)
                     progress.step(
                         epoch, step, loss=sums[0] / sums[2], accuracy=sums[1] / sums[2], texts_per_second=rate
@@ -150,6 +161,7 @@ def fit_network(
                 if checkpoint and time.monotonic() - saved >= checkpoint.every_seconds:
                     save(epoch, step + 1)
                     saved = time.monotonic()
+            check_bounds(sums[0] / sums[2], epoch, config)
             seconds = time.monotonic() - epoch_started
             record: dict[str, Any] = {
                 "epoch": epoch,
@@ -180,6 +192,7 @@ def fit_network(
         kept = f"the weights of epoch {stopping.best_epoch}" if best else f"the weights of the unfinished epoch {epoch}"
         progress.note(f"interrupted: keeping {kept}")
     finally:
+        interrupt.end()
         progress.end()
     if best:
         network.load_state_dict(best)
@@ -196,6 +209,15 @@ def score(network: Network, examples: Examples, distinct: Distinct, criterion: L
     answers = torch.from_numpy(logits)
     loss = network.head.loss(answers, targets, criterion)
     return {"loss": float(loss), "accuracy": network.head.right(answers, targets) / len(targets)}
+
+
+def check_bounds(loss: float, epoch: int, config: TrainConfig) -> None:
+    """Raises DivergedError for a mean loss from which no training comes back."""
+    if not math.isfinite(loss) or loss > LARGEST_LOSS:
+        raise DivergedError(
+            f"training diverged in epoch {epoch}: the loss is {loss:.3g}. Lower train.learning_rate "
+            f"(now {config.learning_rate:g}), or set train.clip_norm"
+        )
 
 
 @torch.no_grad()

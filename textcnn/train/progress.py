@@ -22,7 +22,7 @@ class Progress:
         self._stream = stream or sys.stderr
         self._quiet = quiet
         self._bar: Any = None
-        self._log = None
+        self._log: Path | None = None
         self._board: Any = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -40,8 +40,7 @@ class Progress:
                 total=steps * epochs, initial=done, file=self._stream, unit="step", dynamic_ncols=True, leave=False,
                 bar_format="{desc} |{bar}| {percentage:3.0f}%{postfix} at most {remaining} left",
             )  # fmt: skip
-        if self._log:
-            self._log.write_text("".join(_line(record) for record in history), encoding="utf-8")
+        self._write("".join(_line(record) for record in history), mode="w")
 
     def step(self, epoch: int, step: int, *, loss: float, accuracy: float, texts_per_second: float) -> None:
         """Called every REFRESH_STEPS steps with the running means of the epoch."""
@@ -61,12 +60,20 @@ class Progress:
             line += f"; validation loss {record['validation_loss']:.3f}, accuracy {record['validation_accuracy']:.1%}"
         line += f"{' (best)' if best else ''}; {record['texts_per_second']:,.0f} texts/s, at most {left:.0f} s left"
         self.note(line)
-        if self._log:
-            with open(self._log, "a", encoding="utf-8") as file:
-                file.write(_line(record))
+        self._write(_line(record), mode="a")
         if self._board is not None:
             for key, value in record.items():
                 self._board.add_scalar(key, value, record["epoch"])
+
+    def _write(self, lines: str, *, mode: str) -> None:
+        if self._log is None:
+            return
+        try:
+            with open(self._log, mode, encoding="utf-8") as file:
+                file.write(lines)
+        except OSError as error:  # no reason to lose what was trained
+            self.note(f"cannot write {self._log}: {error.strerror}; training goes on without it")
+            self._log = None
 
     def note(self, line: str) -> None:
         """A line for the person, above the bar if there is one."""

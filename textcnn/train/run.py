@@ -27,6 +27,7 @@ from textcnn.nn.ragged import Distinct
 from textcnn.registry import nearest
 from textcnn.text.tokenizers import Tokenizer
 from textcnn.train.checkpoint import CHECKPOINT, Checkpoint
+from textcnn.train.interrupt import Interrupt
 from textcnn.train.loop import Examples, TrainingResult, fit_network, score
 from textcnn.train.progress import Progress
 from textcnn.types import Floats
@@ -67,13 +68,18 @@ def train_classifier(
     if run_folder:
         every = ready.config.train.checkpoint_seconds
         checkpoint = Checkpoint(run_folder / CHECKPOINT, ready.fingerprint, every)
-    result = fit_network(
-        ready.network, ready.train, ready.held_out, ready.config.train,
-        auxiliary=ready.config.model.auxiliary, class_weights=ready.class_weights, progress=progress,
-        checkpoint=checkpoint, resume=resume,
-    )  # fmt: skip
-    network = ready.network.to("cpu")
-    metrics = _metrics(network, ready.train, ready.held_out, result, len(ready.tokenizer))
+    interrupt = Interrupt()
+    interrupt.start()  # also while what was trained is measured
+    try:
+        result = fit_network(
+            ready.network, ready.train, ready.held_out, ready.config.train,
+            auxiliary=ready.config.model.auxiliary, class_weights=ready.class_weights, progress=progress,
+            checkpoint=checkpoint, resume=resume,
+        )  # fmt: skip
+        network = ready.network.to("cpu")
+        metrics = _metrics(network, ready.train, ready.held_out, result, len(ready.tokenizer))
+    finally:
+        interrupt.end()
     weights = {
         name: value.detach().numpy()
         for name, value in network.state_dict().items()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from textcnn import TextClassifier
-from textcnn.cli.train import next_version
+from textcnn.cli.train import reserve_version
 from textcnn.train.checkpoint import CHECKPOINT
 
 from ...conftest import tiny_corpus, write_csv
@@ -64,10 +64,20 @@ def test_quiet_leaves_the_result_alone(run: Run, here: Path) -> None:
 
 
 def test_versions_count_up(run: Run, here: Path) -> None:
-    assert next_version(Path("a/reviews.csv.gz")) == Path("models/reviews/1")
-    for name in ("9", "10", "old", ".11.xyz"):
+    assert reserve_version(Path("a/reviews.csv.gz")) == Path("models/reviews/1")
+    for name in ("9", "10", "old", ".11.xyz", "²"):
         Path("models/reviews", name).mkdir(parents=True)
-    assert next_version(Path("reviews.csv")) == Path("models/reviews/11")
+    assert reserve_version(Path("reviews.csv")) == Path("models/reviews/11")
+    assert reserve_version(Path("reviews.csv")) == Path("models/reviews/12"), "two runs at once, two numbers"
+    assert reserve_version(Path("reviews.csv"), resume=True) == Path("models/reviews/12")
+    Path("models/reviews/12/manifest.json").touch()
+    assert reserve_version(Path("reviews.csv"), resume=True) == Path("models/reviews/13")
+
+
+def test_a_run_that_saves_nothing_leaves_no_folder(run: Run, here: Path) -> None:
+    Path("one.csv").write_text("text,label\na,b\nc,b\n")
+    assert run("train", "one.csv", *SHORT).code == 2
+    assert not Path("models/one").exists()
 
 
 def test_columns_may_be_named_and_joined(run: Run, here: Path) -> None:
@@ -183,21 +193,72 @@ def test_a_person_who_forgot_the_checkpoint_is_told(run: Run, here: Path) -> Non
     assert "there is no checkpoint to resume from" in ran.err
 
 
-def test_ctrl_c_saves_the_best_so_far_and_the_run_can_go_on(run: Run, here: Path) -> None:
-    settings = [*TINY, "train.max_epochs=100000", "train.patience=0", "train.checkpoint_seconds=0.05"]
-    command = [sys.executable, "-m", "textcnn.cli.main", "train", "train.csv", *settings]
+def interrupted_after_an_epoch(command: list[str], log: Path, *, times: int) -> tuple[str, str]:
+    """Output and messages of a training that gets `times` Ctrl-C once its log has grown."""
+    before = log.stat().st_size if log.exists() else 0
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not Path("runs/train/1", CHECKPOINT).exists():
+    while not log.exists() or log.stat().st_size <= before:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGINT)
+    for _ in range(times):
+        os.kill(process.pid, signal.SIGINT)
+        time.sleep(0.02)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in err
+    return out, err
+
+
+def test_ctrl_c_saves_the_best_so_far_and_the_run_can_go_on(run: Run, here: Path) -> None:
+    settings = [*TINY, "train.max_epochs=100000", "train.patience=0"]
+    command = [sys.executable, "-m", "textcnn.cli.main", "train", "train.csv", *settings]
+    log = Path("runs/train/1/metrics.jsonl")
+    out, err = interrupted_after_an_epoch(command, log, times=1)
     assert "interrupted: keeping the weights of " in err
-    assert "the same command with --output models/train/1 --overwrite --resume goes on" in err
     assert "saved models/train/1\n" in out
     model = TextClassifier.load("models/train/1")
     assert model.metrics_["interrupted"]
     assert len(model.predict(["where is my parcel"])) == 1
+
+    again = "--output models/train/1 --overwrite --resume"
+    assert f"the same command with {again} goes on" in err
+    out, err = interrupted_after_an_epoch([*command, *again.split()], log, times=1)
+    assert "resuming at epoch" in err
+    assert len(TextClassifier.load("models/train/1").metrics_["history"]) > len(model.metrics_["history"])
+
+
+def test_a_second_ctrl_c_does_not_lose_what_the_first_one_kept(run: Run, here: Path) -> None:
+    settings = [*TINY, "train.max_epochs=100000", "train.patience=0"]
+    command = [sys.executable, "-m", "textcnn.cli.main", "train", "train.csv", "--test", "test.csv", *settings]
+    out, _ = interrupted_after_an_epoch(command, Path("runs/train/1/metrics.jsonl"), times=2)
+    assert "saved models/train/1\n" in out
+    assert TextClassifier.load("models/train/1").metrics_["test"]["texts"]
+
+
+@pytest.mark.parametrize("seed", ["-5", "99999999999999999999999"])
+def test_a_seed_that_is_none_is_told_before_any_work(run: Run, here: Path, seed: str) -> None:
+    ran = run("train", "train.csv", "--seed", seed, *SHORT)
+    assert ran.code == 2
+    assert "data.seed" in ran.err and "train.seed" in ran.err and "reading" not in ran.err
+
+
+def test_a_loss_without_bounds_ends_the_run_and_saves_nothing(run: Run, here: Path) -> None:
+    ran = run("train", "train.csv", *TINY, "train.learning_rate=1e30")
+    assert ran.code == 2
+    assert "training diverged in epoch" in ran.err and "Lower train.learning_rate (now 1e+30)" in ran.err
+    assert not Path("models").exists() or not list(Path("models").rglob("manifest.json"))
+
+
+def test_a_test_file_and_a_test_fraction_are_one_too_many(run: Run, here: Path) -> None:
+    ran = run("train", "train.csv", "--test", "test.csv", "data.test_fraction=0.2", *SHORT)
+    assert ran.code == 2
+    assert "choose one of both" in ran.err
+
+
+def test_a_test_file_whose_labels_nobody_knows_loses_no_model(run: Run, here: Path) -> None:
+    texts, labels = tiny_corpus()
+    write_csv(Path("odd.csv"), texts, [f"odd {label}" for label in labels])
+    ran = run("train", "train.csv", "--test", "odd.csv", *SHORT)
+    assert ran.code == 2
+    assert "odd.csv" in ran.err and "no label of" in ran.err

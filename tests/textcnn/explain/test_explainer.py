@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textcnn import TextClassifier
+from textcnn.answers import softmax
 from textcnn.artifact import Artifact
-from textcnn.classifier import softmax
 from textcnn.config import TextConfig
 from textcnn.errors import DataError, LabelError
 from textcnn.explain.explainer import explain_texts
