@@ -30,7 +30,10 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="end after the first answers instead of waiting for Ctrl-C")
     parser.add_argument("--port", type=int, default=8000, help="port of the service; another free one if it is taken")
     options = parser.parse_args()
-    train()
+    try:
+        train()
+    except KeyboardInterrupt:
+        sys.exit("\nstopped while training")
     port = options.port if is_free(options.port) else 0
     service, url = start(port)
     try:
@@ -69,7 +72,7 @@ def start(port: int) -> tuple[subprocess.Popen[bytes], str]:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
     print(f"\n$ textcnn serve --model {MODEL} --port {port}", flush=True)
-    command = [sys.executable, "-m", "service", "--model", MODEL, "--port", str(port), "--log-level", "warning"]
+    command = [sys.executable, "-P", "-m", "service", "--model", MODEL, "--port", str(port), "--log-level", "warning"]
     # its own session: Ctrl-C reaches this program alone, which then stops the service in order
     service = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     return service, f"http://127.0.0.1:{port}"

@@ -14,7 +14,7 @@ from textcnn.answers import decide, is_single, predictions, probabilities
 from textcnn.artifact import Artifact, read_artifact, write_artifact
 from textcnn.config import RunConfig
 from textcnn.data.label_rows import LabelRows, Labels
-from textcnn.errors import DataError, EngineError, MissingExtraError
+from textcnn.errors import DataError, MissingExtraError, NotFittedError
 from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.inference.select import select_engine
 from textcnn.presets import DEFAULT_PRESET
@@ -40,6 +40,20 @@ class TextClassifier:
         self.preset = preset
         self._artifact: Artifact | None = None
         self._engine: Engine | None = None
+        self._running: tuple[str, EngineOptions] = ("auto", EngineOptions())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and other processes get the model, not the engine's tables, which are made anew."""
+        return {**self.__dict__, "_engine": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._artifact is not None:
+            engine, options = self._running
+            self._engine = select_engine(self._artifact, engine=engine, options=options)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._artifact is not None
 
     def fit(
         self,
@@ -74,7 +88,7 @@ class TextClassifier:
             run_folder=Path(run_folder) if run_folder else None,
             resume=resume,
         )
-        self._artifact, self._engine = artifact, select_engine(artifact)
+        self._artifact, self._engine, self._running = artifact, select_engine(artifact), ("auto", EngineOptions())
         return self
 
     def predict(self, texts: Sequence[str]) -> list[Any]:
@@ -162,7 +176,8 @@ class TextClassifier:
         artifact = read_artifact(path)
         model = cls(artifact.config)
         model._artifact = artifact
-        model._engine = select_engine(artifact, engine=engine, options=EngineOptions(**options))
+        model._running = (engine, EngineOptions(**options))
+        model._engine = select_engine(artifact, engine=engine, options=model._running[1])
         return model
 
     @property
@@ -236,15 +251,18 @@ class TextClassifier:
 
     def _fitted(self) -> Artifact:
         if self._artifact is None:
-            raise EngineError("this TextClassifier has no weights yet: call fit() or TextClassifier.load()")
+            raise NotFittedError("this TextClassifier has no weights yet: call fit() or TextClassifier.load()")
         return self._artifact
 
 
 def _items(values: Sequence[Any], what: str) -> list[Any]:
-    """A list from any sequence (an array, a column of a data frame). Raises DataError for a single string."""
+    """A list from any sequence (an array, a column of a data frame or of Arrow). Raises DataError for what is none."""
     if isinstance(values, str):
         raise DataError(f"{what}s is one string; give a list of {what}s, e.g. [{what}]")
-    return list(values)
+    try:
+        return list(values.to_pylist() if hasattr(values, "to_pylist") else values)
+    except TypeError:
+        raise DataError(f"{what}s is {values!r} ({type(values).__name__}), expected a list of strings") from None
 
 
 def _strings(values: Sequence[str], what: str) -> list[str]:

@@ -178,15 +178,20 @@ class RunConfig(Section):
         return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
 
 
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """The tables of a TOML file. Raises ReadError or ConfigError with the line."""
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """The settings in a TOML file, or a JSON file such as a model's. Raises ReadError or ConfigError with the line."""
+    path = Path(path)
     try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
+        text = path.read_text("utf-8")
+        found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise ReadError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    except ValueError as error:
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise ConfigError(f"{path} is not valid {kind}: {error}") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} holds {type(found).__name__}, expected settings by section")
+    return found
 
 
 def apply_override(values: Mapping[str, Any], override: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ TextCNNError
 ├── ArtifactError         a model folder is incomplete, damaged or unknown
 │   └── SchemaVersionError  written by a newer textcnn
 ├── EngineError           no engine can run this model as asked
+├── NotFittedError        a classifier was asked before it was trained or loaded
 ├── DivergedError         the loss of a training run left all bounds
 ├── CheckpointError       a training run cannot be resumed
 └── MissingExtraError     an optional part is not installed; names the pip command
@@ -76,6 +77,10 @@ class SchemaVersionError(ArtifactError):
 
 class EngineError(TextCNNError):
     """No engine can run this model as asked."""
+
+
+class NotFittedError(TextCNNError, AttributeError, ValueError):
+    """A classifier without weights was asked; also what scikit-learn and hasattr() expect of such a one."""
 
 
 class DivergedError(TextCNNError):

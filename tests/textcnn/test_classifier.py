@@ -1,19 +1,27 @@
 from __future__ import annotations
 
+import copy
+import os
+import pickle
+import signal
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
-from textcnn import Prediction, TextClassifier
+from textcnn import Prediction, TextClassifier, errors
 from textcnn.answers import softmax
 from textcnn.artifact import read_artifact
 from textcnn.config import RunConfig
-from textcnn.errors import ConfigError, DataError, EngineError, LabelError
+from textcnn.errors import ConfigError, DataError, LabelError
 from textcnn.inference.engine import EngineOptions
 from textcnn.kernels.native import native
 from textcnn.registry import ENGINES
@@ -114,7 +122,7 @@ def test_what_is_no_string_is_named_by_its_place(classifier: TextClassifier, val
 def test_an_unfitted_classifier_says_what_to_call(tmp_path: Path) -> None:
     model = TextClassifier()
     for ask in (lambda: model.predict(["a"]), lambda: model.classes_, lambda: model.save(tmp_path / "x" / "1")):
-        with pytest.raises(EngineError, match=r"call fit\(\) or TextClassifier\.load\(\)"):
+        with pytest.raises(errors.NotFittedError, match=r"call fit\(\) or TextClassifier\.load\(\)"):
             ask()
     assert not list(tmp_path.iterdir())
 
@@ -233,6 +241,56 @@ def test_scikit_learn_can_clone_it_and_cross_validate(corpus: tuple[list[str], l
     assert base.is_classifier(model)
     scores = selection.cross_val_score(model, *corpus, cv=3)
     assert scores.mean() >= 0.9
+
+
+def pickled(model: TextClassifier) -> TextClassifier:
+    copied: TextClassifier = pickle.loads(pickle.dumps(model))  # noqa: S301
+    return copied
+
+
+@pytest.mark.parametrize("copied", [pickled, copy.deepcopy, copy.copy])
+def test_a_copy_answers_alike(engines: dict[str, TextClassifier], copied: Any) -> None:
+    texts, _ = tiny_corpus(3)
+    for model in engines.values():
+        other = copied(model)
+        assert other.engine_name == model.engine_name
+        np.testing.assert_array_equal(other.predict_proba(texts), model.predict_proba(texts))
+    assert not hasattr(copied(TextClassifier()), "classes_")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_answers_as_well(classifier: TextClassifier) -> None:
+    texts, _ = tiny_corpus(400)
+    expected = classifier.predict(texts)  # starts the threads, which the child does not have
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if classifier.predict(texts) == expected else 1)
+    deadline = time.monotonic() + 30
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if ended == (0, 0):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert ended == (child, 0), "it hangs, or answers something else"
+
+
+def test_scikit_learn_knows_whether_it_is_fitted(classifier: TextClassifier) -> None:
+    check_is_fitted(classifier)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(TextClassifier())
+    assert not hasattr(TextClassifier(), "classes_")
+
+
+def test_columns_of_arrow_will_do(classifier: TextClassifier) -> None:
+    texts, _ = tiny_corpus(3)
+    assert classifier.predict(pa.chunked_array([texts])) == classifier.predict(texts)
+
+
+@pytest.mark.parametrize("texts", [None, 5])
+def test_what_is_no_list_is_named(classifier: TextClassifier, texts: Any) -> None:
+    with pytest.raises(DataError, match="expected a list of strings"):
+        classifier.predict(texts)
 
 
 def test_parameters_are_set_by_name() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from textcnn.config import RunConfig, apply_override, merge, read_toml
+from textcnn.config import RunConfig, apply_override, merge, read_settings
 from textcnn.errors import ConfigError, ReadError
 
 
@@ -154,21 +154,33 @@ def test_a_table_of_another_type_replaces_the_old_one_whole() -> None:
 def test_toml_is_read(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text('[train]\nseed = 5\n[[model.blocks]]\ntype = "kim_conv"\n')
-    assert read_toml(path) == {"train": {"seed": 5}, "model": {"blocks": [{"type": "kim_conv"}]}}
+    assert read_settings(path) == {"train": {"seed": 5}, "model": {"blocks": [{"type": "kim_conv"}]}}
+
+
+def test_the_configuration_of_a_model_is_read_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(RunConfig().to_json())
+    assert read_settings(path)["train"]["seed"] == 1
+    path.write_text("[1]")
+    with pytest.raises(ConfigError, match=r"config\.json holds list, expected settings by section"):
+        read_settings(path)
+    path.write_text("{")
+    with pytest.raises(ConfigError, match=r"config\.json is not valid JSON"):
+        read_settings(path)
 
 
 def test_bad_toml_is_told_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text("[train]\nseed = \n")
     with pytest.raises(ConfigError, match=r"run\.toml is not valid TOML: .*line 2"):
-        read_toml(path)
+        read_settings(path)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="not valid TOML"):
-        read_toml(path)
+        read_settings(path)
 
 
 def test_a_configuration_that_cannot_be_read_is_told_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match=r"cannot read the configuration .*none\.toml: No such file"):
-        read_toml(tmp_path / "none.toml")
+        read_settings(tmp_path / "none.toml")
     with pytest.raises(ReadError, match="Is a directory"):
-        read_toml(tmp_path)
+        read_settings(tmp_path)

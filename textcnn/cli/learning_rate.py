@@ -24,7 +24,7 @@ Examples:
 @click.command("learning-rate", epilog=EPILOG)
 @click.argument("data", type=FILE)
 @click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
-@click.option("--config", "config_file", type=FILE, help="TOML file with settings, as for train.")
+@click.option("--config", "config_file", type=FILE, help="TOML or JSON file with settings, as for train.")
 @click.option("--preset", help="Named settings to start from; textcnn presets lists them.")
 @click.option("--lowest", type=click.FloatRange(0, min_open=True), default=1e-5, show_default=True, help="First rate.")
 @click.option("--highest", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Last rate.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -55,7 +56,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             # our reader went away (textcnn predict ... | head): no error, but nothing may be flushed any more
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _silence_stdout()
             return 0
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -71,6 +72,10 @@ class Commands(click.Group):
 def cli(verbose: bool) -> None:
     """Train a sentence CNN on a CSV and put it behind an HTTP endpoint."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
+
+
+def _silence_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> None:
@@ -89,6 +94,12 @@ def main() -> None:
             raise
         click.echo(f"textcnn: {MissingExtraError('this command', package=package, extra='train')}", err=True)
         code = 2
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        click.echo(f"textcnn: cannot write {error.filename or 'the output'}: {error.strerror}", err=True)
+        code = 2
+        _silence_stdout()  # what it still holds back cannot be written either
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         code = 130

@@ -27,6 +27,7 @@ def serve(arguments: tuple[str, ...]) -> None:
     for package in ("fastapi", "uvicorn", "pydantic_settings"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError("serving", package=package, extra="serve")
-    command = [sys.executable, "-m", "service", *arguments]
+    # -P: what lies in the current folder, a service.py perhaps, must not be run
+    command = [sys.executable, "-P", "-m", "service", *arguments]
     # replaces this process, so that signals and the exit code are the service's own
     os.execv(sys.executable, command)

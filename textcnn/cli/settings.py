@@ -25,10 +25,10 @@ def configure(
     A separator or task columns choose the head that goes with them.
     """
     from textcnn.build import resolve
-    from textcnn.config import merge, read_toml
+    from textcnn.config import merge, read_settings
     from textcnn.presets import DEFAULT_PRESET
 
-    values = read_toml(config_file) if config_file else {}
+    values = read_settings(config_file) if config_file else {}
     in_file = str(values.pop("preset", DEFAULT_PRESET))
     flags = {
         "data": {

@@ -21,8 +21,8 @@ Examples:
   textcnn train questions.csv --task-column coarse --task-column fine
   textcnn train data.csv --config run.toml train.max_epochs=40 model.blocks.0.num_filters=200
 
-Every setting of every section can be given as section.key=value; `--config` takes the same as a TOML file, and
-config.json in a model folder holds all of them.
+Every setting of every section can be given as section.key=value; `--config` takes the same as a TOML file, or
+the config.json of a model, which holds all of them.
 """
 
 
@@ -35,7 +35,7 @@ config.json in a model folder holds all of them.
 )
 @click.option("--output", type=FILE, help="Model folder; default models/<name of the data>/<next number>.")
 @click.option("--overwrite", is_flag=True, help="Replace the model folder if it exists.")
-@click.option("--config", "config_file", type=FILE, help="TOML file with settings.")
+@click.option("--config", "config_file", type=FILE, help="TOML or JSON file with settings.")
 @click.option("--preset", help="Named settings to start from; textcnn presets lists them. Default: kim_rand.")
 @click.option(
     "--label-separator", default="", metavar="TEXT", help="Texts have any number of labels, with this between them."

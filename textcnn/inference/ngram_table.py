@@ -8,8 +8,10 @@ holds; the products of rarer words are computed when they are needed.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,17 @@ ACTIVATIONS: dict[str, Callable[[Floats], object]] = {
 THROUGH_ZERO = frozenset(ACTIVATIONS) - {"sigmoid", "softplus"}
 
 
+@cache
+def _filling() -> threading.Lock:
+    """Held while rows are computed, of whichever table."""
+    return threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    # another thread may have held it, and a forked child has no other threads
+    os.register_at_fork(after_in_child=_filling.cache_clear)
+
+
 class NgramTable:
     """Contributions of words to filters, and the largest window of each filter in a text.
 
@@ -58,7 +71,6 @@ class NgramTable:
         self.threads = threads or cores()
         self._embedding = np.ascontiguousarray(embedding, np.float32)
         self._packed = pack(np.ascontiguousarray(weight, np.float32))
-        self._lock = threading.Lock()
         dtype = np.dtype(precision)
         words = min(len(embedding), budget // (windows.rows * dtype.itemsize))
         self._table: Any = np.empty((words, windows.rows), dtype)
@@ -130,7 +142,7 @@ class NgramTable:
     def _fill(self, values: Ids) -> None:
         if self._filled[values].all():
             return
-        with self._lock:
+        with _filling():
             missing = np.unique(values[~self._filled[values]]).astype(np.int32)
             self._rows(missing, missing, self._table)
             self._filled[missing] = True

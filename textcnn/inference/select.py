@@ -32,6 +32,7 @@ def select_engine(artifact: Artifact, *, engine: str = "auto", options: EngineOp
             if reason is None:
                 for passed in reasons:
                     log.info("engine %s passed over", passed)
+                log.info("engine %s runs %s/%s", name, artifact.name, artifact.version)
                 built: Engine = chosen.from_artifact(artifact, options)
                 return built
         except (KeyError, TypeError, ValueError) as error:  # settings of a part that nobody has checked yet

@@ -39,6 +39,11 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=cores(), thread_name_prefix="textcnn-kernel")
 
 
+if hasattr(os, "register_at_fork"):
+    # a forked child has the pool but none of its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
 def in_ranges(work: Callable[[int, int], object], count: int, *, threads: int, grain: int) -> None:
     """Call `work(begin, end)` over 0..count, split among threads where each gets at least `grain` items.
 

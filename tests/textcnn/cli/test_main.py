@@ -92,8 +92,8 @@ def test_serve_becomes_the_service(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     run("serve", "--model", "support/1", "--port", "8080")
     run("serve", "--", "--help")
     assert started == [
-        [sys.executable, "-m", "service", "--model", "support/1", "--port", "8080"],
-        [sys.executable, "-m", "service", "--help"],
+        [sys.executable, "-P", "-m", "service", "--model", "support/1", "--port", "8080"],
+        [sys.executable, "-P", "-m", "service", "--help"],
     ]
 
 

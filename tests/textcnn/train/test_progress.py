@@ -62,6 +62,13 @@ def test_a_resumed_run_keeps_the_epochs_before_the_checkpoint_and_no_others(tmp_
     assert [json.loads(line)["epoch"] for line in log.read_text().splitlines()] == [1, 2, 3]
 
 
+def test_a_log_that_cannot_be_written_does_not_end_the_run(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").mkdir()
+    said = io.StringIO()
+    run(said, folder=tmp_path)
+    assert said.getvalue().count("metrics.jsonl: Is a directory; training goes on without it") == 1
+
+
 def test_tensorboard_is_written_where_it_is_installed(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     run(io.StringIO(), folder=tmp_path)
