@@ -26,6 +26,7 @@ BENCHMARKS = {
     "qrnn": Program("the recurrent pooling beside nn.LSTM and a loop of torch operations"),
     "explain": Program("evidence beside plain prediction: cost, exactness", 1, data=True),
     "startup": Program("loading, the first answer of a new process, memory of the service", data=True),
+    "evaluate": Program("calibration, label sets, out-of-scope texts, the data doctor", data=True),
     "gpu": Program("the Triton kernels beside torch and cuDNN; needs a CUDA device"),
 }
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
@@ -70,9 +71,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few rounds and small parts: shows that it runs, no more")
     parser.add_argument("--json-only", action="store_true", help="only the JSON line")
     parser.add_argument("--data", type=Path, help="folder of the data sets; else $TEXTCNN_DATA, else ../shared/data")
-    parser.add_argument(
-        "--folds", type=int, default=10, help="training: folds of MR, of 10, to compare the accuracy on; 0: none"
-    )
+    parser.add_argument("--folds", type=int, default=10, help="training, evaluate: folds of MR, of 10; 0: none")
     return parser.parse_args(arguments)
 
 

@@ -29,6 +29,11 @@ TARGETS: dict[str, tuple[str, float]] = {
     "conv_max_over_torch": (">=", 5.0),
     "scan_bandwidth_share": (">=", 0.70),
     "qrnn_over_cudnn_lstm": (">=", 10.0),
+    "ece_mr": ("<=", 0.02),
+    "ece_agnews": ("<=", 0.02),
+    "coverage_gap": ("<=", 0.01),
+    "mislabelled_precision": (">=", 0.80),
+    "doctor_s": ("<=", 30.0),
 }
 COMMON = ("benchmark", "quick", "machine", "limits", "missing")
 

@@ -19,6 +19,7 @@ LAYERS = {
     "nn": 4, "presets": 4,
     "build": 5,
     "artifact": 6,
+    "doctor": 6,
     "evaluation": 7, "explain": 7, "inference": 7, "export": 7,
     "train": 8,
     "classifier": 9,

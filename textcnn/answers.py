@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from textcnn.calibration.calibration import Calibration, softmax
 from textcnn.data.label_rows import task_labels
 from textcnn.types import Floats, LabelScore, Prediction
 
@@ -23,8 +24,13 @@ def is_single(head: Head) -> bool:
     return head["type"] not in ("multi_label", "multi_task")
 
 
-def probabilities(logits: Floats, head: Head) -> Floats:
-    """float32[B, C]; each row sums to 1, with a multi_task head for each task, with multi_label not at all."""
+def probabilities(logits: Floats, head: Head, calibration: Calibration) -> Floats:
+    """float32[B, C]; each row sums to 1, with a multi_task head for each task, with multi_label not at all.
+
+    Where a text has exactly one label, they are calibrated.
+    """
+    if is_single(head):
+        return calibration.probabilities(logits)
     if head["type"] == "multi_label":
         exact = logits.astype(np.float64)
         return (0.5 * (1.0 + np.tanh(0.5 * exact))).astype(np.float32)
@@ -94,15 +100,6 @@ def most_probable(found: Floats, top_k: int | None) -> tuple[npt.NDArray[np.int6
     """The `top_k` best classes of each row (None: all) and their probabilities, best first, ties in order of index."""
     best = np.argsort(-found, axis=1, kind="stable")[:, :top_k]
     return best, np.take_along_axis(found, best, axis=1)
-
-
-def softmax(logits: Floats) -> Floats:
-    """Probabilities of each row, in float64 inside so that rows do not depend on how they are batched."""
-    exact = logits.astype(np.float64)
-    exact -= exact.max(axis=1, keepdims=True)
-    np.exp(exact, out=exact)
-    exact /= exact.sum(axis=1, keepdims=True)
-    return exact.astype(np.float32)
 
 
 def _tops(found: Floats, names: Sequence[str], top_k: int | None) -> list[tuple[LabelScore, ...]]:

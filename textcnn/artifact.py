@@ -23,6 +23,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from textcnn.calibration.calibration import Calibration
 from textcnn.config import RunConfig
 from textcnn.data.labels import LabelSet
 from textcnn.errors import ArtifactError, SchemaVersionError, TextCNNError
@@ -42,6 +43,7 @@ class Layout:
     weights: str = "model.safetensors"
     tokenizer: str = "tokenizer.json"
     labels: str = "labels.json"
+    calibration: str = "calibration.json"
     config: str = "config.json"
     metrics: str = "metrics.json"
     card: str = "README.md"
@@ -49,7 +51,10 @@ class Layout:
 
     @property
     def hashed(self) -> tuple[str, ...]:
-        return (self.weights, self.tokenizer, self.labels, self.config, self.metrics, self.card)
+        return (
+            *(self.weights, self.tokenizer, self.labels, self.calibration),
+            *(self.config, self.metrics, self.card),
+        )
 
 
 LAYOUT = Layout()
@@ -64,6 +69,7 @@ class Artifact:
     tokenizer: Tokenizer
     weights: Mapping[str, np.ndarray[Any, Any]]
     metrics: Mapping[str, Any]
+    calibration: Calibration = Calibration()
     name: str = "unsaved"
     version: str = "0"
 
@@ -110,6 +116,7 @@ def _write_files(folder: Path, artifact: Artifact, *, title: str) -> None:
     save_file({name: np.ascontiguousarray(value) for name, value in artifact.weights.items()}, folder / LAYOUT.weights)
     artifact.tokenizer.save(folder / LAYOUT.tokenizer)
     _write(folder / LAYOUT.labels, artifact.labels.to_json())
+    _write(folder / LAYOUT.calibration, artifact.calibration.to_json())
     _write(folder / LAYOUT.config, artifact.config.to_json())
     _write(folder / LAYOUT.metrics, json.dumps(artifact.metrics, ensure_ascii=False, indent=2) + "\n")
     _write(folder / LAYOUT.card, model_card(title, artifact))
@@ -169,12 +176,14 @@ def _read(folder: Path) -> Artifact:
         return _parsed(folder / name, content[name], parse)
 
     config = part(LAYOUT.config, lambda data: RunConfig.from_mapping(_object(data)))
+    labels = part(LAYOUT.labels, lambda data: LabelSet.from_json(_text(data)))
     return Artifact(
         config,
-        part(LAYOUT.labels, lambda data: LabelSet.from_json(_text(data))),
+        labels,
         part(LAYOUT.tokenizer, lambda data: Tokenizer.from_json(_text(data), config.text)),
         part(LAYOUT.weights, tensors),
         part(LAYOUT.metrics, _object),
+        part(LAYOUT.calibration, lambda data: Calibration.from_json(_text(data), classes=len(labels))),
         name=folder.parent.name,
         version=folder.name,
     )
@@ -247,7 +256,7 @@ def model_card(title: str, artifact: Artifact) -> str:
                 else ["Not evaluated."]
             ),
             "",
-            "The figures hold for texts like those it was trained on; it always answers, also for other kinds of text.",
+            "The figures hold for texts like those it was trained on. " + _sureness(artifact),
             "",
             "## What it is",
             "",
@@ -272,6 +281,22 @@ def model_card(title: str, artifact: Artifact) -> str:
 
 def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def _sureness(artifact: Artifact) -> str:
+    """What its probabilities are worth, and whether it ever declines to answer."""
+    figures = artifact.metrics.get("calibration")
+    sentence = "It answers every text, also of other kinds."
+    if artifact.calibration.thresholds:
+        sentence = "It abstains where the probability of its answer is too small (`calibration.json`)."
+    if figures:
+        before, after = figures["before"], figures["after"]
+        sentence += (
+            f"\n\nIts probabilities are calibrated by {figures['method']} on {figures['texts']:,} texts. There, "
+            f"confidence and accuracy differ by {after['ece']:.1%} on average (before: {before['ece']:.1%}; "
+            f"with so many texts chance alone makes {after['ece_by_chance']:.1%})."
+        )
+    return sentence
 
 
 def tensors(content: memoryview) -> dict[str, np.ndarray[Any, Any]]:

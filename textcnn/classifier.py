@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from textcnn.answers import decide, is_single, predictions, probabilities
+from textcnn.answers import decide, is_single, most_probable, predictions, probabilities
 from textcnn.artifact import Artifact, read_artifact, write_artifact
+from textcnn.calibration.calibration import Method, unknown_share
 from textcnn.config import RunConfig
 from textcnn.data.label_rows import LabelRows, Labels
 from textcnn.errors import DataError, MissingExtraError, NotFittedError
 from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.inference.select import select_engine
 from textcnn.presets import DEFAULT_PRESET
+from textcnn.text.tokenizers import UNKNOWN_ID
 from textcnn.types import Explanation, Floats, Prediction
 
 if TYPE_CHECKING:
@@ -99,15 +101,98 @@ class TextClassifier:
         return decide(self.predict_proba(texts), self.classes_, self.head)
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
-        """Probabilities float32[len(texts), len(classes_)], in the order of `classes_`."""
-        return probabilities(self._logits(texts), self.head)
+        """Calibrated probabilities float32[len(texts), len(classes_)], in the order of `classes_`."""
+        return probabilities(self._logits(texts), self.head, self._fitted().calibration)
 
-    def classify(self, texts: Sequence[str], *, top_k: int | None = 1) -> list[Prediction]:
-        """The `top_k` most probable labels of each text, best first; None for all. Ties in the order of `classes_`."""
+    def classify(
+        self, texts: Sequence[str], *, top_k: int | None = 1, abstain_below: float | None = None
+    ) -> list[Prediction]:
+        """The `top_k` most probable labels of each text, best first; None for all. Ties in the order of `classes_`.
+
+        A prediction is marked `abstained` where its best label is less probable than the thresholds that
+        `set_abstaining` kept with the model, or than `abstain_below`, which takes their place.
+        """
         names = self.classes_
         if top_k is not None and not 1 <= top_k <= len(names):
             raise ValueError(f"top_k is {top_k}, expected 1 to {len(names)} (the number of labels) or None")
-        return predictions(self.predict_proba(texts), names, self.head, top_k)
+        found, calibration = self.predict_proba(texts), self._fitted().calibration
+        answers = predictions(found, names, self.head, top_k)
+        if abstain_below is None and not calibration.thresholds:
+            return answers
+        self._one_label("abstaining")
+        unsure = calibration.abstains(found.argmax(1), found.max(1), at_least=abstain_below)
+        return [replace(answer, abstained=doubt) for answer, doubt in zip(answers, unsure.tolist(), strict=True)]
+
+    def label_sets(self, texts: Sequence[str], *, coverage: float = 0.9) -> list[tuple[str, ...]]:
+        """For each text the labels among which the right one is in `coverage` of all texts, most probable first.
+
+        Holds for texts like those of the validation; a set may be empty. `coverage` is a whole percent. Raises
+        DataError for another one, and where the model was trained without validation data.
+        """
+        found = self.predict_proba(texts)
+        inside = self._fitted().calibration.label_sets(found, coverage=coverage)
+        best, _ = most_probable(found, None)
+        names = self.classes_
+        return [
+            tuple(names[i] for i in row if held[i]) for row, held in zip(best.tolist(), inside.tolist(), strict=True)
+        ]
+
+    def familiarity(self, texts: Sequence[str]) -> Floats:
+        """How much each text is of the kind that the model knows, float32[len(texts)], by what validation looked like.
+
+        0.05: stranger than 95 % of the validation texts. Raises DataError where the model was trained without.
+        """
+        texts = _strings(texts, "text")
+        calibration, batch = self._fitted().calibration, self._fitted().tokenizer.encode(texts)
+        unknown = unknown_share(batch.values == UNKNOWN_ID, batch.offsets)
+        return calibration.familiarity(calibration.probabilities(self._logits(texts)), unknown)
+
+    def calibrate(
+        self, texts: Sequence[str], labels: Sequence[str], *, method: Method = "temperature"
+    ) -> dict[str, Any]:
+        """Fit probabilities, label sets and familiarity anew, to texts that training has not seen; never to the test.
+
+        `method` is none, temperature, vector or isotonic. Thresholds for abstaining, which would no longer mean what
+        they meant, are dropped. Returns (and keeps in `metrics_`) the figures before and after. Raises LabelError for
+        a label that the model does not know, MissingExtraError without scikit-learn.
+        """
+        fit, reliability = _fitting()
+        validation = self._validation(texts, labels)
+        calibration = fit.fit_calibration(validation, method)
+        figures: dict[str, Any] = reliability.before_and_after(validation, method)
+        self._artifact = replace(self._fitted(), calibration=calibration)
+        self.record("calibration", figures)
+        return figures
+
+    def set_abstaining(
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        *,
+        goal: Literal["precision", "f1"] = "precision",
+        value: float = 0.0,
+        by_label: bool = False,
+    ) -> dict[str, Any]:
+        """Keep thresholds with the model below which it abstains, chosen on texts that training has not seen.
+
+        Goal "precision": what is answered is right in `value` of the cases, all together or `by_label` for each label.
+        Goal "f1": the threshold of each label that gives the highest F1. Returns the share of the texts that is
+        answered and how much of that is right, where thresholds came from the other four fifths. Raises DataError
+        where no threshold reaches the goal.
+        """
+        fit, _ = _fitting()
+        validation = self._validation(texts, labels)
+        calibration = self._fitted().calibration
+        found = calibration.probabilities(validation.logits)
+        thresholds = fit.fit_thresholds(found, validation.targets, goal=goal, value=value, by_label=by_label)
+        figures: dict[str, Any] = {
+            "goal": goal, "value": value, "by_label": by_label,
+            "thresholds": dict(zip(self.classes_, thresholds, strict=True)),
+            **fit.thresholds_tried(found, validation.targets, goal=goal, value=value, by_label=by_label),
+        }  # fmt: skip
+        self._artifact = replace(self._fitted(), calibration=calibration.model_copy(update={"thresholds": thresholds}))
+        self.record("abstaining", figures)
+        return figures
 
     def explain(
         self, texts: Sequence[str], *, labels: str | Sequence[str] | None = None, top_n: int | None = None
@@ -133,7 +218,8 @@ class TextClassifier:
             targets = artifact.labels.encode(named)
         return explain_texts(
             self._engine, artifact.tokenizer, artifact.labels.names, texts,
-            probabilities=partial(probabilities, head=self.head), targets=targets, top_n=top_n,
+            probabilities=partial(probabilities, head=self.head, calibration=artifact.calibration),
+            targets=targets, top_n=top_n,
         )  # fmt: skip
 
     def score(self, texts: Sequence[str], labels: Labels) -> float:
@@ -153,6 +239,15 @@ class TextClassifier:
             return evaluate_predictions(_strings(labels, "label"), found, self.classes_)  # type: ignore[arg-type]
         rows = LabelRows.read(labels, self.head["type"], artifact.config.data.label_separator)
         return evaluate_rows(rows, found, artifact.labels, self.head)
+
+    def compare(self, other: TextClassifier, texts: Sequence[str], labels: Labels) -> dict[str, Any]:
+        """Whether this model is better than another on the same texts; see textcnn.evaluation.significance."""
+        from textcnn.evaluation.significance import compare
+
+        self._one_label("a comparison")
+        truth = np.array(_strings(labels, "label"), object)  # type: ignore[arg-type]
+        mine, theirs = (np.array(model.predict(texts), object) == truth for model in (self, other))
+        return compare(mine, theirs)
 
     def record(self, part: str, figures: Mapping[str, Any]) -> None:
         """Keep the figures of an evaluation with the model, e.g. under "test", for metrics.json and the model card."""
@@ -241,6 +336,14 @@ class TextClassifier:
             input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
         )
 
+    def _validation(self, texts: Sequence[str], labels: Sequence[str]) -> Any:
+        """The texts as textcnn.calibration.fit wants them."""
+        fit, _ = _fitting()
+        self._one_label("calibration")
+        batch = self._fitted().tokenizer.encode(_strings(texts, "text"))
+        unknown = unknown_share(batch.values == UNKNOWN_ID, batch.offsets)
+        return fit.Validation(self._logits(texts), self._fitted().labels.encode(_strings(labels, "label")), unknown)
+
     def _logits(self, texts: Sequence[str]) -> Floats:
         artifact = self._fitted()
         assert self._engine is not None
@@ -248,6 +351,13 @@ class TextClassifier:
         if not texts:
             return np.empty((0, len(artifact.labels)), np.float32)
         return self._engine.logits(artifact.tokenizer.encode(texts))
+
+    def _one_label(self, what: str) -> None:
+        """Raises DataError where a text may have several labels."""
+        if not is_single(self.head):
+            raise DataError(
+                f"{what} is for models that give one label to a text; this one has a {self.head['type']} head"
+            )
 
     def _fitted(self) -> Artifact:
         if self._artifact is None:
@@ -272,3 +382,13 @@ def _strings(values: Sequence[str], what: str) -> list[str]:
         if not isinstance(value, str):
             raise DataError(f"{what} {place} is {value!r} ({type(value).__name__}), expected a string")
     return strings
+
+
+def _fitting() -> Any:
+    """The modules that fit calibrations. Raises MissingExtraError where scikit-learn is not installed."""
+    try:
+        from textcnn.calibration import fit
+        from textcnn.evaluation import reliability
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("calibration", package=str(error.name), extra="train") from None
+    return fit, reliability

@@ -18,8 +18,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from textcnn import Prediction, TextClassifier, errors
-from textcnn.answers import softmax
 from textcnn.artifact import read_artifact
+from textcnn.calibration.calibration import Calibration
 from textcnn.config import RunConfig
 from textcnn.errors import ConfigError, DataError, LabelError
 from textcnn.inference.engine import EngineOptions
@@ -82,8 +82,55 @@ def test_equally_probable_labels_come_in_the_order_of_the_classes(classifier: Te
     assert undecided.predict(["parcel"]) == ["billing"]
 
 
-def test_softmax_takes_large_logits() -> None:
-    np.testing.assert_allclose(softmax(np.array([[1e4, 0.0], [-1e4, -1e4]], np.float32)), [[1, 0], [0.5, 0.5]])
+def test_training_fits_the_temperature_to_the_validation_texts(classifier: TextClassifier) -> None:
+    calibration, figures = classifier.artifact_.calibration, classifier.metrics_["calibration"]
+    assert (calibration.method, figures["method"], figures["texts"]) == ("temperature", "temperature", 9)
+    assert set(figures["before"]) == set(figures["after"])
+    without = TextClassifier({**TINY, "data": {"validation_fraction": 0}}).fit(*tiny_corpus(30))
+    assert without.artifact_.calibration == Calibration()
+    with pytest.raises(DataError, match="run textcnn calibrate"):
+        without.label_sets(["parcel"])
+
+
+def test_an_unsure_answer_is_marked(classifier: TextClassifier) -> None:
+    texts = [*tiny_corpus(5)[0], "zyzzyva"]
+    assert not any(prediction.abstained for prediction in classifier.classify(texts))
+    marked = classifier.classify(texts, abstain_below=0.7)
+    assert [p.abstained for p in marked] == [p.probability < 0.7 for p in marked]
+    assert marked[-1].abstained
+
+
+def test_label_sets_are_in_order_and_grow_with_the_coverage(classifier: TextClassifier) -> None:
+    texts = [*tiny_corpus(5)[0], "zyzzyva", ""]
+    for label, small, large in zip(
+        classifier.predict(texts),
+        classifier.label_sets(texts, coverage=0.5),
+        classifier.label_sets(texts, coverage=0.99),
+        strict=True,
+    ):
+        assert large[: len(small)] == small
+        assert large[0] == label
+    assert classifier.label_sets([]) == []
+
+
+def test_known_words_are_more_familiar_than_unknown_ones(classifier: TextClassifier) -> None:
+    known, unknown = classifier.familiarity(tiny_corpus(30)[0]), classifier.familiarity(["zyzzyva quux"])
+    assert known.mean() > 0.3
+    assert unknown == 0.0
+    assert classifier.familiarity([]).shape == (0,)
+
+
+def test_a_classifier_can_be_calibrated_anew(classifier: TextClassifier, model_folder: Path) -> None:
+    model, texts = TextClassifier.load(model_folder), tiny_corpus(60, seed=4)[0]
+    wrong = [model.classes_[row % 4 % 3] for row in range(60)]
+    figures = model.calibrate(texts, wrong, method="isotonic")
+    assert figures["method"] == model.artifact_.calibration.method == "isotonic"
+    assert model.predict_proba(texts).max(1).mean() < 0.7, "two thirds of the labels are wrong"
+    assert model.predict(texts) == [model.classes_[index] for index in model.predict_proba(texts).argmax(1)]
+    model.set_abstaining(texts, wrong, goal="f1")
+    assert len(model.artifact_.calibration.thresholds) == 3
+    model.calibrate(texts, wrong)
+    assert model.artifact_.calibration.thresholds == (), "they were thresholds of other probabilities"
 
 
 @pytest.mark.parametrize("top_k", [0, -1, 4])

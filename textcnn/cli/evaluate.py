@@ -20,6 +20,7 @@ from textcnn.cli.settings import read_with
 EPILOG = """\b
 Examples:
   textcnn evaluate models/support test.csv
+  textcnn evaluate models/support/2 test.csv --against models/support/1
   textcnn evaluate models/support/1 test.csv --json | jq .accuracy
 """
 
@@ -27,28 +28,31 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("model", type=FILE)
 @click.argument("data", type=FILE)
+@click.option("--against", type=FILE, metavar="MODEL", help="Another model, to tell whether MODEL is really better.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 @engine_options
 @reading_options(labels=True)
-def evaluate(model: Path, data: Path, as_json: bool, running: dict[str, Any], **reading: Any) -> None:
+def evaluate(
+    model: Path, data: Path, against: Path | None, as_json: bool, running: dict[str, Any], **reading: Any
+) -> None:
     """Measure MODEL (a model folder) on the labelled texts of DATA."""
     from textcnn.classifier import TextClassifier
 
     classifier = TextClassifier.load(model, **running)
+    other = TextClassifier.load(against, **running) if against else None
     texts, labels = read_with(data, read_options(**reading), classifier.artifact_.config, quiet=False)
     figures = classifier.evaluate(texts, labels)
     if running["table_precision"] != "float32":
         exact = TextClassifier.load(model, **{**running, "table_precision": "float32"})
         figures["float32_accuracy"] = exact.score(texts, labels)
+    if other:
+        compared = classifier.compare(other, texts, labels)
+        figures["against"] = {"model": other.name, "version": other.version, **compared}
     if as_json:
         click.echo(json.dumps({"model": classifier.name, "version": classifier.version, **figures}, ensure_ascii=False))
         return
-    loss = "" if figures["loss"] is None else f", log loss {figures['loss']:.4f}"
-    click.echo(
-        f"accuracy {figures['accuracy']:.2%}, macro F1 {figures['macro_f1']:.2%}{loss} on {figures['texts']:,} texts"
-    )
-    if "float32_accuracy" in figures:
-        click.echo(f"accuracy with float32 tables {figures['float32_accuracy']:.2%}")
+    for line in _summary(figures):
+        click.echo(line)
     tell_unknown_labels(figures)
     if "micro_f1" in figures:
         click.echo(f"a text counts as right with exactly its labels; micro F1 {figures['micro_f1']:.2%}")
@@ -56,6 +60,8 @@ def evaluate(model: Path, data: Path, as_json: bool, running: dict[str, Any], **
         if task:
             click.echo(f"\n{task}: accuracy {own['accuracy']:.2%}, macro F1 {own['macro_f1']:.2%}")
         _table(own["labels"])
+    if other:
+        click.echo(_comparison(f"{classifier.name}/{classifier.version}", f"{other.name}/{other.version}", figures))
 
 
 def _table(labels: dict[str, Any]) -> None:
@@ -65,3 +71,35 @@ def _table(labels: dict[str, Any]) -> None:
         click.echo(
             f"{name:<{width}}  {row['precision']:9.1%}  {row['recall']:6.1%}  {row['f1']:6.1%}  {row['texts']:6,}"
         )
+
+
+def _summary(figures: dict[str, Any]) -> list[str]:
+    loss = "" if figures["loss"] is None else f", log loss {figures['loss']:.4f}"
+    lines = [
+        f"accuracy {figures['accuracy']:.2%}, macro F1 {figures['macro_f1']:.2%}{loss} on {figures['texts']:,} texts"
+    ]
+    if "intervals" in figures:
+        low, high = figures["intervals"]["accuracy"]
+        lines += [
+            f"95 % of samples of this size would give an accuracy of {low:.1%} to {high:.1%}",
+            f"Matthews correlation {figures['mcc']:.3f}, calibration error {figures['ece']:.2%}"
+            + ("" if figures["brier"] is None else f", Brier score {figures['brier']:.4f}")
+            + ("" if figures["roc_auc"] is None else f", area under ROC {figures['roc_auc']:.4f}"),
+        ]
+    if figures.get("top"):
+        tops = ", ".join(f"{k} most probable {share:.1%}" for k, share in figures["top"].items())
+        lines.append(f"the right label is among the {tops}")
+    if "float32_accuracy" in figures:
+        lines.append(f"accuracy with float32 tables {figures['float32_accuracy']:.2%}")
+    return lines
+
+
+def _comparison(first: str, second: str, figures: dict[str, Any]) -> str:
+    found = figures["against"]
+    low, high = found["interval"]
+    verdict = "more than chance explains" if found["p_value"] < 0.05 else "no more than chance may explain"
+    return (
+        f"{first} against {second}: {100 * found['difference']:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f}); "
+        f"only the first is right on {found['only_first_right']:,} texts, only the second on "
+        f"{found['only_second_right']:,}: {verdict} (McNemar's exact test, p = {found['p_value']:.3g})"
+    )

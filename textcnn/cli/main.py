@@ -1,4 +1,4 @@
-"""textcnn: train, evaluate, predict, serve, inspect."""
+"""The command `textcnn` and the names of its commands."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ import click
 from textcnn.errors import MissingExtraError, TextCNNError
 
 COMMANDS = {
+    "check": "Look for what is wrong with a table of texts and labels.",
     "train": "Train a model on a table of texts and labels.",
     "presets": "List named settings for training, or show one.",
     "learning-rate": "Find a learning rate for a table of texts and labels.",
     "evaluate": "Measure a model on labelled texts.",
+    "calibrate": "Fit a model's probabilities, and when it should not answer.",
     "predict": "Label texts from the command line, a file or standard input.",
     "explain": "Show which words of a text make a label.",
     "serve": "Answer over HTTP.",
@@ -35,7 +37,7 @@ Shell completion: eval "$(_TEXTCNN_COMPLETE=bash_source textcnn)"   (also zsh_so
 
 
 # What the core does without, by the names under which it is imported.
-TRAIN_EXTRA = ("charset_normalizer", "gensim", "pyarrow", "sklearn", "torch", "tqdm")
+TRAIN_EXTRA = ("charset_normalizer", "gensim", "pyarrow", "scipy", "sklearn", "torch", "tqdm")
 
 
 class Commands(click.Group):

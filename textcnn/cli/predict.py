@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,18 +20,22 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from textcnn.classifier import TextClassifier
     from textcnn.types import Floats
 
     Best = npt.NDArray[np.int64]
 
 FORMATS = ("jsonl", "csv", "parquet")
-# texts, their best classes and the probabilities of those, int64 and float32 [texts, top_k]
-Write = Callable[[list[str], "Best", "Floats"], None]
+# what is asked for beside the label, by column: a boolean, a number or a list of labels for each text
+Extras = dict[str, list[Any]]
+# texts, their best classes and the probabilities of those, int64 and float32 [texts, top_k], and the extras
+Write = Callable[[list[str], "Best", "Floats", Extras], None]
 
 EPILOG = """\b
 Examples:
   textcnn predict models/support "where is my parcel?" "the lamp is broken"
   textcnn predict models/support --input mails.csv --output labelled.csv
+  textcnn predict models/support --abstain-below 0.8 --label-sets 0.95 "it just stopped"
   zcat mails.txt.gz | textcnn predict models/support > labels.jsonl
 """
 
@@ -44,16 +49,31 @@ Examples:
 )
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="Format of the output, where its name does not say.")
 @click.option("--top-k", type=click.IntRange(min=1), default=1, show_default=True, help="Labels for each text.")
+@click.option(
+    "--abstain-below",
+    type=click.FloatRange(0, 1),
+    metavar="PROBABILITY",
+    help="Mark labels less probable than this as abstained; default: the thresholds kept by textcnn calibrate.",
+)
+@click.option(
+    "--label-sets",
+    "coverage",
+    type=click.FloatRange(0.01, 0.99),
+    metavar="COVERAGE",
+    help="Also the labels among which the right one is in this share of all texts, e.g. 0.95.",
+)
+@click.option("--familiarity", is_flag=True, help="Also how familiar the text is; below 0.05: of another kind.")
 @engine_options
 @reading_options(labels=False)
 def predict(
     model: Path, texts: tuple[str, ...], source: Path | None, output: Path | None, kind: str | None, top_k: int,
-    running: dict[str, Any], **reading: Any,
+    abstain_below: float | None, coverage: float | None, familiarity: bool, running: dict[str, Any], **reading: Any,
 ) -> None:  # fmt: skip
     """Label TEXTs, a file or lines of standard input with MODEL (a model folder).
 
-    Writes text, label and probability of each row, in order; with --top-k also the other labels. Reads and writes piece
-    by piece, so files larger than memory work.
+    Writes text, label and probability of each row, in order; with --top-k also the other labels. `abstained` is there
+    where the model, or --abstain-below, says when not to answer. Reads and writes piece by piece, so files larger than
+    memory work.
     """
     from textcnn.answers import most_probable
     from textcnn.classifier import TextClassifier
@@ -64,13 +84,41 @@ def predict(
     classifier = TextClassifier.load(model, **running)
     if top_k > len(classifier.classes_):
         raise click.UsageError(f"--top-k is {top_k}, but the model has {len(classifier.classes_)} labels")
+    extras = _extras(classifier, abstain_below, coverage, familiarity)
     pieces = open_pieces()
     # where answers scroll by on the same terminal, a bar would only be in the way
     shown = not texts and sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
-    with _writer(output, kind, classifier.classes_, with_top=top_k > 1) as write, bar(shown) as advance:
+    with _writer(output, kind, classifier.classes_, list(extras), with_top=top_k > 1) as write, bar(shown) as advance:
         for chunk, share in pieces:
-            write(chunk, *most_probable(classifier.predict_proba(chunk), top_k))
+            probabilities = classifier.predict_proba(chunk)
+            beside = {name: column(chunk, probabilities) for name, column in extras.items()}
+            write(chunk, *most_probable(probabilities, top_k), beside)
             advance(len(chunk), share)
+
+
+def _extras(
+    classifier: TextClassifier, abstain_below: float | None, coverage: float | None, familiarity: bool
+) -> dict[str, Callable[[list[str], Floats], list[Any]]]:
+    """The columns beside the label that were asked for, each as a function of texts and probabilities.
+
+    Raises DataError now, not in the middle of a file, for what the model cannot say.
+    """
+    calibration, names = classifier.artifact_.calibration, classifier.classes_
+    extras: dict[str, Callable[[list[str], Floats], list[Any]]] = {}
+    if abstain_below is not None or calibration.thresholds:
+        classifier.classify([], abstain_below=abstain_below)
+        extras["abstained"] = lambda texts, p: calibration.abstains(
+            p.argmax(1), p.max(1), at_least=abstain_below
+        ).tolist()
+    if coverage is not None:
+        classifier.label_sets([], coverage=coverage)
+        extras["label_set"] = lambda texts, p: [
+            [names[i] for i in row.nonzero()[0]] for row in calibration.label_sets(p, coverage=coverage)
+        ]
+    if familiarity:
+        classifier.familiarity([])
+        extras["familiarity"] = lambda texts, p: _rounded(classifier.familiarity(texts))
+    return extras
 
 
 def _kind_of(output: Path | None) -> str:
@@ -95,10 +143,12 @@ def _check_output(output: Path | None, kind: str, source: Path | None) -> None:
 
 
 @contextmanager
-def _writer(output: Path | None, kind: str, labels: Sequence[str], *, with_top: bool) -> Iterator[Write]:
+def _writer(
+    output: Path | None, kind: str, labels: Sequence[str], extras: Sequence[str], *, with_top: bool
+) -> Iterator[Write]:
     """A function that writes rows. A file appears under its name when it is complete; until then it is NAME.partial."""
     if output is None:
-        with _format_writer(sys.stdout.buffer, kind, labels, with_top) as write:
+        with _format_writer(sys.stdout.buffer, kind, labels, extras, with_top) as write:
             yield write
         sys.stdout.buffer.flush()
         return
@@ -107,11 +157,11 @@ def _writer(output: Path | None, kind: str, labels: Sequence[str], *, with_top: 
     partial = output.with_name(output.name + ".partial")
     done = 0
     try:
-        with open(partial, "wb") as file, _format_writer(file, kind, labels, with_top) as write:
+        with open(partial, "wb") as file, _format_writer(file, kind, labels, extras, with_top) as write:
 
-            def write_and_count(texts: list[str], best: Best, scores: Floats) -> None:
+            def write_and_count(texts: list[str], best: Best, scores: Floats, beside: Extras) -> None:
                 nonlocal done
-                write(texts, best, scores)
+                write(texts, best, scores, beside)
                 done += len(texts)
 
             yield write_and_count
@@ -127,7 +177,9 @@ def _writer(output: Path | None, kind: str, labels: Sequence[str], *, with_top: 
 
 
 @contextmanager
-def _format_writer(file: Any, kind: str, labels: Sequence[str], with_top: bool) -> Iterator[Write]:
+def _format_writer(
+    file: Any, kind: str, labels: Sequence[str], extras: Sequence[str], with_top: bool
+) -> Iterator[Write]:
     """Columns rather than objects: a row costs about as much here as in the network."""
     quoted = [encode_basestring(label) for label in labels]
 
@@ -138,11 +190,14 @@ def _format_writer(file: Any, kind: str, labels: Sequence[str], with_top: bool) 
 
     if kind == "jsonl":
 
-        def write_json(texts: list[str], best: Best, scores: Floats) -> None:
+        def write_json(texts: list[str], best: Best, scores: Floats, beside: Extras) -> None:
             first = zip(texts, best[:, 0].tolist(), _rounded(scores[:, 0]), strict=True)
             rows = [f'{{"text": {encode_basestring(t)}, "label": {quoted[i]}, "probability": {p}' for t, i, p in first]
             if with_top:
                 rows = [f'{row}, "top": {others}' for row, others in zip(rows, top(best, scores), strict=True)]
+            for name, values in beside.items():
+                shown = (json.dumps(value, ensure_ascii=False) for value in values)
+                rows = [f'{row}, "{name}": {value}' for row, value in zip(rows, shown, strict=True)]
             file.write("".join(f"{row}}}\n" for row in rows).encode("utf-8", "replace"))
             file.flush()
 
@@ -152,16 +207,21 @@ def _format_writer(file: Any, kind: str, labels: Sequence[str], with_top: bool) 
     from pyarrow import csv, parquet
 
     fields = [("text", pa.string()), ("label", pa.string()), ("probability", pa.float32())]
-    schema = pa.schema([*fields, ("top", pa.string())] if with_top else fields)
+    kinds = {"abstained": pa.bool_(), "label_set": pa.string(), "familiarity": pa.float32()}
+    fields += [("top", pa.string())] if with_top else []
+    schema = pa.schema([*fields, *((name, kinds[name]) for name in extras)])
     names = pa.array(labels, pa.string())
     with csv.CSVWriter(file, schema) if kind == "csv" else parquet.ParquetWriter(file, schema) as writer:
 
-        def write_table(texts: list[str], best: Best, scores: Floats) -> None:
+        def write_table(texts: list[str], best: Best, scores: Floats, beside: Extras) -> None:
             printable = [text if text.isascii() else text.encode("utf-8", "replace").decode() for text in texts]
             columns = [pa.array(printable, pa.string()), names.take(pa.array(best[:, 0]))]
             columns.append(pa.array(_rounded(scores[:, 0]), pa.float32()))
             if with_top:
                 columns.append(pa.array(top(best, scores), pa.string()))
+            for name, values in beside.items():
+                flat = [json.dumps(value, ensure_ascii=False) for value in values] if name == "label_set" else values
+                columns.append(pa.array(flat, kinds[name]))
             writer.write_table(pa.table(columns, schema=schema))
 
         yield write_table

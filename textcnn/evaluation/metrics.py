@@ -6,38 +6,112 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from textcnn.errors import DataError, MissingExtraError
-from textcnn.types import Floats
+from textcnn.types import Floats, Offsets
+
+Exact = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+DRAWS = 1000
+# of the draws, between these quantiles: the 95 % interval
+INTERVAL = (0.025, 0.975)
+TOP_K = (2, 3, 5, 10)
 
 
 def evaluate_predictions(labels: Sequence[str], probabilities: Floats, names: Sequence[str]) -> dict[str, Any]:
-    """Accuracy, log loss, macro F1, and precision, recall, F1 and count of every label.
+    """Figures of all texts, 95 % intervals of some, and precision, recall, F1 and count of every label.
 
     `probabilities` is float[len(labels), len(names)]. A row whose label is not among `names` cannot be right: it counts
-    as wrong, is left out of the log loss (None if nothing is left), and is counted in `unknown_labels`.
+    as wrong, is left out of log loss, Brier score and areas (None if nothing is left), and is counted in
+    `unknown_labels`. `macro_f1` and the areas are means over the labels that occur; `top` holds the share of texts
+    whose label is among the k most probable ones. With one label a text, micro F1 is the accuracy. Raises DataError
+    without a row.
     """
     try:
-        from sklearn.metrics import precision_recall_fscore_support
+        from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
     except ImportError:
         raise MissingExtraError("evaluation", package="scikit-learn", extra="train") from None
+    from textcnn.evaluation.reliability import brier, calibration_error, log_loss
+
     if not len(labels):
         raise DataError("there is no row to evaluate")
-    truth = np.array(labels, object)
-    predicted = np.array(names, object)[probabilities.argmax(1)]
-    index = {name: i for i, name in enumerate(names)}
-    known = np.array([label in index for label in labels])
-    of_truth = probabilities[known, [index[label] for label in truth[known]]]
-    every = [*names, *sorted(set(truth[~known]))]
-    precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, labels=every, zero_division=0.0)
+    every, truth, known = encode_labels(labels, names)
+    predicted = probabilities.argmax(axis=1)
+    right = predicted == truth
+    precision, recall, f1, support = precision_recall_fscore_support(
+        truth, predicted, labels=range(len(every)), zero_division=0.0
+    )
+    of_known, targets = probabilities[known], truth[known]
+    ranks = (of_known > of_known[np.arange(len(targets)), targets][:, None]).sum(axis=1)
     return {
         "texts": len(labels),
-        "accuracy": float((truth == predicted).mean()),
-        "loss": float(-np.log(np.maximum(of_truth, 1e-12)).mean()) if known.any() else None,
+        "accuracy": float(right.mean()),
+        "loss": log_loss(of_known, targets) if known.any() else None,
         "macro_f1": float(f1[support > 0].mean()),
+        "mcc": float(matthews_corrcoef(truth, predicted)),
+        "brier": brier(of_known, targets) if known.any() else None,
+        "ece": calibration_error(probabilities.max(axis=1), right),
+        "ece_adaptive": calibration_error(probabilities.max(axis=1), right, adaptive=True),
+        **areas(of_known, targets),
+        "top": {str(k): float((ranks < k).sum() / len(labels)) for k in TOP_K if k < len(names)},
+        "intervals": intervals(confusion(truth, predicted, len(every))),
         "unknown_labels": int((~known).sum()),
         "labels": {
             name: {"precision": float(p), "recall": float(r), "f1": float(f), "texts": int(n)}
             for name, p, r, f, n in zip(every, precision, recall, f1, support, strict=True)
         },
     }
+
+
+def encode_labels(labels: Sequence[str], names: Sequence[str]) -> tuple[list[str], Offsets, Bools]:
+    """All names with the unknown labels behind them, the index of each row's label, and which rows are known."""
+    every = [*names, *sorted(set(labels) - set(names))]
+    places = {name: index for index, name in enumerate(every)}
+    truth = np.array([places[label] for label in labels], np.int64)
+    return every, truth, truth < len(names)
+
+
+def confusion(truth: Offsets, predicted: Offsets, classes: int) -> Offsets:
+    """How often each class (row) was taken for each (column), int64[classes, classes]."""
+    counts: Offsets = np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    return counts
+
+
+def areas(probabilities: Floats, targets: Offsets) -> dict[str, float | None]:
+    """Areas under the curves of ROC and of precision and recall, each label against the rest: the mean over labels.
+
+    None where no label has both texts of its own and of others.
+    """
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    mixed = [index for index, count in enumerate(np.bincount(targets)) if 0 < count < len(targets)]
+    if not mixed:
+        return {"roc_auc": None, "average_precision": None}
+    truth = targets[:, None] == np.array(mixed)
+    scores = probabilities[:, mixed]
+    return {
+        "roc_auc": float(roc_auc_score(truth, scores, average="macro")),
+        "average_precision": float(average_precision_score(truth, scores, average="macro")),
+    }
+
+
+def intervals(counts: Offsets, *, draws: int = DRAWS, seed: int = 0) -> dict[str, list[float]]:
+    """95 % bootstrap intervals of accuracy, macro F1 and MCC from a confusion matrix, int64[classes, classes].
+
+    Drawing texts with replacement is drawing the matrix's cells from a multinomial distribution: no text is looked at.
+    """
+    true, said = np.nonzero(counts)
+    total = int(counts.sum())
+    drawn = np.random.default_rng(seed).multinomial(total, counts[true, said] / total, size=draws).astype(np.float64)
+    classes = len(counts)
+    hits = drawn[:, true == said] @ np.eye(classes)[true[true == said]]  # float64[draws, classes], like the next two
+    of_true, of_said = drawn @ np.eye(classes)[true], drawn @ np.eye(classes)[said]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # a draw may have no text of a label: then it does not count
+        macro = np.nanmean(np.where(of_true > 0, 2 * hits / (of_true + of_said), np.nan), axis=1)
+        spread = np.sqrt((total**2 - (of_said**2).sum(1)) * (total**2 - (of_true**2).sum(1)))
+        mcc = np.where(spread > 0, (hits.sum(1) * total - (of_true * of_said).sum(1)) / spread, 0.0)
+    figures = {"accuracy": hits.sum(axis=1) / total, "macro_f1": macro, "mcc": mcc}
+    return {name: np.quantile(values, INTERVAL).tolist() for name, values in figures.items()}

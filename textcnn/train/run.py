@@ -13,19 +13,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from textcnn.answers import best_thresholds, probabilities
+from textcnn.answers import best_thresholds, is_single, probabilities
 from textcnn.artifact import Artifact
 from textcnn.build import build_network, pick_device, resolve
+from textcnn.calibration.calibration import Calibration, unknown_share
+from textcnn.calibration.fit import Validation, fit_calibration
 from textcnn.config import RunConfig
 from textcnn.data.label_rows import LabelRows, Labels
 from textcnn.data.labels import LabelSet
 from textcnn.data.split import stratified_split
 from textcnn.errors import ConfigError, DataError
+from textcnn.evaluation.reliability import before_and_after
 from textcnn.inference.torch_engine import network_logits
 from textcnn.nn.model import Network
 from textcnn.nn.ragged import Distinct
 from textcnn.registry import nearest
-from textcnn.text.tokenizers import Tokenizer
+from textcnn.text.tokenizers import UNKNOWN_ID, Tokenizer
 from textcnn.train.checkpoint import CHECKPOINT, Checkpoint
 from textcnn.train.interrupt import Interrupt
 from textcnn.train.loop import Examples, TrainingResult, fit_network, score
@@ -85,7 +88,28 @@ def train_classifier(
         for name, value in network.state_dict().items()
         if not name.startswith("auxiliary.")
     }
-    return Artifact(_with_thresholds(ready), ready.labels, ready.tokenizer, weights, metrics)
+    calibration, figures = _calibrated(ready, network)
+    if figures:
+        before, after = (figures[moment]["ece"] for moment in ("before", "after"))
+        progress.note(
+            f"probabilities calibrated on the validation texts: temperature {calibration.temperature:.2f}, "
+            f"error {before:.1%} before, {after:.1%} after"
+        )
+        metrics["calibration"] = figures
+    return Artifact(_with_thresholds(ready), ready.labels, ready.tokenizer, weights, metrics, calibration)
+
+
+def _calibrated(ready: Prepared, network: Network) -> tuple[Calibration, dict[str, Any] | None]:
+    """Temperature, label sets and familiarity by the validation texts, and the figures before and after.
+
+    Without validation texts nothing is fitted: the training texts would teach the network's own over-confidence.
+    """
+    if ready.held_out is None or not is_single(ready.config.model.head):
+        return Calibration(), None
+    texts = ready.held_out.texts
+    logits = network_logits(network, texts, Distinct(len(ready.tokenizer)))
+    validation = Validation(logits, ready.held_out.targets, unknown_share(texts.values == UNKNOWN_ID, texts.offsets))
+    return fit_calibration(validation), before_and_after(validation, "temperature")
 
 
 def prepare(
@@ -156,7 +180,7 @@ def _with_thresholds(ready: Prepared) -> RunConfig:
     if ready.config.model.head["type"] != "multi_label" or ready.held_out is None:
         return ready.config
     logits = network_logits(ready.network, ready.held_out.texts, Distinct(len(ready.tokenizer)))
-    found = probabilities(logits, ready.config.model.head)
+    found = probabilities(logits, ready.config.model.head, Calibration())
     return _with_head(ready.config, thresholds=best_thresholds(found, ready.held_out.targets))
 
 

@@ -19,13 +19,23 @@ def test_figures_are_printed_for_people(run: Run, here: Path, model_folder: Path
     lines = ran.out.splitlines()
     assert lines[0].startswith("accuracy 100.00%, macro F1 100.00%, log loss 0.")
     assert lines[0].endswith(" on 30 texts")
-    assert [line.split()[0] for line in lines[1:]] == ["label", "billing", "delivery", "repair"]
+    assert lines[1].startswith("95 % of samples of this size would give an accuracy of ")
+    assert "Matthews correlation 1.000" in lines[2]
+    assert [line.split()[0] for line in lines[4:]] == ["label", "billing", "delivery", "repair"]
 
 
 def test_json_is_one_object_with_the_figures_of_python(run: Run, here: Path, model_folder: Path) -> None:
     figures = json.loads(run("evaluate", model_folder.parent, "test.csv", "--json").out)
     assert (figures.pop("model"), figures.pop("version")) == ("tiny", "1")
     assert figures == TextClassifier.load(model_folder).evaluate(*tiny_corpus(30, seed=1))
+
+
+def test_two_models_are_compared_on_the_same_texts(run: Run, here: Path, model_folder: Path) -> None:
+    figures = json.loads(run("evaluate", model_folder, "test.csv", "--against", model_folder, "--json").out)
+    assert (figures["against"]["difference"], figures["against"]["p_value"]) == (0.0, 1.0)
+    ran = run("evaluate", model_folder, "test.csv", "--against", model_folder)
+    assert "tiny/1 against tiny/1: +0.00 points" in ran.out
+    assert "no more than chance may explain" in ran.out
 
 
 def test_unknown_labels_count_as_wrong_and_are_told(run: Run, here: Path, model_folder: Path) -> None:

@@ -212,3 +212,23 @@ def test_a_reader_that_goes_away_is_no_error(model_folder: Path, kind: str) -> N
     )  # fmt: skip
     assert len(done.stdout.splitlines()) == 2
     assert done.stderr == "code 0\n"
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet"])
+def test_label_sets_familiarity_and_abstaining_are_columns_when_asked_for(
+    run: Run, here: Path, model_folder: Path, name: str
+) -> None:
+    asked = ["--abstain-below", "0.5", "--label-sets", "0.9", "--familiarity"]
+    assert run("predict", model_folder, "--input", "test.csv", "--output", name, *asked).code == 0
+    rows = rows_of(Path(name))
+    model = TextClassifier.load(model_folder)
+    texts = [row["text"] for row in rows]
+    held = [row["label_set"] if isinstance(row["label_set"], list) else json.loads(row["label_set"]) for row in rows]
+    assert [set(labels) for labels in held] == [set(labels) for labels in model.label_sets(texts, coverage=0.9)]
+    shares = [float(row["familiarity"]) for row in rows]
+    assert shares == pytest.approx(model.familiarity(texts).tolist(), abs=1e-5)
+    assert {str(row["abstained"]).lower() for row in rows} <= {"true", "false"}
+
+
+def test_a_coverage_between_percents_is_told_before_any_row(mistake: Any, here: Path, model_folder: Path) -> None:
+    assert "expected a whole percent" in mistake("predict", model_folder, "parcel", "--label-sets", "0.905")

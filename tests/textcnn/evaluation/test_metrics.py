@@ -4,9 +4,10 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score, matthews_corrcoef
 
 from textcnn.errors import DataError, MissingExtraError
-from textcnn.evaluation.metrics import evaluate_predictions
+from textcnn.evaluation.metrics import confusion, evaluate_predictions, intervals
 from textcnn.types import Floats
 
 NAMES = ("a", "b", "c")
@@ -54,3 +55,35 @@ def test_without_scikit_learn_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
     with pytest.raises(MissingExtraError, match=r"evaluation needs scikit-learn.*textcnn\[train\]"):
         evaluate_predictions(["a"], rows(0), NAMES)
+
+
+def test_areas_and_the_most_probable_labels_count_ranks() -> None:
+    probabilities = np.array([[0.6, 0.3, 0.1], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7]], np.float32)
+    figures = evaluate_predictions(["a", "b", "c"], probabilities, NAMES)
+    assert figures["top"] == {"2": 1.0}
+    assert (figures["roc_auc"], figures["average_precision"]) == (1.0, 1.0)
+    assert figures["brier"] == pytest.approx((0.26 + 0.62 + 0.14) / 3, rel=1e-6)
+
+
+def test_one_label_alone_has_no_areas() -> None:
+    figures = evaluate_predictions(["a", "a"], rows(0, 1), NAMES)
+    assert (figures["roc_auc"], figures["average_precision"]) == (None, None)
+
+
+def test_intervals_are_those_of_drawing_texts_with_replacement() -> None:
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 3, 300)
+    predicted = np.where(random.random(300) < 0.7, truth, random.integers(0, 3, 300))
+    found = intervals(confusion(truth, predicted, 4))
+    drawn: dict[str, list[float]] = {"accuracy": [], "macro_f1": [], "mcc": []}
+    for _ in range(400):
+        chosen = random.integers(0, 300, 300)
+        drawn["accuracy"].append(float((truth[chosen] == predicted[chosen]).mean()))
+        drawn["macro_f1"].append(float(f1_score(truth[chosen], predicted[chosen], average="macro")))
+        drawn["mcc"].append(float(matthews_corrcoef(truth[chosen], predicted[chosen])))
+    for name, values in drawn.items():
+        assert found[name] == pytest.approx(np.quantile(values, (0.025, 0.975)), abs=0.02), name
+
+
+def test_a_confusion_matrix_has_a_row_for_each_true_class() -> None:
+    assert confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist() == [[1, 1], [0, 1]]

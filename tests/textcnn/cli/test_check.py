@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ...conftest import tiny_corpus, write_csv
+from .conftest import Run
+
+
+@pytest.fixture
+def messy(here: Path) -> Path:
+    """messy.csv: an empty text, a repetition, a label spelled twice, and a column of its own."""
+    texts, labels = tiny_corpus(60)
+    rows = [*zip(texts, labels, strict=True), ("", "repair"), (texts[0].upper(), labels[0]), ("it hums", "Repair ")]
+    with open(here / "messy.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("id", "text", "label"), *((i, *row) for i, row in enumerate(rows))])
+    return here / "messy.csv"
+
+
+def test_findings_are_listed_with_their_rows(run: Run, messy: Path) -> None:
+    ran = run("check", "messy.csv")
+    assert ran.code == 0
+    lines = ran.out.splitlines()
+    assert lines[0] == "messy.csv: 62 usable rows, 4 labels"
+    assert "PROBLEM  1 row cannot be used: the text is empty (1)" in lines
+    assert "         rows 62" in lines
+    assert any("'Repair' (1 row) for 'repair'" in line for line in lines)
+
+
+def test_json_has_every_row(run: Run, messy: Path) -> None:
+    found = {f["kind"]: f for f in json.loads(run("check", "messy.csv", "--json").out)["findings"]}
+    assert found["duplicates"]["rows"] == [63]
+    assert found["label_spellings"]["figures"] == {"variants": {"Repair": "repair"}}
+
+
+def test_suspects_come_as_a_table(run: Run, messy: Path) -> None:
+    ran = run("check", "messy.csv", "--suspects", "suspects.csv", "--test", "test.csv")
+    assert "suspect rows in suspects.csv" in ran.err
+    with open("suspects.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    spelled = next(row for row in rows if row["problem"] == "label_spellings")
+    assert (spelled["row"], spelled["label"], spelled["suggestion"], spelled["text"]) == (
+        "64",
+        "Repair",
+        "repair",
+        "it hums",
+    )
+
+
+def test_a_cleaned_copy_stands_beside_the_original(run: Run, messy: Path) -> None:
+    before = messy.read_bytes()
+    ran = run("check", "messy.csv", "--fix")
+    assert "61 rows: 1 repeated and 1 unusable rows left out, 1 labels respelled" in ran.err
+    assert messy.read_bytes() == before
+    with open("messy.clean.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[-1] == {"id": "62", "text": "it hums", "label": "repair"}
+    again = run("check", "messy.clean.csv")
+    assert "PROBLEM" not in again.out
+    assert "no problem found" in again.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.csv"], "there is no such file"),
+        (["messy.csv", "--bad-rows", "skip"], "--bad-rows is for training"),
+        (["messy.csv", "--suspects", "train.csv"], "train.csv exists already"),
+        (["messy.csv", "--label-column", "lable"], "did you mean 'label'?"),
+        (["messy.csv", "--suspects", "no/such/folder.csv"], "cannot write no/such/folder.csv"),
+    ],
+)
+def test_a_mistake_is_told(run: Run, messy: Path, arguments: list[str], message: str) -> None:
+    ran = run("check", *arguments)
+    assert ran.code == 2
+    assert message in ran.err
+
+
+def test_what_is_there_is_never_written_over(run: Run, messy: Path) -> None:
+    write_csv(messy.with_name("messy.clean.csv"), ["mine"], ["a"])
+    assert run("check", "messy.csv", "--fix").code == 2
+    assert "mine" in messy.with_name("messy.clean.csv").read_text()
+
+
+def test_leaks_are_told(run: Run, here: Path) -> None:
+    found: dict[str, Any] = {
+        f["kind"]: f for f in json.loads(run("check", "train.csv", "--test", "train.csv", "--json").out)["findings"]
+    }
+    assert found["leaks_into_test"]["figures"]["word_for_word"] == 90

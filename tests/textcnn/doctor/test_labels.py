@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from textcnn.doctor.labels import label_findings, spelling_variants
+from textcnn.doctor.table import Table
+
+
+def table(labels: list[str]) -> Table:
+    return Table([f"text {i}" for i in range(len(labels))], labels, np.arange(len(labels)) + 2)
+
+
+@pytest.mark.parametrize(
+    ("counts", "variants"),
+    [
+        ({"positive": 90, "Positive": 3, "negative": 80}, {"Positive": "positive"}),
+        ({"very good": 50, "very_good": 5, "Very-Good": 1}, {"very_good": "very good", "Very-Good": "very good"}),
+        ({"delivery": 100, "delivry": 2}, {"delivry": "delivery"}),
+        ({"delivery": 100, "delivry": 60}, {}),
+        ({"week 1": 100, "week 2": 2}, {}),
+        ({"pos": 100, "pot": 1}, {}),
+        ({"+": 10, "-": 10}, {}),
+        ({"５": 1, "5": 10}, {"５": "5"}),
+    ],
+)
+def test_spellings_of_one_label_are_told_from_labels(counts: dict[str, int], variants: dict[str, str]) -> None:
+    assert spelling_variants(counts) == variants
+
+
+def test_every_row_of_a_variant_is_named_with_what_it_should_be() -> None:
+    findings = {found.kind: found for found in label_findings(table(["good", "good", "Good", "bad", "bad"]))}
+    (suspect,) = findings["label_spellings"].suspects
+    assert (suspect.row, suspect.suggestion) == (4, "good")
+
+
+def test_rare_labels_and_imbalance_are_told() -> None:
+    findings = {found.kind: found for found in label_findings(table(["a"] * 100 + ["b"] * 9 + ["c"]))}
+    assert findings["rare_labels"].level == "problem", "one row cannot be learned and checked"
+    assert findings["rare_labels"].figures == {"labels": {"b": 9, "c": 1}}
+    assert findings["imbalance"].figures["ratio"] == 100
+    assert not list(label_findings(table(["a"] * 20 + ["b"] * 20)))
+
+
+def test_one_label_is_nothing_to_learn() -> None:
+    assert [found.kind for found in label_findings(table(["a"] * 20))] == ["one_label"]

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+
+from textcnn.doctor.learned import mislabelled, out_of_fold, shortcuts
+from textcnn.doctor.table import Table
+
+from ...conftest import tiny_corpus
+
+
+def quiet(share: float) -> None:
+    assert 0 <= share <= 1
+
+
+def test_flipped_labels_are_found() -> None:
+    texts, labels = tiny_corpus(600)
+    flipped = list(range(0, 600, 30))
+    wrong = [{"billing": "repair", "repair": "delivery", "delivery": "billing"}[x] for x in labels]
+    given = [wrong[i] if i in flipped else label for i, label in enumerate(labels)]
+    (finding,) = mislabelled(Table(texts, given, np.arange(600)), quiet)
+    named = [suspect.row for suspect in finding.suspects]
+    assert len(set(named) & set(flipped)) >= 0.75 * len(flipped)
+    assert len(set(named) - set(flipped)) <= 2
+    assert all(suspect.suggestion == labels[suspect.row] for suspect in finding.suspects if suspect.row in flipped)
+
+
+def test_right_labels_are_left_alone() -> None:
+    texts, labels = tiny_corpus(300)
+    assert not list(mislabelled(Table(texts, labels, np.arange(300)), quiet))
+
+
+def test_a_row_is_not_vouched_for_by_its_copy() -> None:
+    """Two copies of a text with the same wrong label: in two folds, each would make the other look right."""
+    texts, labels = tiny_corpus(300)
+    texts, labels = [*texts, texts[0], texts[0]], [*labels, "repair", "repair"]
+    data = Table(texts, labels, np.arange(302))
+    probabilities = out_of_fold(data, np.array([sorted(set(labels)).index(label) for label in labels]), quiet)
+    assert probabilities[300].tolist() == probabilities[301].tolist()
+
+
+def test_small_and_odd_data_do_no_harm() -> None:
+    for labels in (["a"], ["a", "b"], ["a", "a", "b", "b"], ["a"] * 20 + ["b"] * 2):
+        list(mislabelled(Table([f"text {i}" for i in range(len(labels))], labels, np.arange(len(labels))), quiet))
+    same = Table(["same"] * 10, ["a", "b"] * 5, np.arange(10))
+    list(mislabelled(same, quiet))
+    list(mislabelled(Table(["\u200b"] * 10, ["a", "b"] * 5, np.arange(10)), quiet))
+
+
+def test_a_word_that_only_one_label_has_is_a_shortcut() -> None:
+    texts, labels = tiny_corpus(90)
+    marked = [f"{text} ref7" if label == "billing" else text for text, label in zip(texts, labels, strict=True)]
+    (finding,) = shortcuts(Table(marked, labels, np.arange(90)))
+    assert finding.level == "warning"
+    assert finding.figures["words"][0] == {"word": "ref7", "label": "billing", "of_the_word": 1.0, "of_the_label": 1.0}

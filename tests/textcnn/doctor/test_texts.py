@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from textcnn.doctor.findings import Finding
+from textcnn.doctor.table import Table
+from textcnn.doctor.texts import script, text_findings
+
+
+def table(*texts: str) -> Table:
+    return Table(texts, ["a"] * len(texts), np.arange(len(texts)) + 2)
+
+
+def found(data: Table, test: Table | None = None) -> dict[str, Finding]:
+    return {finding.kind: finding for finding in text_findings(data, test)}
+
+
+def test_lengths_are_counted_in_tokens() -> None:
+    findings = found(table("one", "one two", "one two three"))
+    assert findings["lengths"].figures["percentiles"]["50"] == 2
+    assert "truncated" not in findings
+
+
+def test_texts_longer_than_is_read_are_named() -> None:
+    truncated = found(table("short", "long " * 1001))["truncated"]
+    assert [(suspect.row, suspect.detail) for suspect in truncated.suspects] == [(3, "1,001 tokens")]
+
+
+def test_the_share_of_unknown_words_is_that_of_words_seen_once() -> None:
+    data = table("a a b", "c a b")
+    assert found(data)["unknown_words"].figures == {"expected": pytest.approx(1 / 6)}
+    assert found(data, table("a x y z"))["unknown_words"].figures["test"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("character", "name"), [("a", "LATIN"), ("ж", "CYRILLIC"), ("中", "HAN"), ("の", "HAN"), ("5", ""), ("!", "")]
+)
+def test_letters_have_a_script(character: str, name: str) -> None:
+    assert script(character) == name
+
+
+def test_texts_in_another_script_are_named() -> None:
+    scripts = found(table("my parcel", "где посылка?", "über alles", "the word мир alone"))["scripts"]
+    assert [suspect.row for suspect in scripts.suspects] == [3]
+    assert "scripts" not in found(table("one", "two"))
+
+
+@pytest.mark.parametrize("text", ["cafÃ© noir", "it\u00e2\u20ac\u2122s", "broken \ufffd text"])
+def test_damaged_characters_are_named(text: str) -> None:
+    assert [suspect.row for suspect in found(table("café, it’s fine", text))["damaged_characters"].suspects] == [3]
+
+
+def test_markup_is_named() -> None:
+    assert [suspect.row for suspect in found(table("a < b", "fine<br />so", "a &amp; b"))["markup"].suspects] == [3, 4]
+
+
+def test_invisible_texts_are_a_problem() -> None:
+    assert found(table("fine", "\u200b"))["nothing_to_see"].level == "problem"

@@ -1,0 +1,1 @@
+"""From logits to probabilities that hold, and to answers that may be "none of these" or several labels."""

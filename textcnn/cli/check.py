@@ -1,0 +1,98 @@
+"""textcnn check."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from textcnn.cli.common import FILE, read_options, reading_options, tell
+
+SHOWN_ROWS = 8
+EPILOG = """\b
+Examples:
+  textcnn check reviews.csv
+  textcnn check train.csv --test test.csv --suspects suspects.csv
+  textcnn check reviews.csv --fix
+
+The suspects come as a CSV file with row, problem, detail, label, suggested label and text. --fix writes a copy without
+repeated and unusable rows and with one spelling for each label; the original stays as it is.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("data", type=FILE)
+@click.option("--test", type=FILE, help="Test texts, to look for those that stand in DATA too.")
+@click.option("--suspects", type=FILE, metavar="FILE.csv", help="Write all rows that something was found about.")
+@click.option("--fix", is_flag=True, help="Write a cleaned copy beside DATA: NAME.clean.csv.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@reading_options(labels=True)
+def check(
+    data: Path, test: Path | None, suspects: Path | None, fix: bool, as_json: bool, quiet: bool, **reading: Any
+) -> None:
+    """Look for what is wrong with DATA (labelled texts) before anything is trained on it."""
+    from textcnn.doctor import check as doctor
+    from textcnn.doctor import fix as fixing
+    from textcnn.errors import DataError
+
+    if reading["bad_rows"]:
+        raise click.UsageError("--bad-rows is for training; a check looks at every row and names those")
+    for path in [path for path in (suspects, fixing.clean_copy_path(data) if fix else None) if path]:
+        if path.exists():  # known before the work, not after it
+            raise DataError(f"{path} exists already; move it away first")
+    with _bar(shown=not quiet and sys.stderr.isatty()) as told:
+        checkup = doctor.check(data, read_options(**reading), test=test, tell=told)
+    if as_json:
+        click.echo(json.dumps(checkup.to_dict(), ensure_ascii=False))
+    else:
+        for line in _lines(data, checkup):
+            click.echo(line)
+    if suspects:
+        tell([f"{fixing.write_suspects(suspects, checkup):,} suspect rows in {suspects}"])
+    if fix:
+        fixed = fixing.write_clean_copy(fixing.clean_copy_path(data), checkup)
+        tell(
+            [
+                f"wrote {fixed.path} with {fixed.rows:,} rows: {fixed.repeated:,} repeated and "
+                f"{fixed.unusable:,} unusable rows left out, {fixed.respelled:,} labels respelled"
+            ]
+        )
+
+
+def _lines(data: Path, checkup: Any) -> Iterator[str]:
+    yield f"{data}: {len(checkup.examples):,} usable rows, {len(checkup.labels):,} labels"
+    marks = {"problem": ("PROBLEM", "red"), "warning": ("warning", "yellow"), "note": ("note", "blue")}
+    for found in checkup.findings:
+        word, color = marks[found.level]
+        yield f"{click.style(f'{word:<8}', fg=color, bold=found.level == 'problem')} {found.message}"
+        if found.suspects:
+            rows = [suspect.row for suspect in found.suspects]
+            more = f" and {len(rows) - SHOWN_ROWS:,} more" if len(rows) > SHOWN_ROWS else ""
+            yield f"{'':<8} rows {', '.join(map(str, rows[:SHOWN_ROWS]))}{more}"
+    if not any(found.level == "problem" for found in checkup.findings):
+        yield "no problem found"
+
+
+@contextmanager
+def _bar(*, shown: bool) -> Iterator[Callable[[str, float], None]]:
+    """A function to call with what is being done and the share of everything that is behind."""
+    if not shown:
+        yield lambda what, share: None
+        return
+    from tqdm import tqdm
+
+    form = "{desc:<24} |{bar}| {percentage:3.0f}% {remaining} left"
+    with tqdm(total=1.0, file=sys.stderr, dynamic_ncols=True, leave=False, bar_format=form) as bar:
+
+        def advance(what: str, share: float) -> None:
+            bar.set_description_str(what, refresh=False)
+            bar.n = min(share, 1.0)
+            bar.refresh()
+
+        yield advance

@@ -1,0 +1,1 @@
+"""What is wrong with labelled texts, before anything is trained on them."""

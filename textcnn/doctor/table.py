@@ -1,0 +1,77 @@
+"""The texts of a file as every check wants them: keys, token ids and a matrix of words and word pairs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from textcnn.config import TextConfig
+from textcnn.data.readers import Examples
+from textcnn.text.tokenizers import Tokenizer
+from textcnn.types import Offsets, TokenBatch
+
+_NOTHING_TO_READ = re.compile(r"[\W_]+")
+
+
+def cleaned(text: str) -> str:
+    """What is left when case, punctuation and white space do not count; the text itself where that is nothing."""
+    return _NOTHING_TO_READ.sub(" ", text.casefold()).strip() or text.strip()
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The usable rows of a file. `rows` are their numbers in it, int64[N]."""
+
+    texts: Sequence[str]
+    labels: Sequence[str]
+    rows: Offsets
+
+    @classmethod
+    def of(cls, examples: Examples) -> Table:
+        return cls(examples.texts, examples.labels, examples.row_numbers)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """Equal for texts that differ in case, punctuation and white space only."""
+        return [cleaned(text) for text in self.texts]
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Every word of the texts, frequent ones first."""
+        return Tokenizer.learn(self.texts, TextConfig(max_vocabulary=1_000_000, max_length=1_000_000))
+
+    @cached_property
+    def ids(self) -> TokenBatch:
+        return self.tokenizer.encode(self.texts)
+
+    @cached_property
+    def words_and_pairs(self) -> csr_matrix:
+        """How often each word, and each pair of neighbours, stands in each text, float32[N, M].
+
+        The start of a text counts as a word.
+        """
+        return _counts(self.ids, len(self.tokenizer))
+
+
+def _counts(ids: TokenBatch, vocabulary: int) -> csr_matrix:
+    row = np.repeat(np.arange(len(ids)), ids.lengths)
+    values = ids.values.astype(np.int64)
+    # in front of the first word of a text stands 0, the id of padding, which no text has
+    before = np.concatenate([np.zeros(1, np.int64), values[:-1]])[: len(values)]
+    before[ids.offsets[:-1][ids.lengths > 0]] = 0
+    features = np.concatenate([values, (before + 1) * vocabulary + values])
+    rows = np.concatenate([row, row])
+    _, columns = np.unique(features, return_inverse=True)
+    matrix = csr_matrix(
+        (np.ones(len(rows), np.float32), (rows, columns)), shape=(len(ids), int(columns.max(initial=-1)) + 1)
+    )
+    matrix.sum_duplicates()
+    return matrix

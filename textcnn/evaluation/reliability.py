@@ -1,0 +1,101 @@
+"""Whether probabilities hold: of what is said with 80 %, 80 % should be right."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from textcnn.calibration.calibration import Method
+from textcnn.calibration.fit import Validation, cross_fitted, fit_calibration
+from textcnn.types import Floats, Offsets
+
+BINS = 15
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Answers of about the same confidence: how many, their mean confidence, and the share of right ones."""
+
+    texts: int
+    confidence: float
+    accuracy: float
+
+
+def reliability_bins(confidence: Floats, right: Bools, *, bins: int = BINS, adaptive: bool = False) -> list[Bin]:
+    """The bins that hold a text: of equal width (0 to 1), or `adaptive`, of equally many texts each."""
+    count = len(confidence)
+    if adaptive:
+        groups = np.array_split(np.argsort(confidence, kind="stable"), min(bins, count))
+    else:
+        place = np.minimum((confidence * bins).astype(int), bins - 1)
+        order = np.argsort(place, kind="stable")
+        groups = np.split(order, np.searchsorted(place[order], np.arange(1, bins)))
+    return [
+        Bin(len(rows), float(confidence[rows].mean(dtype=np.float64)), float(right[rows].mean()))
+        for rows in groups
+        if len(rows)
+    ]
+
+
+def calibration_error(confidence: Floats, right: Bools, *, bins: int = BINS, adaptive: bool = False) -> float:
+    """ECE: |confidence - accuracy| of each bin, averaged over texts (Naeini et al. 2015; Nixon et al. 2019)."""
+    found = reliability_bins(confidence, right, bins=bins, adaptive=adaptive)
+    return sum(part.texts * abs(part.confidence - part.accuracy) for part in found) / len(confidence)
+
+
+def error_by_chance(confidence: Floats, *, bins: int = BINS, draws: int = 100, seed: int = 0) -> float:
+    """The mean ECE if every probability held exactly: what so few texts leave to chance."""
+    random = np.random.default_rng(seed)
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    surplus = [
+        np.bincount(place, weights=(random.random(len(confidence)) < confidence) - confidence, minlength=bins)
+        for _ in range(draws)
+    ]
+    return float(np.abs(surplus).sum(axis=1).mean() / len(confidence))
+
+
+def brier(probabilities: Floats, targets: Offsets) -> float:
+    """Mean squared distance to the right answer, summed over classes: 0 is best, 2 is worst (Brier 1950)."""
+    of_truth = probabilities[np.arange(len(targets)), targets].astype(np.float64)
+    squares = (probabilities.astype(np.float64) ** 2).sum(axis=1)
+    return float((squares - 2 * of_truth + 1).mean())
+
+
+def log_loss(probabilities: Floats, targets: Offsets) -> float:
+    """Mean negative logarithm of the right class's probability, at most -log(1e-12) each."""
+    of_truth = probabilities[np.arange(len(targets)), targets].astype(np.float64)
+    return float(-np.log(np.maximum(of_truth, 1e-12)).mean())
+
+
+def reliability_figures(probabilities: Floats, targets: Offsets) -> dict[str, float]:
+    """ECE with bins of equal width and of equal size, the part of it that is chance, Brier score, log loss."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
+    return {
+        "ece": calibration_error(confidence, right),
+        "ece_adaptive": calibration_error(confidence, right, adaptive=True),
+        "ece_by_chance": error_by_chance(confidence),
+        "brier": brier(probabilities, targets),
+        "loss": log_loss(probabilities, targets),
+    }
+
+
+def before_and_after(validation: Validation, method: Method) -> dict[str, Any]:
+    """Figures without calibration, and with one fitted on four fifths and measured on the last, in turn."""
+    plain = fit_calibration(validation, "none").probabilities(validation.logits)
+    return {
+        "method": method,
+        "texts": len(validation),
+        "before": reliability_figures(plain, validation.targets),
+        "after": reliability_figures(cross_fitted(validation, method), validation.targets),
+    }
+
+
+def diagram(probabilities: Floats, targets: Offsets) -> list[dict[str, float]]:
+    """The bins of the reliability diagram, as plain numbers."""
+    return [
+        asdict(part) for part in reliability_bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == targets)
+    ]
