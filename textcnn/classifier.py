@@ -245,8 +245,11 @@ class TextClassifier:
         from textcnn.evaluation.significance import compare
 
         self._one_label("a comparison")
-        truth = np.array(_strings(labels, "label"), object)  # type: ignore[arg-type]
-        mine, theirs = (np.array(model.predict(texts), object) == truth for model in (self, other))
+        truth = _strings(labels, "label")  # type: ignore[arg-type]
+        mine, theirs = (
+            np.array([label == right for label, right in zip(model.predict(texts), truth, strict=True)], bool)
+            for model in (self, other)
+        )
         return compare(mine, theirs)
 
     def record(self, part: str, figures: Mapping[str, Any]) -> None:

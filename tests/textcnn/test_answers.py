@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from textcnn.answers import best_thresholds, decide, predictions, probabilities
+from textcnn.calibration.calibration import Calibration
 from textcnn.types import LabelScore
 
 LOGITS = np.array([[2.0, -1.0, 0.0], [-50.0, 50.0, -3.0]], np.float32)
@@ -14,10 +15,10 @@ TASKS = {"type": "multi_task", "tasks": {"a": 1, "b": 2}}
 def test_probabilities_are_of_one_softmax_of_one_a_task_or_of_a_sigmoid_each() -> None:
     exact = np.exp(LOGITS.astype(np.float64))
     np.testing.assert_allclose(
-        probabilities(LOGITS, {"type": "ordinal"}), exact / exact.sum(1, keepdims=True), atol=1e-7
+        probabilities(LOGITS, {"type": "ordinal"}, Calibration()), exact / exact.sum(1, keepdims=True), atol=1e-7
     )
-    np.testing.assert_allclose(probabilities(LOGITS, MANY), 1 / (1 + 1 / exact), atol=1e-7)
-    by_task = probabilities(LOGITS, TASKS)
+    np.testing.assert_allclose(probabilities(LOGITS, MANY, Calibration()), 1 / (1 + 1 / exact), atol=1e-7)
+    by_task = probabilities(LOGITS, TASKS, Calibration())
     np.testing.assert_allclose(by_task[:, 0], 1.0)
     np.testing.assert_allclose(by_task[:, 1:], exact[:, 1:] / exact[:, 1:].sum(1, keepdims=True), rtol=1e-6)
 

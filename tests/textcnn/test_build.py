@@ -26,7 +26,7 @@ def test_resolving_writes_out_every_option_of_every_part() -> None:
         },
     )  # fmt: skip
     assert model.pooling == {"type": "max_over_time"}
-    assert model.head == {"type": "single_label", "dropout": 0.5, "max_norm": 3.0}
+    assert model.head == {"type": "single_label", "dropout": 0.5, "max_norm": 3.0, "hidden_dim": 0}
 
 
 def test_resolving_twice_changes_nothing() -> None:

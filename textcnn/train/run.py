@@ -79,10 +79,15 @@ def train_classifier(
             auxiliary=ready.config.model.auxiliary, class_weights=ready.class_weights, progress=progress,
             checkpoint=checkpoint, resume=resume,
         )  # fmt: skip
-        network = ready.network.to("cpu")
-        metrics = _metrics(network, ready.train, ready.held_out, result, len(ready.tokenizer))
+        return _measured(ready, result, progress)
     finally:
         interrupt.end()
+
+
+def _measured(ready: Prepared, result: TrainingResult, progress: Progress) -> Artifact:
+    """The trained network as a model, with what validation says of it."""
+    network = ready.network.to("cpu")
+    metrics = _metrics(network, ready.train, ready.held_out, result, len(ready.tokenizer))
     weights = {
         name: value.detach().numpy()
         for name, value in network.state_dict().items()
