@@ -61,6 +61,18 @@ def test_every_head_answers_the_same_when_loaded(model: TextClassifier, tmp_path
     assert not [name for name in again.artifact_.weights if name.startswith("auxiliary")]
 
 
+def test_every_head_explains(model: TextClassifier) -> None:
+    (explanation,) = model.explain(["my invoice hello, since monday charged twice"])
+    assert explanation.label in model.classes_
+    assert 0 <= explanation.probability <= 1
+    assert explanation.method == "occlusion", "a hidden layer does not add up n-grams"
+    if model.head["type"] == "ordinal":
+        return
+    plain = fitted({"type": model.head["type"]})
+    (explanation,) = plain.explain(["my invoice hello, since monday charged twice"])
+    assert explanation.method == "ngrams"
+
+
 def test_several_labels_are_those_over_their_thresholds() -> None:
     model = fitted({"type": "multi_label"})
     assert model.classes_ == ("billing", "delivery", "repair", "shop")

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,8 +76,9 @@ def predict(
     where the model, or --abstain-below, says when not to answer. Reads and writes piece by piece, so files larger than
     memory work.
     """
-    from textcnn.answers import most_probable
+    from textcnn.answers import is_single, most_probable
     from textcnn.classifier import TextClassifier
+    from textcnn.cli.answer_rows import answer_rows
 
     open_pieces = pieces_of(texts, source, reading)
     kind = kind or _kind_of(output)
@@ -84,15 +86,31 @@ def predict(
     classifier = TextClassifier.load(model, **running)
     if top_k > len(classifier.classes_):
         raise click.UsageError(f"--top-k is {top_k}, but the model has {len(classifier.classes_)} labels")
-    extras = _extras(classifier, abstain_below, coverage, familiarity)
+    rows: Callable[[Any], Any]
+    if is_single(classifier.head):
+        extras = _extras(classifier, abstain_below, coverage, familiarity)
+        rows = partial(
+            _format_writer, kind=kind, labels=classifier.classes_, extras=list(extras), with_top=top_k > 1
+        )
+    elif top_k > 1 or abstain_below is not None or coverage is not None or familiarity:
+        raise click.UsageError(
+            "--top-k, --abstain-below, --label-sets and --familiarity are for models that give one label a text; "
+            f"this one has a {classifier.head['type']} head"
+        )
+    else:
+        separator = classifier.artifact_.config.data.label_separator
+        rows = partial(answer_rows, kind=kind, head=classifier.head, separator=separator)
     pieces = open_pieces()
     # where answers scroll by on the same terminal, a bar would only be in the way
     shown = not texts and sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
-    with _writer(output, kind, classifier.classes_, list(extras), with_top=top_k > 1) as write, bar(shown) as advance:
+    with _writer(output, rows) as write, bar(shown) as advance:
         for chunk, share in pieces:
-            probabilities = classifier.predict_proba(chunk)
-            beside = {name: column(chunk, probabilities) for name, column in extras.items()}
-            write(chunk, *most_probable(probabilities, top_k), beside)
+            if is_single(classifier.head):
+                probabilities = classifier.predict_proba(chunk)
+                beside = {name: column(chunk, probabilities) for name, column in extras.items()}
+                write(chunk, *most_probable(probabilities, top_k), beside)
+            else:
+                write(chunk, classifier.classify(chunk))
             advance(len(chunk), share)
 
 
@@ -143,34 +161,35 @@ def _check_output(output: Path | None, kind: str, source: Path | None) -> None:
 
 
 @contextmanager
-def _writer(
-    output: Path | None, kind: str, labels: Sequence[str], extras: Sequence[str], *, with_top: bool
-) -> Iterator[Write]:
-    """A function that writes rows. A file appears under its name when it is complete; until then it is NAME.partial."""
+def _writer(output: Path | None, rows: Callable[[Any], Any]) -> Iterator[Callable[..., None]]:
+    """A function that writes rows, as `rows(file)` makes one; its first argument is a list of texts.
+
+    A file appears under its name when it is complete; until then it is NAME.partial.
+    """
     if output is None:
-        with _format_writer(sys.stdout.buffer, kind, labels, extras, with_top) as write:
+        with rows(sys.stdout.buffer) as write:
             yield write
         sys.stdout.buffer.flush()
         return
     from textcnn.errors import DataError
 
-    partial = output.with_name(output.name + ".partial")
+    unfinished = output.with_name(output.name + ".partial")
     done = 0
     try:
-        with open(partial, "wb") as file, _format_writer(file, kind, labels, extras, with_top) as write:
+        with open(unfinished, "wb") as file, rows(file) as write:
 
-            def write_and_count(texts: list[str], best: Best, scores: Floats, beside: Extras) -> None:
+            def write_and_count(texts: list[str], *answers: Any) -> None:
                 nonlocal done
-                write(texts, best, scores, beside)
+                write(texts, *answers)
                 done += len(texts)
 
             yield write_and_count
-        os.replace(partial, output)
+        os.replace(unfinished, output)
     except BaseException as error:
         if done:
-            tell([f"the first {done:,} rows are done and stay in {partial}"])
-        elif partial.is_file():
-            partial.unlink()
+            tell([f"the first {done:,} rows are done and stay in {unfinished}"])
+        elif unfinished.is_file():
+            unfinished.unlink()
         if isinstance(error, OSError):
             raise DataError(f"cannot write {output}: {error.strerror or error}") from None
         raise

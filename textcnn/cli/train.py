@@ -17,7 +17,7 @@ Examples:
   textcnn train reviews.csv
   textcnn train train.csv --test test.csv --output models/questions/1
   textcnn train data.csv --preset kim_static --vectors glove.txt
-  textcnn train posts.csv --label-separator ,
+  textcnn train posts.csv --label-separator ";"
   textcnn train questions.csv --task-column coarse --task-column fine
   textcnn train data.csv --config run.toml train.max_epochs=40 model.blocks.0.num_filters=200
 

@@ -14,7 +14,6 @@ from textcnn.kernels.conv_max import conv_max
 from textcnn.kernels.table_gather import NO_WINDOW
 from textcnn.nn.blocks.kim_conv import KimConv
 from textcnn.nn.encoder import Encoder
-from textcnn.nn.heads.single_label import SingleLabel
 from textcnn.nn.model import Network
 from textcnn.nn.pooling.max_over_time import MaxOverTime
 from textcnn.nn.ragged import Distinct, RaggedIds
@@ -36,9 +35,9 @@ def network_winners(
     """
     encoder, head = network.encoder, network.head
     blocks: list[Any] = list(encoder.blocks)
-    if not isinstance(encoder.pooling, MaxOverTime) or not isinstance(head, SingleLabel):
+    if not isinstance(encoder.pooling, MaxOverTime) or not head.linear_in_features:
         return None
-    if not blocks or any(block.span(0, 0) is None for block in blocks):
+    if not blocks or any(block.span(0, None) is None for block in blocks):
         return None
     device = next(network.parameters()).device
     parts: list[list[Any]] = []
@@ -102,6 +101,5 @@ def _span(blocks: Sequence[Any], t: int, channel: int) -> tuple[int, int]:
     start, end = last.span(t, channel)
     for block in reversed(below):
         # what lies above looks at all channels, and so as far as the widest of them
-        channels = range(block.out_dim)
-        start, end = min(block.span(start, c)[0] for c in channels), max(block.span(end - 1, c)[1] for c in channels)
+        start, end = block.span(start, None)[0], block.span(end - 1, None)[1]
     return start, end

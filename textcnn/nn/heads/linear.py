@@ -38,6 +38,11 @@ class LinearHead(nn.Module):
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
+    @property
+    def linear_in_features(self) -> bool:
+        """Whether every logit is a sum over the features, each times its weight."""
+        return self.hidden is None
+
     def forward(self, features: Tensor) -> Tensor:
         features = dropout(features, self.dropout, self.training)
         if self.hidden is not None:

@@ -33,6 +33,10 @@ class Ordinal(LinearHead):
         self.first = nn.Parameter(start[:1].clone())
         self.steps = nn.Parameter(torch.log(torch.expm1(start.diff())))  # behind a softplus, so that they stay positive
 
+    @property
+    def linear_in_features(self) -> bool:
+        return False
+
     def forward(self, features: Tensor) -> Tensor:
         thresholds = torch.cat([self.first, self.first + F.softplus(self.steps).cumsum(0)])
         above = thresholds - super().forward(features).float()  # (B, num_classes - 1)

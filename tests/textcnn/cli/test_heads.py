@@ -1,0 +1,73 @@
+"""Every head from the command line: train, evaluate, predict."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ...conftest import tiny_corpus, write_csv
+from .conftest import Run
+
+TINY = ["model.embedding.dim=16", "model.blocks.0.num_filters=8", "train.batch_size=8", "train.learning_rate=0.02"]
+TEXTS, TOPICS = tiny_corpus(120)
+
+
+@pytest.fixture
+def several(here: Path) -> Path:
+    labels = ["billing;shop" if topic == "billing" else topic for topic in TOPICS]
+    return write_csv(here / "several.csv", TEXTS, labels)
+
+
+@pytest.fixture
+def tasks(here: Path) -> Path:
+    with open(here / "tasks.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "topic", "shop"])
+        for row, (text, topic) in enumerate(zip(TEXTS, TOPICS, strict=True)):
+            writer.writerow([text, topic if row % 7 else "", "yes" if topic == "billing" else "no"])
+    return here / "tasks.csv"
+
+
+def test_several_labels_in_a_column(run: Run, several: Path) -> None:
+    ran = run("train", several, "--label-separator", ";", *TINY, "train.max_epochs=6", "data.test_fraction=0.2")
+    assert ran.code == 0
+    assert "test accuracy 1" in ran.out and "micro F1 1" in ran.out
+    shown = run("evaluate", "models/several", several).out
+    assert "a text counts as right with exactly its labels; micro F1 " in shown
+    assert "shop " in shown
+    answer = json.loads(run("predict", "models/several", TEXTS[0], TEXTS[1]).out.splitlines()[0])
+    assert set(answer["labels"]) == {"billing", "shop"} and len(answer["probabilities"]) == 2
+    assert run("predict", "models/several", TEXTS[0], "--output", "out.csv").code == 0
+    assert "shop" in Path("out.csv").read_text().splitlines()[1]
+    assert Path("out.csv").read_text().startswith('"text","labels","probabilities"')
+    assert "are for models that give one label a text" in run("predict", "models/several", "x", "--top-k", "2").err
+
+
+def test_several_tasks_in_several_columns(run: Run, tasks: Path) -> None:
+    ran = run("train", tasks, "--task-column", "topic", "--task-column", "shop", *TINY, "train.max_epochs=6")
+    assert ran.code == 0
+    assert "labels of tasks from 'topic' and 'shop'" in ran.err
+    shown = run("evaluate", "models/tasks", tasks).out
+    assert "\ntopic: accuracy " in shown and "\nshop: accuracy " in shown
+    answer = json.loads(run("predict", "models/tasks", TEXTS[0]).out)
+    assert (answer["topic"], answer["shop"]) == ("billing", "yes")
+    assert run("predict", "models/tasks", TEXTS[0], "--output", "out.parquet").code == 0
+    assert run("train", tasks, "--task-column", "topic", "--task-column", "shop", *TINY, "train.max_epochs=1",
+               "data.test_fraction=0.2").code == 0  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tasks.csv", "model.head.type=multi_task"], "needs data.task_columns: --task-column NAME, once for each"),
+        (["tasks.csv", "--task-column", "tpoic"], "there is no column 'tpoic'; did you mean 'topic'?"),
+        (["tasks.csv", "--task-column", "text"], "different labels in 120 rows"),
+        (["train.csv", "--label-separator", ";", "train.r_drop=1"], "train.r_drop compares answers of one softmax"),
+    ],
+)
+def test_mistakes_with_heads(mistake: Callable[..., str], tasks: Path, arguments: list[str], message: str) -> None:
+    assert message in mistake("train", *arguments)
