@@ -62,7 +62,7 @@ class DataConfig(Section):
 class TextConfig(Section):
     """From characters to token ids."""
 
-    tokenizer: str = Field("word", description="word, bpe or unigram")
+    tokenizer: str = Field("word", description="word, character, bpe or unigram")
     lowercase: bool = Field(True, description="fold case before tokenizing")
     normalization: Literal["none", "nfc", "nfkc"] = Field("nfc", description="Unicode normalization form")
     min_count: Positive = Field(1, description="tokens seen less often in training become <unk>")

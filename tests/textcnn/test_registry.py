@@ -36,7 +36,7 @@ def test_names_are_sorted_and_known_before_anything_is_imported() -> None:
     assert "kim_conv" in BLOCKS.names()
     assert "max_over_time" in POOLINGS.names()
     assert "single_label" in HEADS.names()
-    assert TOKENIZERS.names() == ["bpe", "unigram", "word"]
+    assert TOKENIZERS.names() == ["bpe", "character", "unigram", "word"]
 
 
 def test_a_name_is_registered_once() -> None:

@@ -37,6 +37,7 @@ _STRETCH = 64
 _PUNCTUATION = r"[[\p{P}\p{S}]&&[^▁]]"
 _SUBWORD_PATTERN = rf"▁?{_PUNCTUATION}|▁?[^\p{{P}}\p{{S}}▁]{{1,{_STRETCH}}}|▁"
 _LONGEST_PIECE = 16
+_CHARACTER = r" |[^\s\p{Cc}\p{Cf}]\p{M}*+"
 UNKNOWN_ID = 1
 # Categories of the characters between tokens that belong to none.
 _SEPARATING = {"Cc", "Cf", "Zs", "Zl", "Zp"}
@@ -77,7 +78,7 @@ class Tokenizer:
         self._first, self._last = kept[self.truncation]
         self.why_not_compiled = word_ids.why_not(spec)
         self._words = None if self.why_not_compiled else word_ids.WordIds(inner, spec, self.tokens)
-        if self.why_not_compiled and spec["model"]["type"] == "WordLevel":
+        if self.why_not_compiled and spec["model"]["type"] == "WordLevel" and config.tokenizer == "word":
             log.warning("texts go through HF tokenizers, some twenty times slower: %s", self.why_not_compiled)
 
     @classmethod
@@ -217,6 +218,24 @@ def learn_words(texts: Sequence[str], config: TextConfig, extra_words: Sequence[
     inner = hf.Tokenizer(models.WordLevel(unk_token=UNKNOWN))
     inner.normalizer = _normalizer(config)
     inner.pre_tokenizer = word_ids.word_pre_tokenizer()
+    return _learn_whole(inner, texts, config, extra_words)
+
+
+@TOKENIZERS.register("character")
+def learn_characters(texts: Sequence[str], config: TextConfig) -> hf.Tokenizer:
+    """Single characters, each with the marks that belong to it; white space within the text is one of them."""
+    inner = hf.Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+    one_space = [normalizers.Replace(hf.Regex(r"\s+"), " "), normalizers.Strip()]
+    steps = [normalizer] if (normalizer := _normalizer(config)) else []
+    inner.normalizer = normalizers.Sequence([*steps, *one_space])
+    inner.pre_tokenizer = pre_tokenizers.Split(hf.Regex(_CHARACTER), "removed", invert=True)
+    return _learn_whole(inner, texts, config)
+
+
+def _learn_whole(
+    inner: hf.Tokenizer, texts: Sequence[str], config: TextConfig, extra_words: Sequence[str] = ()
+) -> hf.Tokenizer:
+    """The tokenizer with the most frequent of its pieces as vocabulary."""
     trainer = trainers.WordLevelTrainer(
         vocab_size=config.max_vocabulary, min_frequency=config.min_count, show_progress=False, special_tokens=[]
     )

@@ -20,7 +20,7 @@ from textcnn.errors import ArtifactError, ConfigError
 from textcnn.registry import TOKENIZERS
 from textcnn.text.tokenizers import Tokenizer
 
-KINDS = ["word", "bpe", "unigram"]
+KINDS = ["word", "bpe", "unigram", "character"]
 TEXTS = [
     "The film isn't bad; the actors are good, and the film is short.",
     "A bad film , it 's too long and you 'll do n't like it .",
@@ -159,7 +159,7 @@ def test_extra_words_are_refused_by_the_subword_kinds() -> None:
 
 
 def test_an_unknown_kind_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'word'.*bpe, unigram, word"):
+    with pytest.raises(ConfigError, match="did you mean 'word'.*bpe, character, unigram, word"):
         learn("words")
 
 
@@ -348,3 +348,15 @@ def test_huge_texts_take_linear_time(tokenizer: Tokenizer, text: str) -> None:
 def test_import_stays_light() -> None:
     code = "import sys, textcnn.text.tokenizers; print(*{'torch', 'pyarrow', 'gensim', 'scipy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
+
+
+def test_characters_come_with_their_marks_and_spaces_are_one() -> None:
+    tokenizer = learn("character", normalization="none", lowercase=False)
+    assert words(tokenizer, "  то \n\t好!") == ["т", "о", " ", "好", "!"]
+    marked = Tokenizer.learn(["e\u0301a \u200b"], TextConfig(tokenizer="character", normalization="none"))
+    assert set(marked.tokens[2:]) == {" ", "a", "e\u0301"}
+
+
+def test_characters_are_learned_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    learn("character")
+    assert not caplog.records
