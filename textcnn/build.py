@@ -15,7 +15,7 @@ from textcnn.nn.embedding import Embedding
 from textcnn.nn.encoder import Encoder
 from textcnn.nn.model import Auxiliary, Network
 from textcnn.presets import DEFAULT_PRESET, preset_names, preset_settings
-from textcnn.registry import BLOCKS, HEADS, LOSSES, POOLINGS, TOKENIZERS, Registry, nearest
+from textcnn.registry import AUGMENTATIONS, BLOCKS, HEADS, LOSSES, POOLINGS, TOKENIZERS, Registry, nearest
 from textcnn.types import Floats
 
 # Adam's was chosen on TREC, CR and the example data: twice the usual one, half the epochs, the same accuracy.
@@ -40,9 +40,7 @@ def resolve(values: Mapping[str, Any], *, preset: str = DEFAULT_PRESET, override
             faults.extend(error.faults)
     # the parts of the network and some names are looked at even where other settings are wrong
     faults.extend(_part_faults(values["model"]))
-    loss = values["train"].get("loss") if isinstance(values["train"], Mapping) else None
-    if isinstance(loss, Mapping) and loss:
-        faults.extend(LOSSES.check(loss, "train.loss"))
+    faults.extend(_train_part_faults(values["train"]))
     faults.extend(_name_faults(values))
     try:
         config = _settled(RunConfig.from_mapping(values))
@@ -59,7 +57,10 @@ def resolve(values: Mapping[str, Any], *, preset: str = DEFAULT_PRESET, override
         "pooling": POOLINGS.resolve(config.model.pooling),
         "head": HEADS.resolve(config.model.head),
     }
-    train = {"loss": LOSSES.resolve(config.train.loss) if config.train.loss else {}}
+    train = {
+        "loss": LOSSES.resolve(config.train.loss) if config.train.loss else {},
+        "augmentations": tuple(AUGMENTATIONS.resolve(spec) for spec in config.train.augmentations),
+    }
     return config.model_copy(
         update={
             "model": config.model.model_copy(update=parts),
@@ -92,6 +93,18 @@ def _part_faults(model: Any) -> list[str]:
     ]
 
 
+def _train_part_faults(train: Any) -> list[str]:
+    """The faults of loss and augmentations."""
+    if not isinstance(train, Mapping):
+        return []
+    loss, augmentations = train.get("loss"), train.get("augmentations")
+    faults = LOSSES.check(loss, "train.loss") if isinstance(loss, Mapping) and loss else []
+    for index, spec in enumerate(augmentations if isinstance(augmentations, (list, tuple)) else ()):
+        if isinstance(spec, Mapping):
+            faults += AUGMENTATIONS.check(spec, f"train.augmentations.{index}")
+    return faults
+
+
 def _name_faults(values: Mapping[str, Any]) -> list[str]:
     faults: list[str] = []
     for check, section, key in ((TOKENIZERS.get, "text", "tokenizer"), (pick_device, "train", "device")):
@@ -122,6 +135,10 @@ def _combination_faults(config: RunConfig) -> list[str]:
             "model.embedding.vectors is given but model.embedding.mode is 'rand', which ignores it: "
             "choose static, non-static or multichannel"
         )
+    if any(spec.get("type") == "synonym" for spec in train.augmentations) and not embedding.vectors:
+        faults.append("augmentation synonym needs word vectors: set model.embedding.vectors (--vectors FILE)")
+    if train.mixup and config.model.auxiliary.blocks:
+        faults.append("train.mixup mixes what the main head sees; it does not go with model.auxiliary")
     if train.precision == "float16" and not train.device.startswith("cuda") and not torch.cuda.is_available():
         faults.append("train.precision is 'float16', which needs a CUDA device; on a CPU use 'bfloat16' or 'float32'")
     return faults

@@ -143,6 +143,10 @@ class TrainConfig(Section):
     )
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="plateau: factor")
     plateau_patience: Positive = Field(1, description="plateau: epochs to wait")
+    augmentations: tuple[Spec, ...] = Field((), description="changes to the training texts, in order")
+    mixup: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="alpha of the Beta distribution by which pairs of texts are mixed behind the pooling; 0: none"
+    )
     class_weights: ClassWeights = Field(
         "none", description="none, balanced, or a table label = weight (labels left out weigh 1)"
     )

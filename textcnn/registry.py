@@ -121,7 +121,7 @@ class Registry:
 
 
 # What the builder hands in, never the user.
-SUPPLIED = frozenset({"in_dim", "num_classes", "class_weights"})
+SUPPLIED = frozenset({"in_dim", "num_classes", "class_weights", "vectors"})
 
 
 def describe_faults(fault: Any, where: str, schema: type[BaseModel]) -> list[str]:
@@ -173,6 +173,7 @@ BLOCKS = Registry("block", home="textcnn.nn.blocks")
 POOLINGS = Registry("pooling", home="textcnn.nn.pooling")
 HEADS = Registry("head", home="textcnn.nn.heads")
 LOSSES = Registry("loss", home="textcnn.nn.losses")
+AUGMENTATIONS = Registry("augmentation", home="textcnn.data.augment")
 # The types of constructor options that are parts themselves: {"type": name, ...options}, checked with the whole.
 BlockSpec = Annotated[dict[str, Any], AfterValidator(BLOCKS.nested)]
 PoolingSpec = Annotated[dict[str, Any], AfterValidator(POOLINGS.nested)]

@@ -20,6 +20,7 @@ from textcnn.inference.torch_engine import network_logits
 from textcnn.nn.losses import Loss
 from textcnn.nn.model import Network
 from textcnn.nn.ragged import Distinct, RaggedIds
+from textcnn.registry import AUGMENTATIONS
 from textcnn.train.averaging import WeightAverage
 from textcnn.train.checkpoint import Checkpoint
 from textcnn.train.early_stopping import EarlyStopping
@@ -80,6 +81,8 @@ def fit_network(
     criterion = make_loss(network, config)  # of validation: every text counts alike
     objective = Objective(network, make_loss(network, config, class_weights).to(device), config, auxiliary)
     distinct = Distinct(vocabulary)
+    vectors = None if not config.augmentations else _embedding_rows(network).detach().cpu().numpy().copy()
+    augmentations = [AUGMENTATIONS.build(spec, vectors=vectors) for spec in config.augmentations]
     best: dict[str, Tensor] | None = None
     history: list[dict[str, Any]] = []
     first_epoch, first_step, spent = 1, 0, 0.0
@@ -111,8 +114,13 @@ def fit_network(
         except (OSError, SafetensorError) as error:  # no reason to lose what is in memory
             progress.note(f"cannot write the checkpoint {checkpoint.path}: {error}")
 
-    def prepare(chosen: Indices) -> tuple[RaggedIds, Tensor]:
-        return distinct(train.texts.take(chosen)).to(device), torch.from_numpy(train.targets[chosen]).to(device)
+    def prepare(item: tuple[int, Indices]) -> tuple[RaggedIds, Tensor]:
+        step, chosen = item
+        texts = train.texts.take(chosen)
+        random = np.random.default_rng((config.seed, epoch, step)) if augmentations else None
+        for augment in augmentations:
+            texts = augment(texts, random)
+        return distinct(texts).to(device), torch.from_numpy(train.targets[chosen]).to(device)
 
     done = (first_epoch - 1) * steps + first_step
     progress.begin(steps=steps, epochs=config.max_epochs, done=done, history=history)
@@ -130,7 +138,8 @@ def fit_network(
             batches = epoch_batches(
                 lengths, config.batch_size, seed=config.seed, epoch=epoch, by_length=not network.encoder.fused
             )
-            for step, (ids, target) in enumerate(prefetched(prepare, batches[first_step:]), start=first_step):
+            numbered = list(enumerate(batches))[first_step:]
+            for step, (ids, target) in enumerate(prefetched(prepare, numbered), start=first_step):
                 schedule.before_step(optimizer, (epoch - 1) * steps + step)
                 with _precision(config, device):
                     loss, logits = objective(ids, target)

@@ -26,7 +26,7 @@ def make_loss(
 
 
 class Objective:
-    """The loss of a batch of training texts, with what R-Drop and auxiliary heads add.
+    """The loss of a batch of training texts, with what mixup, R-Drop and auxiliary heads make of it.
 
     R-Drop (Liang et al. 2021, equation 4) runs every text twice, each time with other neurons dropped, and adds
     `r_drop` times the mean of both Kullback-Leibler divergences between the two answers.
@@ -35,7 +35,8 @@ class Objective:
     def __init__(
         self, network: Network, criterion: Loss, config: TrainConfig, auxiliary: AuxiliaryConfig | None = None
     ) -> None:
-        self._network, self._criterion, self._r_drop = network, criterion, config.r_drop
+        self._network, self._criterion = network, criterion
+        self._r_drop, self._mixup = config.r_drop, config.mixup
         self._auxiliary = auxiliary or AuxiliaryConfig()
         self._weight = self._auxiliary.weight
 
@@ -53,6 +54,8 @@ class Objective:
 
     def _pass(self, ids: RaggedIds, target: Tensor) -> tuple[Tensor, Tensor]:
         head = self._network.head
+        if self._mixup:
+            return self._mixed(ids, target)
         if not self._weight:
             logits: Tensor = self._network(ids)
             return head.loss(logits, target, self._criterion), logits
@@ -61,6 +64,17 @@ class Objective:
         for other in others:
             loss = loss + self._weight * head.loss(other, target, self._criterion)
         return loss, logits
+
+    def _mixed(self, ids: RaggedIds, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Each text mixed with another of the batch behind the pooling, and so the loss (Guo et al. 2019, senMixup)."""
+        head = self._network.head
+        share = float(torch.distributions.Beta(self._mixup, self._mixup).sample())
+        share = max(share, 1 - share)  # so that a text's own label is what it mostly is
+        other = torch.randperm(len(target), device=target.device)
+        features = self._network.encoder(ids)
+        logits: Tensor = head(share * features + (1 - share) * features[other])
+        loss = share * head.loss(logits, target, self._criterion)
+        return loss + (1 - share) * head.loss(logits, target[other], self._criterion), logits
 
 
 def symmetric_divergence(left: Tensor, right: Tensor) -> Tensor:

@@ -69,6 +69,8 @@ OPTIONS: list[dict[str, Any]] = [
     {"schedule": "cosine"},
     *({"loss": {"type": name}} for name in ("hinge", "focal", "binary_cross_entropy", "squared_error")),
     {"loss": {"type": "cross_entropy", "label_smoothing": 0.1}},
+    {"mixup": 0.2},
+    {"augmentations": [{"type": "word_dropout"}, {"type": "deletion"}, {"type": "swap"}]},
 ]
 
 
