@@ -27,7 +27,7 @@ LAYERS = {
     "scale": 11, "cli": 11,
 }  # fmt: skip
 FENCES = {
-    "gensim": {"textcnn/text/vectors.py"},
+    "gensim": {"textcnn/text/vectors.py", "textcnn/text/train_vectors.py"},
     "ray": {"textcnn/scale/"},
     "triton": {"textcnn/kernels/"},
     "onnx": {"textcnn/export/", "textcnn/inference/onnx_engine.py"},

@@ -73,6 +73,14 @@ class Artifact:
     name: str = "unsaved"
     version: str = "0"
 
+    def check_answers(self) -> None:
+        """Raises ArtifactError for an encoder without labels, as pre-training makes them."""
+        if not self.labels.names:
+            raise ArtifactError(
+                f"{self.name}/{self.version} is a pre-trained encoder without labels; "
+                "make a classifier of it with textcnn train --start-from"
+            )
+
 
 def check_place(folder: Path, *, overwrite: bool = False) -> None:
     """Raises ArtifactError if no model can be written at `folder`. Asked before training too: no work is lost."""
@@ -244,7 +252,7 @@ def model_card(title: str, artifact: Artifact) -> str:
         [
             f"# {title}",
             "",
-            "A sentence CNN (Kim 2014) trained by textcnn. It gives one of these labels to a text:",
+            "A sentence CNN (Kim 2014) trained by textcnn. " + _answers(artifact),
             "",
             *(f"- `{name}`" for name in artifact.labels.names),
             "",
@@ -271,8 +279,11 @@ def model_card(title: str, artifact: Artifact) -> str:
             "## How to use it",
             "",
             "```",
-            'textcnn predict . "a text"     # in this folder',
-            "textcnn serve --model .",
+            *(
+                ['textcnn predict . "a text"     # in this folder', "textcnn serve --model ."]
+                if artifact.labels.names
+                else ["textcnn train DATA --start-from .     # in this folder"]
+            ),
             "```",
             "",
         ]
@@ -322,6 +333,14 @@ def tensors(content: memoryview) -> dict[str, np.ndarray[Any, Any]]:
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"its tensor {name!r} is not as a safetensors header states it: {entry}") from None
     return found
+
+
+def _answers(artifact: Artifact) -> str:
+    if not artifact.labels.names:
+        return "It is an encoder, pre-trained on texts without labels, to start training from."
+    head = artifact.config.model.head["type"]
+    given = {"multi_label": "any of these labels", "multi_task": "a label of each task (task=label)"}
+    return f"It gives {given.get(head, 'one of these labels')} to a text:"
 
 
 def _verified(folder: Path, manifest: Mapping[str, Any]) -> dict[str, memoryview]:

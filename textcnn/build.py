@@ -172,13 +172,8 @@ def _network_faults(config: RunConfig) -> list[str]:
     return []
 
 
-def build_network(
-    config: RunConfig, *, vocabulary: int, num_classes: int, matrix: Floats | None = None, training: bool = False
-) -> Network:
-    """Construct the network of a resolved configuration; weights are drawn from torch's global generator.
-
-    With `training` it has the auxiliary heads as well.
-    """
+def build_encoder(config: RunConfig, *, vocabulary: int, matrix: Floats | None = None) -> Encoder:
+    """Construct embedding, blocks and pooling of a resolved configuration."""
     options = config.model.embedding
     assert options.mode != "auto", "the configuration is not resolved"
     embedding = Embedding(
@@ -189,18 +184,29 @@ def build_network(
         scale=options.scale,
         dropout=options.dropout,
     )
-    blocks, dim = [], embedding.out_dim
+    blocks: list[Any] = []
+    dim = embedding.out_dim
     for spec in config.model.blocks:
         blocks.append(BLOCKS.build(spec, in_dim=dim))
         dim = blocks[-1].out_dim
-    pooling = POOLINGS.build(config.model.pooling, in_dim=dim)
-    head = HEADS.build(config.model.head, in_dim=pooling.out_dim, num_classes=num_classes)
+    return Encoder(embedding, blocks, POOLINGS.build(config.model.pooling, in_dim=dim))
+
+
+def build_network(
+    config: RunConfig, *, vocabulary: int, num_classes: int, matrix: Floats | None = None, training: bool = False
+) -> Network:
+    """Construct the network of a resolved configuration; weights are drawn from torch's global generator.
+
+    With `training` it has the auxiliary heads as well.
+    """
+    encoder = build_encoder(config, vocabulary=vocabulary, matrix=matrix)
+    head = HEADS.build(config.model.head, in_dim=encoder.out_dim, num_classes=num_classes)
     auxiliary = []
     for index in config.model.auxiliary.blocks if training else ():
-        own = POOLINGS.build(config.model.pooling, in_dim=blocks[index].out_dim)
+        own = POOLINGS.build(config.model.pooling, in_dim=encoder.blocks[index].out_dim)
         classes = HEADS.build(config.model.head, in_dim=own.out_dim, num_classes=num_classes)
         auxiliary.append(Auxiliary(index, own, classes))
-    return Network(Encoder(embedding, blocks, pooling), head, auxiliary)
+    return Network(encoder, head, auxiliary)
 
 
 def pick_device(name: str) -> torch.device:

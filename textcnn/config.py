@@ -128,6 +128,7 @@ class TrainConfig(Section):
         0.0, description="weight of the divergence between two passes with different dropout; 0: one pass"
     )
     ema: Fraction = Field(0.0, description="decay of the moving average of the weights that is kept; 0: none")
+    start_from: str = Field("", description="trained or pre-trained model whose words and blocks training starts from")
     batch_size: Positive = Field(50, description="texts a step")
     max_epochs: Positive = Field(20, description="upper bound; early stopping usually ends sooner")
     patience: Annotated[int, Field(ge=0)] = Field(

@@ -16,6 +16,8 @@ from textcnn.errors import MissingExtraError, TextCNNError
 COMMANDS = {
     "check": "Look for what is wrong with a table of texts and labels.",
     "train": "Train a model on a table of texts and labels.",
+    "pretrain": "Learn an encoder from texts without labels.",
+    "vectors": "Train word vectors on texts of your own.",
     "presets": "List named settings for training, or show one.",
     "learning-rate": "Find a learning rate for a table of texts and labels.",
     "evaluate": "Measure a model on labelled texts.",

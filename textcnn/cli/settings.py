@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def configure(
     config_file: Path | None, preset: str | None, overrides: Sequence[str],
     *, reading: dict[str, Any], vectors: str = "", mode: str | None = None, device: str = "", seed: int | None = None,
-    label_separator: str = "", task_columns: Sequence[str] = (),
+    start_from: str = "", label_separator: str = "", task_columns: Sequence[str] = (),
 ) -> RunConfig:  # fmt: skip
     """The preset, the file, the flags and the overrides, each over the one before. Raises ConfigError, ReadError.
 
@@ -36,13 +36,18 @@ def configure(
             "delimiter": reading["delimiter"], "encoding": reading["encoding"], "bad_rows": reading["bad_rows"],
             "seed": seed, "label_separator": label_separator, "task_columns": list(task_columns),
         },
-        "train": {"device": device, "seed": seed},
+        "train": {"device": device, "seed": seed, "start_from": start_from},
         "model": {
             "embedding": {"vectors": vectors, "mode": mode},
             "head": {"type": "multi_task" if task_columns else "multi_label" if label_separator else ""},
         },
     }  # fmt: skip
-    return resolve(merge(values, _given(flags)), preset=preset or in_file, overrides=overrides)
+    values = merge(values, _given(flags))
+    if start_from:
+        from textcnn.train.transfer import with_source
+
+        values = with_source(values)
+    return resolve(values, preset=preset or in_file, overrides=overrides)
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

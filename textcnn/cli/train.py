@@ -17,6 +17,7 @@ Examples:
   textcnn train reviews.csv
   textcnn train train.csv --test test.csv --output models/questions/1
   textcnn train data.csv --preset kim_static --vectors glove.txt
+  textcnn train mine.csv --start-from models/reviews
   textcnn train posts.csv --label-separator ";"
   textcnn train questions.csv --task-column coarse --task-column fine
   textcnn train data.csv --config run.toml train.max_epochs=40 model.blocks.0.num_filters=200
@@ -52,6 +53,7 @@ the config.json of a model, which holds all of them.
     type=click.Choice(["rand", "static", "non-static", "multichannel"]),
     help="How the vectors are used; static if --vectors is given and the preset does not say.",
 )
+@click.option("--start-from", default="", metavar="MODEL", help="Model whose words and blocks to start from.")
 @click.option("--device", default="", help="auto, cpu, cuda or cuda:N.")
 @click.option("--seed", type=int, help="Seed of splits, weights and order.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the same run, if there is one.")
@@ -60,7 +62,8 @@ the config.json of a model, which holds all of them.
 def train(
     data: Path, overrides: tuple[str, ...], test: Path | None, validation: Path | None, output: Path | None,
     overwrite: bool, config_file: Path | None, preset: str | None, vectors: str, mode: str | None, device: str,
-    label_separator: str, task_column: tuple[str, ...], seed: int | None, resume: bool, quiet: bool, **reading: Any,
+    start_from: str, label_separator: str, task_column: tuple[str, ...], seed: int | None, resume: bool, quiet: bool,
+    **reading: Any,
 ) -> int:  # fmt: skip
     """Train a model on DATA (csv, tsv, jsonl, parquet; also .gz, .zst)."""
     from textcnn.artifact import check_place
@@ -70,7 +73,7 @@ def train(
 
     config = configure(
         config_file, preset, overrides, reading=reading, vectors=vectors, mode=mode, device=device, seed=seed,
-        label_separator=label_separator, task_columns=task_column,
+        start_from=start_from, label_separator=label_separator, task_columns=task_column,
     )  # fmt: skip
     if test and config.data.test_fraction:
         raise ConfigError("data.test_fraction holds texts out to test on, and --test gives some: choose one of both")

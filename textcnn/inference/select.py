@@ -19,6 +19,7 @@ def select_engine(artifact: Artifact, *, engine: str = "auto", options: EngineOp
 
     Raises EngineError if the named one cannot, or none can; ArtifactError for weights that do not fit.
     """
+    artifact.check_answers()
     options = options or EngineOptions()
     reasons = []
     for name in FASTEST_FIRST if engine == "auto" else (engine,):

@@ -75,6 +75,7 @@ class TorchEngine:
 
 def artifact_network(artifact: Artifact) -> Network:
     """The network of a trained model, with its weights. Raises ArtifactError if they do not fit its configuration."""
+    artifact.check_answers()
     weights = {name: torch.from_numpy(value) for name, value in artifact.weights.items()}
     matrix = None
     if artifact.config.model.embedding.mode != "rand":

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from textcnn.answers import best_thresholds, is_single, probabilities
-from textcnn.artifact import Artifact
+from textcnn.artifact import Artifact, read_artifact
 from textcnn.build import build_network, pick_device, resolve
 from textcnn.calibration.calibration import Calibration, unknown_share
 from textcnn.calibration.fit import Validation, fit_calibration
@@ -33,6 +33,7 @@ from textcnn.train.checkpoint import CHECKPOINT, Checkpoint
 from textcnn.train.interrupt import Interrupt
 from textcnn.train.loop import Examples, TrainingResult, fit_network, score
 from textcnn.train.progress import Progress
+from textcnn.train.transfer import check_fits, learn_tokens, start_from, with_source
 from textcnn.types import Floats
 
 Labelled = tuple[Sequence[str], Labels]
@@ -127,7 +128,11 @@ def prepare(
     progress: Progress,
 ) -> Prepared:
     """All before the first step. Raises ConfigError, LabelError, DataError, VectorsError."""
-    resolved = resolve(config.model_dump() if isinstance(config, RunConfig) else config or {}, preset=preset)
+    values = config.model_dump() if isinstance(config, RunConfig) else config or {}
+    resolved = resolve(with_source(values), preset=preset)
+    source = read_artifact(resolved.train.start_from) if resolved.train.start_from else None
+    if source:
+        check_fits(resolved, source)
     head, separator = resolved.model.head["type"], resolved.data.label_separator
     rows = LabelRows.read(labels, head, separator)
     if len(texts) != len(rows):
@@ -144,7 +149,10 @@ def prepare(
     device = pick_device(resolved.train.device)
     if resolved.train.threads:
         torch.set_num_threads(resolved.train.threads)
-    tokenizer, matrix, resolved = learn_text(train[0], resolved, progress)
+    if source:
+        tokenizer, matrix = learn_tokens(train[0], resolved.text, source), None
+    else:
+        tokenizer, matrix, resolved = learn_text(train[0], resolved, progress)
     encoded = Examples(tokenizer.encode(train[0]), train[1].encode(names))
     encoded_held_out = Examples(tokenizer.encode(held_out[0]), held_out[1].encode(names)) if held_out else None
 
@@ -152,6 +160,11 @@ def prepare(
     network = build_network(
         resolved, vocabulary=len(tokenizer), num_classes=len(names.names), matrix=matrix, training=True
     ).to(device)
+    if source:
+        words = start_from(network, tokenizer, source)
+        progress.note(
+            f"starting from {source.name}/{source.version}: its blocks, {words:,} of {len(tokenizer):,} words"
+        )
     trained = sum(param.numel() for param in network.parameters() if param.requires_grad)
     progress.note(
         f"training on {len(train[0]):,} texts"

@@ -1,0 +1,35 @@
+"""Pre-training and vectors from the command line, then training from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from .conftest import Run
+
+TINY = ["model.embedding.dim=16", "model.blocks.0.num_filters=8", "train.batch_size=8", "train.learning_rate=0.02"]
+
+
+def test_an_encoder_is_learned_and_started_from(run: Run, here: Path) -> None:
+    ran = run("pretrain", "train.csv", "--text-column", "text", "--output", "models/encoder/1", "--epochs", "3", *TINY)
+    assert ran.code == 0
+    assert "words written right: " in ran.out
+    assert "go on: textcnn train DATA --start-from models/encoder/1" in ran.err
+    ran = run("train", "train.csv", "--start-from", "models/encoder", "train.max_epochs=2", "train.batch_size=8")
+    assert ran.code == 0
+    assert "starting from encoder/1: its blocks, " in ran.err
+    assert "is a pre-trained encoder without labels" in run("predict", "models/encoder", "parcel").err
+    assert "is a pre-trained encoder without labels" in run("inspect", "models/encoder").err
+
+
+def test_vectors_are_trained_and_used(run: Run, here: Path) -> None:
+    ran = run("vectors", "train", "train.csv", "--text-column", "text", "--output", "mine.bin", "--dim", "12",
+              "--min-count", "2", "--threads", "1")  # fmt: skip
+    assert ran.code == 0
+    assert " words, 12 numbers each: mine.bin" in ran.out
+    assert run("train", "train.csv", "--vectors", "mine.bin", "train.max_epochs=1").code == 0
+
+
+def test_mistakes(mistake: Callable[..., str], here: Path) -> None:
+    assert "is no path of a file in a folder" in mistake("vectors", "train", "train.csv", "--output", "no/such/x.bin")
+    assert "there is no model at nowhere" in mistake("train", "train.csv", "--start-from", "nowhere")

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from textcnn import TextClassifier
+from textcnn.artifact import write_artifact
+from textcnn.errors import ArtifactError, ConfigError
+from textcnn.train.pretrain import pretrain_encoder
+
+from ...conftest import TINY, tiny_corpus
+
+TEXTS, LABELS = tiny_corpus(60)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "source" / "1"
+    TextClassifier(TINY).fit(*tiny_corpus()).save(folder)
+    return folder
+
+
+def begun(source: Path, texts: list[str], labels: list[str], **train: Any) -> TextClassifier:
+    """A model that has started and hardly moved since."""
+    settings = {"start_from": str(source), "max_epochs": 1, "learning_rate": 1e-9, **train}
+    return TextClassifier({"train": settings, "data": {"validation_fraction": 0}}).fit(texts, labels)
+
+
+def test_words_and_blocks_are_those_of_the_source_whatever_the_vocabulary_and_the_labels(source: Path) -> None:
+    old = TextClassifier.load(source).artifact_
+    new = begun(source, ["a lamp from the courier", "my brand new invoice"] * 4, ["good", "bad"] * 4).artifact_
+    assert new.config.model.blocks == old.config.model.blocks
+    assert set(old.tokenizer.tokens) < set(new.tokenizer.tokens), "words that only the source knows stay known"
+    for word in ("courier", "invoice", "broken"):
+        np.testing.assert_allclose(
+            new.weights["encoder.embedding.weight"][new.tokenizer.id_of(word)],
+            old.weights["encoder.embedding.weight"][old.tokenizer.id_of(word)],
+            atol=1e-6,
+        )
+    name = "encoder.blocks.0.weight"
+    np.testing.assert_allclose(new.weights[name], old.weights[name], atol=1e-6)
+    assert new.labels.names == ("bad", "good")
+
+
+def test_a_start_helps_where_rows_are_few(source: Path) -> None:
+    few = tiny_corpus(12, seed=5)
+    warm = begun(source, *few, learning_rate=0.02, max_epochs=4)
+    settings = {**TINY["train"], "max_epochs": 4}
+    cold = TextClassifier({**TINY, "train": settings, "data": {"validation_fraction": 0}}).fit(*few)
+    assert warm.score(TEXTS, LABELS) > cold.score(TEXTS, LABELS)
+
+
+def test_networks_that_differ_are_refused_with_both_sides(source: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        TextClassifier({
+            "train": {"start_from": str(source)},
+            "model": {"embedding": {"dim": 9}, "blocks": [{"type": "qrnn"}]},
+        }).fit(TEXTS, LABELS)  # fmt: skip
+    assert "model.embedding.dim is 9, but the model to start from has 16" in str(caught.value)
+    assert "model.blocks is [{'type': 'qrnn'" in str(caught.value)
+    with pytest.raises(ArtifactError, match="there is no model at nowhere"):
+        TextClassifier({"train": {"start_from": "nowhere"}}).fit(TEXTS, LABELS)
+
+
+def test_an_encoder_is_pre_trained_without_labels_and_started_from(tmp_path: Path) -> None:
+    config = {**TINY, "train": {**TINY["train"], "max_epochs": 10}}
+    artifact = pretrain_encoder(config, TEXTS)
+    shares = [record["train_accuracy"] for record in artifact.metrics["history"]]
+    assert shares[-1] > shares[0] and shares[-1] > 0.5, "it writes hidden words by their neighbours"
+    write_artifact(tmp_path / "e" / "1", artifact)
+    card = (tmp_path / "e" / "1" / "README.md").read_text()
+    assert "an encoder, pre-trained on texts without labels" in card
+    with pytest.raises(ArtifactError, match="e/1 is a pre-trained encoder without labels; make a classifier of it"):
+        TextClassifier.load(tmp_path / "e" / "1")
+    model = begun(tmp_path / "e" / "1", TEXTS, LABELS)
+    name = "encoder.blocks.0.weight"
+    np.testing.assert_allclose(model.artifact_.weights[name], artifact.weights[name], atol=1e-6)
+
+
+def test_pre_training_repeats(tmp_path: Path) -> None:
+    config = {**TINY, "train": {**TINY["train"], "max_epochs": 2}}
+    first, again = (pretrain_encoder(config, TEXTS).weights for _ in range(2))
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, again[name])
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [{"type": "kim_conv", "filter_widths": [3], "num_filters": 6, "stride": 2}],
+        [{"type": "kim_conv", "filter_widths": [3], "num_filters": 6, "padding": "valid"}, {"type": "local_max"}],
+        [{"type": "qrnn", "hidden_dim": 6, "bidirectional": True}],
+        [{"type": "kim_conv", "filter_widths": [3], "num_filters": 6, "padding": "wide"}],
+    ],
+)
+def test_blocks_that_shorten_or_lengthen_are_written_back_to_every_token(blocks: list[dict[str, Any]]) -> None:
+    config = {"model": {"embedding": {"dim": 8}, "blocks": blocks}, "train": {"max_epochs": 1, "batch_size": 8}}
+    assert pretrain_encoder(config, [*TEXTS[:20], "parcel", ""]).metrics["pretraining_texts"] == 21
