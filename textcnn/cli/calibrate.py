@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, read_options, reading_options, tell, tell_source
+from textcnn.cli.common import FILE, reading_options, tell
+from textcnn.cli.settings import as_trained, expecting_columns, read_labelled
 
 EPILOG = """\b
 Examples:
@@ -50,7 +51,6 @@ def calibrate(
     """Fit the probabilities of MODEL to DATA, labelled texts it was not trained on, and save it as a new version."""
     from textcnn.artifact import check_place, find_version
     from textcnn.classifier import TextClassifier
-    from textcnn.data.readers import read_examples
 
     if abstain_precision and abstain_f1:
         raise click.UsageError("give --abstain-precision or --abstain-f1, not both")
@@ -59,13 +59,15 @@ def calibrate(
     classifier = TextClassifier.load(model)
     folder = (output or next_version(find_version(model).parent)).absolute()
     check_place(folder, overwrite=overwrite)
-    examples = read_examples(data, read_options(**reading))
-    tell_source(data, examples)
-    figures: dict[str, Any] = classifier.calibrate(examples.texts, examples.labels, method=method)
+    trained = classifier.artifact_.config
+    with expecting_columns(trained):
+        texts, given, _ = read_labelled(data, as_trained(trained, reading), quiet=False)
+    labels: Any = given  # calibrate says which heads it is for
+    figures: dict[str, Any] = classifier.calibrate(texts, labels, method=method)
     lines = [_before_and_after(figures)]
     if abstain_precision or abstain_f1:
         goal: Any = {"goal": "f1"} if abstain_f1 else {"value": abstain_precision, "by_label": by_label}
-        figures = {**figures, "abstaining": classifier.set_abstaining(examples.texts, examples.labels, **goal)}
+        figures = {**figures, "abstaining": classifier.set_abstaining(texts, labels, **goal)}
         lines += _abstaining(figures["abstaining"])
     classifier.save(folder, overwrite=overwrite)
     if as_json:

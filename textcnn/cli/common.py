@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
+SHOWN_COLUMNS = 10
 
 
 def reading_options(*, labels: bool) -> Callable[[Command], Command]:
@@ -142,3 +143,8 @@ def tell_source(path: Path, source: Examples | TextStream) -> None:
     if source.encoding:
         taken.append(source.encoding)
     tell([f"{path}: {rows}{', '.join(taken)}", *(f"  {doubt}" for doubt in source.doubts)])
+    used = {*source.text_columns, label}
+    others = [repr(name) for name in source.column_names if name not in used]
+    if others:
+        more = f" and {len(others) - SHOWN_COLUMNS} more" if len(others) > SHOWN_COLUMNS else ""
+        tell([f"  not used: {', '.join(others[:SHOWN_COLUMNS])}{more}"])

@@ -11,11 +11,10 @@ import click
 from textcnn.cli.common import (
     FILE,
     engine_options,
-    read_options,
     reading_options,
     tell_unknown_labels,
 )
-from textcnn.cli.settings import read_with
+from textcnn.cli.settings import as_trained, expecting_columns, read_labelled
 
 EPILOG = """\b
 Examples:
@@ -40,7 +39,9 @@ def evaluate(
 
     classifier = TextClassifier.load(model, **running)
     other = TextClassifier.load(against, **running) if against else None
-    texts, labels = read_with(data, read_options(**reading), classifier.artifact_.config, quiet=False)
+    trained = classifier.artifact_.config
+    with expecting_columns(trained):
+        texts, labels, _ = read_labelled(data, as_trained(trained, reading), quiet=False)
     figures = classifier.evaluate(texts, labels)
     if running["table_precision"] != "float32":
         exact = TextClassifier.load(model, **{**running, "table_precision": "float32"})

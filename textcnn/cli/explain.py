@@ -61,9 +61,9 @@ def explain(
     classifier = TextClassifier.load(model, **running)
     classifier.artifact_.labels.encode(labels)  # raises LabelError before anything is read
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    pieces = open_pieces()
+    pieces = open_pieces(classifier.artifact_.config)
     with bar(not texts and sys.stderr.isatty() and not sys.stdout.isatty()) as advance:
-        for chunk, share in pieces:
+        for chunk, share, _ in pieces:
             for first in range(0, len(chunk), TEXTS_AT_ONCE):
                 some = chunk[first : first + TEXTS_AT_ONCE]
                 # all n-grams are needed to colour a text

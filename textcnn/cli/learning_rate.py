@@ -41,7 +41,7 @@ def learning_rate(
     if highest <= lowest:
         raise click.UsageError(f"--highest is {highest:g}, which is not above --lowest {lowest:g}")
     config = configure(config_file, preset, overrides, reading=reading)
-    texts, labels = read_labelled(data, config, as_json)
+    texts, labels, config = read_labelled(data, config, as_json)
     found = learning_rates(config, texts, labels, lowest=lowest, highest=highest, steps=steps)
     suggested = suggested_rate(found)
     if as_json:

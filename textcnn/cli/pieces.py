@@ -10,56 +10,100 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from textcnn.cli.common import FILE, read_options, tell, tell_source
+from textcnn.cli.common import FILE, tell, tell_source
+from textcnn.cli.settings import as_trained, expecting_columns
 
 if TYPE_CHECKING:
+    from textcnn.config import RunConfig
     from textcnn.data.readers import TextStream
 
 ROWS_AT_ONCE = 4096
-# some texts, and the share of the input up to their end, 0 to 1, where its size is known
-Piece = tuple[list[str], float | None]
+
+
+class Piece(NamedTuple):
+    """Some texts, the share of the input up to their end, 0 to 1, where its size is known, and the columns to keep."""
+
+    texts: list[str]
+    share: float | None = None
+    kept: dict[str, list[Any]] = {}
+
 
 input_option = click.option(
-    "--input", "source", type=FILE, help="A table of texts (csv, tsv, jsonl, parquet); - for lines of standard input."
+    "--input",
+    "source",
+    type=FILE,
+    help="A table of texts (csv, tsv, jsonl, parquet), or lines (txt); - for lines of standard input.",
 )
 
 
-def pieces_of(texts: Sequence[str], source: Path | None, reading: dict[str, Any]) -> Callable[[], Iterable[Piece]]:
-    """How to get the texts that arguments, --input and the reading options name; mistakes in these are told at once."""
+def pieces_of(
+    texts: Sequence[str], source: Path | None, reading: dict[str, Any], *, keep: Sequence[str] = ()
+) -> Callable[[RunConfig], Iterable[Piece]]:
+    """How to get the texts that arguments, --input and the reading options name, for a model of that configuration.
+
+    Mistakes in these are told at once. A table's columns are those of training where no others are named; a .txt file
+    holds a text a line.
+    """
     if texts and source:
         raise click.UsageError("give texts or --input, not both")
-    table = None if str(source) == "-" else source
-    for flag in ("text_column", "delimiter", "bad_rows"):
-        if reading[flag] and not table:
+    lines = source if source and source.suffix == ".txt" else None
+    table = None if lines or str(source) == "-" else source
+    for flag, given in (*reading.items(), ("keep", keep)):
+        if given and not table and flag != "encoding":
             raise click.UsageError(f"--{flag.replace('_', '-')} is about a table; give one with --input FILE")
     if table:
-        return lambda: _rows(table, reading)
-    return lambda: [(list(texts), None)] if texts else _lines(reading["encoding"])
+        return lambda config: _rows(table, as_trained(config, reading), keep)
+    return lambda config: [Piece(list(texts))] if texts else _lines(lines, reading["encoding"])
 
 
-def _lines(encoding: str) -> Iterator[Piece]:
-    """Standard input, many lines at a time from a file or pipe, one at a time from a person."""
+def _lines(source: Path | None, encoding: str) -> Iterator[Piece]:
+    """A file or standard input, many lines at a time, or one at a time from a person."""
+    from textcnn.errors import ReadError
+
+    encoding = encoding or "utf-8-sig"  # UTF-8 that may begin with a byte order mark
     try:
-        # utf-8-sig is UTF-8 that may begin with a byte order mark
-        reader = io.TextIOWrapper(sys.stdin.buffer, encoding or "utf-8-sig", errors="replace", newline="\n")
+        file = open(source, "rb") if source else sys.stdin.buffer
+        reader = io.TextIOWrapper(file, encoding, newline="\n")
     except LookupError:
         raise click.UsageError(f"--encoding: {encoding!r} is no text encoding that Python knows") from None
-    one_by_one = sys.stdin.isatty()
+    except OSError as error:
+        raise ReadError(f"cannot read {source}: {error.strerror}") from None
+    one_by_one = not source and sys.stdin.isatty()
     if one_by_one:
         tell(["type a text and press enter; Ctrl-D ends"])
-    return _pieces(reader, 1 if one_by_one else ROWS_AT_ONCE)
+    return _pieces(reader, 1 if one_by_one else ROWS_AT_ONCE, str(source or "standard input"))
 
 
-def _pieces(reader: io.TextIOWrapper, rows: int) -> Iterator[Piece]:
-    size = _size_of(reader)
-    while lines := list(islice(reader, rows)):
-        share = os.lseek(reader.fileno(), 0, os.SEEK_CUR) / size if size else None
-        yield [line.rstrip("\r\n") for line in lines], share
-    reader.detach()  # else it would close standard input
+def _pieces(reader: io.TextIOWrapper, rows: int, name: str) -> Iterator[Piece]:
+    """Raises ReadError at what is not in the reader's encoding, when the lines before it are done."""
+    from textcnn.errors import ReadError
+
+    size, done = _size_of(reader), 0
+    broken: UnicodeDecodeError | None = None
+    while not broken:
+        lines: list[str] = []
+        try:
+            lines.extend(islice(reader, rows))
+        except UnicodeDecodeError as error:
+            broken = error
+        if lines:
+            done += len(lines)
+            share = os.lseek(reader.fileno(), 0, os.SEEK_CUR) / size if size else None
+            yield Piece([line.rstrip("\r\n") for line in lines], share)
+        elif not broken:
+            break
+    file = reader.detach()
+    if file is not sys.stdin.buffer:
+        file.close()
+    if broken:
+        raise ReadError(
+            f"{name}: byte 0x{broken.object[broken.start]:02x} after line {done:,} is not {broken.encoding}; "
+            "name the encoding with --encoding"
+        )
 
 
 def _size_of(reader: io.TextIOWrapper) -> int:
@@ -71,16 +115,22 @@ def _size_of(reader: io.TextIOWrapper) -> int:
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
-def _rows(source: Path, reading: dict[str, Any]) -> Iterator[Piece]:
-    from textcnn.data.readers import iter_texts
+def _rows(source: Path, config: RunConfig, keep: Sequence[str]) -> Iterator[Piece]:
+    from textcnn.data.readers import ReadOptions, iter_texts
 
     def pieces(stream: TextStream) -> Iterator[Piece]:
         for chunk in stream:
-            yield chunk.texts, stream.progress
+            yield Piece(chunk.texts, stream.progress, {name: chunk.batch.column(name).to_pylist() for name in keep})
         if stream.skipped:
             tell(stream.doubts[-1:])
 
-    stream = iter_texts(source, read_options(**reading), batch_rows=ROWS_AT_ONCE)
+    data = config.data
+    options = ReadOptions(
+        text_columns=data.text_columns, delimiter=data.delimiter, encoding=data.encoding, bad_rows=data.bad_rows,
+        columns_needed=tuple(keep),
+    )  # fmt: skip
+    with expecting_columns(config):
+        stream = iter_texts(source, options, batch_rows=ROWS_AT_ONCE)
     tell_source(source, stream)
     return pieces(stream)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Best = npt.NDArray[np.int64]
 
 FORMATS = ("jsonl", "csv", "parquet")
+OWN_COLUMNS = {"text", "label", "probability", "top", "abstained", "label_set", "familiarity"}
 # what is asked for beside the label, by column: a boolean, a number or a list of labels for each text
 Extras = dict[str, list[Any]]
 # texts, their best classes and the probabilities of those, int64 and float32 [texts, top_k], and the extras
@@ -35,7 +36,7 @@ Write = Callable[[list[str], "Best", "Floats", Extras], None]
 EPILOG = """\b
 Examples:
   textcnn predict models/support "where is my parcel?" "the lamp is broken"
-  textcnn predict models/support --input mails.csv --output labelled.csv
+  textcnn predict models/support --input mails.csv --keep id --output labelled.csv
   textcnn predict models/support --abstain-below 0.8 --label-sets 0.95 "it just stopped"
   zcat mails.txt.gz | textcnn predict models/support > labels.jsonl
 """
@@ -64,11 +65,18 @@ Examples:
     help="Also the labels among which the right one is in this share of all texts, e.g. 0.95.",
 )
 @click.option("--familiarity", is_flag=True, help="Also how familiar the text is; below 0.05: of another kind.")
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="NAME",
+    help="Column of --input to copy to the output, e.g. id; repeat for several.",
+)
 @engine_options
 @reading_options(labels=False)
 def predict(
     model: Path, texts: tuple[str, ...], source: Path | None, output: Path | None, kind: str | None, top_k: int,
-    abstain_below: float | None, coverage: float | None, familiarity: bool, running: dict[str, Any], **reading: Any,
+    abstain_below: float | None, coverage: float | None, familiarity: bool, keep: tuple[str, ...],
+    running: dict[str, Any], **reading: Any,
 ) -> None:  # fmt: skip
     """Label TEXTs, a file or lines of standard input with MODEL (a model folder).
 
@@ -80,9 +88,11 @@ def predict(
     from textcnn.classifier import TextClassifier
     from textcnn.cli.answer_rows import answer_rows
 
-    open_pieces = pieces_of(texts, source, reading)
+    open_pieces = pieces_of(texts, source, reading, keep=keep)
     kind = kind or _kind_of(output)
     _check_output(output, kind, source)
+    if taken := sorted(OWN_COLUMNS.intersection(keep)):
+        raise click.UsageError(f"--keep {taken[0]}: the output has a column of that name")
     classifier = TextClassifier.load(model, **running)
     if top_k > len(classifier.classes_):
         raise click.UsageError(f"--top-k is {top_k}, but the model has {len(classifier.classes_)} labels")
@@ -90,25 +100,25 @@ def predict(
     if is_single(classifier.head):
         extras = _extras(classifier, abstain_below, coverage, familiarity)
         rows = partial(
-            _format_writer, kind=kind, labels=classifier.classes_, extras=list(extras), with_top=top_k > 1
+            _format_writer, kind=kind, labels=classifier.classes_, extras=[*extras, *keep], with_top=top_k > 1
         )
-    elif top_k > 1 or abstain_below is not None or coverage is not None or familiarity:
+    elif top_k > 1 or abstain_below is not None or coverage is not None or familiarity or keep:
         raise click.UsageError(
-            "--top-k, --abstain-below, --label-sets and --familiarity are for models that give one label a text; "
-            f"this one has a {classifier.head['type']} head"
+            "--top-k, --abstain-below, --label-sets, --familiarity and --keep are for models that give one label "
+            f"a text; this one has a {classifier.head['type']} head"
         )
     else:
         separator = classifier.artifact_.config.data.label_separator
         rows = partial(answer_rows, kind=kind, head=classifier.head, separator=separator)
-    pieces = open_pieces()
+    pieces = open_pieces(classifier.artifact_.config)
     # where answers scroll by on the same terminal, a bar would only be in the way
     shown = not texts and sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
     with _writer(output, rows) as write, bar(shown) as advance:
-        for chunk, share in pieces:
+        for chunk, share, kept in pieces:
             if is_single(classifier.head):
                 probabilities = classifier.predict_proba(chunk)
                 beside = {name: column(chunk, probabilities) for name, column in extras.items()}
-                write(chunk, *most_probable(probabilities, top_k), beside)
+                write(chunk, *most_probable(probabilities, top_k), {**beside, **kept})
             else:
                 write(chunk, classifier.classify(chunk))
             advance(len(chunk), share)
@@ -173,7 +183,10 @@ def _writer(output: Path | None, rows: Callable[[Any], Any]) -> Iterator[Callabl
         return
     from textcnn.errors import DataError
 
-    unfinished = output.with_name(output.name + ".partial")
+    if output.is_symlink():
+        output = output.resolve()  # a link stays one
+    # a pipe or a device is written to, not replaced
+    unfinished = output if output.exists() and not output.is_file() else output.with_name(output.name + ".partial")
     done = 0
     try:
         with open(unfinished, "wb") as file, rows(file) as write:
@@ -184,7 +197,8 @@ def _writer(output: Path | None, rows: Callable[[Any], Any]) -> Iterator[Callabl
                 done += len(texts)
 
             yield write_and_count
-        os.replace(unfinished, output)
+        if unfinished != output:
+            os.replace(unfinished, output)
     except BaseException as error:
         if done:
             tell([f"the first {done:,} rows are done and stay in {unfinished}"])
@@ -215,8 +229,9 @@ def _format_writer(
             if with_top:
                 rows = [f'{row}, "top": {others}' for row, others in zip(rows, top(best, scores), strict=True)]
             for name, values in beside.items():
-                shown = (json.dumps(value, ensure_ascii=False) for value in values)
-                rows = [f'{row}, "{name}": {value}' for row, value in zip(rows, shown, strict=True)]
+                shown = (json.dumps(value, ensure_ascii=False, default=str) for value in values)
+                key = encode_basestring(name)
+                rows = [f"{row}, {key}: {value}" for row, value in zip(rows, shown, strict=True)]
             file.write("".join(f"{row}}}\n" for row in rows).encode("utf-8", "replace"))
             file.flush()
 
@@ -228,7 +243,7 @@ def _format_writer(
     fields = [("text", pa.string()), ("label", pa.string()), ("probability", pa.float32())]
     kinds = {"abstained": pa.bool_(), "label_set": pa.string(), "familiarity": pa.float32()}
     fields += [("top", pa.string())] if with_top else []
-    schema = pa.schema([*fields, *((name, kinds[name]) for name in extras)])
+    schema = pa.schema([*fields, *((name, kinds.get(name, pa.string())) for name in extras)])
     names = pa.array(labels, pa.string())
     with csv.CSVWriter(file, schema) if kind == "csv" else parquet.ParquetWriter(file, schema) as writer:
 
@@ -239,8 +254,12 @@ def _format_writer(
             if with_top:
                 columns.append(pa.array(top(best, scores), pa.string()))
             for name, values in beside.items():
-                flat = [json.dumps(value, ensure_ascii=False) for value in values] if name == "label_set" else values
-                columns.append(pa.array(flat, kinds[name]))
+                flat = values
+                if name == "label_set":
+                    flat = [json.dumps(value, ensure_ascii=False) for value in values]
+                elif name not in kinds:
+                    flat = [None if value is None else str(value) for value in values]
+                columns.append(pa.array(flat, schema.field(name).type))
             writer.write_table(pa.table(columns, schema=schema))
 
         yield write_table

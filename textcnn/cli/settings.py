@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textcnn.cli.common import tell, tell_source
 
 if TYPE_CHECKING:
     from textcnn.config import RunConfig
     from textcnn.data.label_rows import Labels
-    from textcnn.data.readers import ReadOptions
 
 
 def configure(
@@ -56,40 +55,64 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in kept.items() if value not in ("", None, [], {})}
 
 
-def read_labelled(path: Path, config: RunConfig, quiet: bool) -> tuple[list[str], Labels]:
-    """Texts and labels of a file, as the configuration says; how it was taken is told unless `quiet`.
+class Labelled(NamedTuple):
+    """Texts and labels of a file, and the configuration with the columns that they were taken from."""
+
+    texts: list[str]
+    labels: Labels
+    config: RunConfig
+
+
+def read_labelled(path: Path, config: RunConfig, quiet: bool) -> Labelled:
+    """The texts and labels of a file, as the configuration says; how it was taken is told unless `quiet`.
 
     Raises ReadError, ColumnError, BadRowsError; ConfigError where tasks need columns.
     """
-    from textcnn.data.readers import ReadOptions
-
-    data = config.data
-    options = ReadOptions(
-        text_columns=data.text_columns, label_column=data.label_column, delimiter=data.delimiter,
-        encoding=data.encoding, bad_rows=data.bad_rows,
-    )  # fmt: skip
-    return read_with(path, options, config, quiet)
-
-
-def read_with(path: Path, options: ReadOptions, config: RunConfig, quiet: bool) -> tuple[list[str], Labels]:
-    """The same with the columns and the format of `options`; the tasks are the configuration's."""
-    from textcnn.data.readers import read_examples
+    from textcnn.data.readers import ReadOptions, read_examples
     from textcnn.errors import ConfigError
 
-    by_task = config.model.head["type"] == "multi_task"
-    tasks = config.data.task_columns
+    data = config.data
+    by_task, tasks = config.model.head["type"] == "multi_task", data.task_columns
     if by_task and not tasks:
         raise ConfigError("a multi_task head needs data.task_columns: --task-column NAME, once for each task")
-    if by_task:
-        options = replace(options, label_column="", columns_needed=tasks)
+    options = ReadOptions(
+        text_columns=data.text_columns, label_column="" if by_task else data.label_column, delimiter=data.delimiter,
+        encoding=data.encoding, bad_rows=data.bad_rows, columns_needed=tasks if by_task else (),
+    )  # fmt: skip
     examples = read_examples(path, options, labels=not by_task)
     if not quiet:
         tell_source(path, examples)
-    if not by_task:
-        return examples.texts, examples.labels
-    if not quiet:
-        tell([f"  labels of tasks from {' and '.join(repr(name) for name in tasks)}"])
-    return examples.texts, {task: _column(examples.table, task) for task in tasks}
+        if by_task:
+            tell([f"  labels of tasks from {' and '.join(repr(name) for name in tasks)}"])
+    taken = {"text_columns": examples.text_columns, "label_column": examples.label_column}
+    labels = {task: _column(examples.table, task) for task in tasks} if by_task else examples.labels
+    return Labelled(examples.texts, labels, config.model_copy(update={"data": data.model_copy(update=taken)}))
+
+
+def as_trained(config: RunConfig, reading: dict[str, Any]) -> RunConfig:
+    """A model's configuration for another file: its columns where no others are named, its format as that file's."""
+    data = {
+        "text_columns": reading["text_column"] or config.data.text_columns,
+        "label_column": reading.get("label_column") or config.data.label_column,
+        "delimiter": reading["delimiter"],
+        "encoding": reading["encoding"],
+        "bad_rows": reading["bad_rows"] or "stop",
+    }
+    return config.model_copy(update={"data": config.data.model_copy(update=data)})
+
+
+@contextmanager
+def expecting_columns(config: RunConfig) -> Iterator[None]:
+    """Says of a column that is missing that the model was trained on it."""
+    from textcnn.errors import ColumnError
+
+    try:
+        yield
+    except ColumnError as error:
+        columns = " and ".join(repr(name) for name in config.data.text_columns)
+        if not columns:
+            raise
+        raise ColumnError(f"{error}. The model was trained on {columns}; --text-column names others") from None
 
 
 def _column(table: Any, name: str) -> list[str]:

@@ -83,6 +83,10 @@ class Examples:
     notes: tuple[str, ...]
     doubts: tuple[str, ...]
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(self.table.column_names)
+
     def __len__(self) -> int:
         return len(self.texts)
 
@@ -157,6 +161,7 @@ class TextStream(Iterator[TextChunk]):
         self.progress = 0.0
         self.encoding = self._file.encoding
         self.delimiter = self._file.delimiter
+        self.column_names = tuple(self._file.names)
         self.text_columns = tuple(self._file.names[index] for index in self._file.columns.text)
 
     @property

@@ -108,8 +108,11 @@ def _read(path: Path, options: ReadOptions) -> tuple[Examples, list[Suspect]]:
         if examples.side_file is None:
             return examples, []
         with open(examples.side_file, encoding="utf-8", errors="replace", newline="") as file:
-            csv.field_size_limit(1 << 30)
-            return examples, [Suspect(int(row["row"]), row["reason"]) for row in csv.DictReader(file)]
+            before = csv.field_size_limit(1 << 30)
+            try:
+                return examples, [Suspect(int(row["row"]), row["reason"]) for row in csv.DictReader(file)]
+            finally:
+                csv.field_size_limit(before)  # it is everybody's
 
 
 def _reading(examples: Examples, bad: list[Suspect]) -> Iterator[Finding]:

@@ -83,8 +83,62 @@ def test_lines_of_standard_input(run: Run, model_folder: Path, dash: list[str], 
 def test_standard_input_in_another_encoding(run: Run, model_folder: Path) -> None:
     ran = run("predict", model_folder, "--encoding", "cp1251", stdin="где посылка\n".encode("cp1251"))
     assert json.loads(ran.out)["text"] == "где посылка"
-    ran = run("predict", model_folder, stdin=b"\xff\xfe parcel\n")
-    assert json.loads(ran.out)["text"] == "\ufffd\ufffd parcel"
+
+
+def test_bytes_of_another_encoding_end_the_run_behind_the_lines_before_them(run: Run, model_folder: Path) -> None:
+    ran = run("predict", model_folder, stdin=b"one\n" * 5000 + b"caf\xe9\n")
+    assert ran.code == 2
+    assert "standard input: byte 0xe9 after line " in ran.err and "name the encoding with --encoding" in ran.err
+    assert ran.out.count("\n") >= 4096
+
+
+def test_lines_of_a_text_file_are_texts(run: Run, model_folder: Path, here: Path) -> None:
+    Path("mails.txt").write_text("hello\nrefund\nbye\n")
+    ran = run("predict", model_folder, "--input", "mails.txt")
+    assert [json.loads(line)["text"] for line in ran.out.splitlines()] == ["hello", "refund", "bye"]
+
+
+def test_columns_of_the_input_can_be_kept(run: Run, model_folder: Path, here: Path) -> None:
+    Path("in.csv").write_text("id,text\n7,where is my parcel\n9,\n")
+    command = ["predict", model_folder, "--input", "in.csv", "--keep", "id"]
+    rows = [json.loads(line) for line in run(*command).out.splitlines()]
+    assert [row["id"] for row in rows] == ["7", "9"]
+    assert run(*command, "--output", "out.csv").code == 0
+    assert [row["id"] for row in csv.DictReader(io.StringIO(Path("out.csv").read_text()))] == ["7", "9"]
+    assert "the output has a column of that name" in run(*command, "--keep", "label").err
+    assert "there is no column 'ids'; did you mean 'id'?" in run(*command, "--keep", "ids").err
+
+
+def test_the_columns_of_training_are_those_that_are_read(run: Run, here: Path) -> None:
+    texts, labels = tiny_corpus()
+    rows = [
+        {"text": "noise", "a": text[:9], "b": text[9:], "kind": label}
+        for text, label in zip(texts, labels, strict=True)
+    ]
+    Path("train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = ["--text-column", "a", "--text-column", "b", "--label-column", "kind"]
+    tiny = ["model.embedding.dim=16", "model.blocks.0.num_filters=8", "train.max_epochs=1"]
+    assert run("train", "train.jsonl", *columns, *tiny, "--output", "models/m/1").code == 0
+    asked = run("predict", "models/m/1", "--input", "train.jsonl")
+    assert "text from 'a' and 'b'" in asked.err
+    assert json.loads(asked.out.splitlines()[0])["text"] == f"{texts[0][:9]} {texts[0][9:]}"
+    assert "text from 'a' and 'b', label from 'kind'" in run("evaluate", "models/m/1", "train.jsonl").err
+    Path("other.csv").write_text("text,label\nx,y\n")
+    for command in ("predict", "evaluate"):
+        arguments = ["--input", "other.csv"] if command == "predict" else ["other.csv"]
+        said = run(command, "models/m/1", *arguments)
+        assert said.code == 2
+        assert "The model was trained on 'a' and 'b'; --text-column names others" in said.err
+
+
+def test_a_pipe_is_written_to_and_a_link_stays_a_link(run: Run, model_folder: Path, here: Path) -> None:
+    os.mkfifo("pipe.jsonl")
+    reader = subprocess.Popen(["cat", "pipe.jsonl"], stdout=subprocess.PIPE, text=True)
+    assert run("predict", model_folder, "parcel", "--output", "pipe.jsonl").code == 0
+    assert json.loads(reader.communicate(timeout=10)[0])["text"] == "parcel"
+    Path("link.jsonl").symlink_to("real.jsonl")
+    assert run("predict", model_folder, "parcel", "--output", "link.jsonl").code == 0
+    assert Path("link.jsonl").is_symlink() and json.loads(Path("real.jsonl").read_text())["text"] == "parcel"
 
 
 def test_no_lines_give_no_answers(run: Run, model_folder: Path) -> None:
