@@ -23,6 +23,7 @@ from textcnn.text.tokenizers import UNKNOWN_ID
 from textcnn.types import Explanation, Floats, Prediction
 
 if TYPE_CHECKING:
+    from textcnn.explain.filters import Filter
     from textcnn.train.progress import Progress
 
 
@@ -221,6 +222,25 @@ class TextClassifier:
             probabilities=partial(probabilities, head=self.head, calibration=artifact.calibration),
             targets=targets, top_n=top_n,
         )  # fmt: skip
+
+    def filters(self, texts: Sequence[str] = (), *, top_n: int = 10) -> list[Filter]:
+        """What the filters of the network look for: the labels they vote for, their ideal n-grams, dead and alike ones.
+
+        With `texts`, also the `top_n` n-grams among them that excite each most, and the most influential filters first.
+        Raises EngineError for a network that the table engine cannot run.
+        """
+        from textcnn.explain.filters import describe_filters
+        from textcnn.inference.ngram_table import NgramTableEngine
+
+        artifact, engine = self._fitted(), self._engine
+        if not isinstance(engine, NgramTableEngine):
+            reason = NgramTableEngine.why_not(artifact, EngineOptions(device="cpu"))
+            if reason:
+                raise EngineError(f"the filters of this network cannot be shown: {reason}")
+            engine = NgramTableEngine.from_artifact(artifact, EngineOptions(device="cpu"))
+        weight = artifact.weights["encoder.blocks.0.weight"]
+        names = artifact.labels.names
+        return describe_filters(engine, weight, artifact.tokenizer, names, _strings(texts, "text"), top_n=top_n)
 
     def score(self, texts: Sequence[str], labels: Labels) -> float:
         """Share of texts that get their label; exactly all their labels; or the mean of this over the tasks."""

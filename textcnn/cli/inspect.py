@@ -9,12 +9,15 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE
+from textcnn.cli.common import FILE, read_options, reading_options, tell, tell_source
+
+FILTERS_SHOWN = 20
 
 EPILOG = """\b
 Examples:
   textcnn inspect models/support
   textcnn inspect models/support/1 --json | jq .layers
+  textcnn inspect models/support --filters --corpus mails.csv --html filters.html
 """
 
 
@@ -28,8 +31,86 @@ Examples:
     help="Length of the text for which sizes and costs are shown.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
-def inspect(model: Path, tokens: int, as_json: bool) -> None:
-    """Show the layers, vocabulary, labels and figures of MODEL (a model folder)."""
+@click.option("--filters", is_flag=True, help="Show what the filters look for, instead of the layers.")
+@click.option("--corpus", type=FILE, help="With --filters: a table of texts, for the n-grams that excite each filter.")
+@click.option("--html", type=FILE, help="With --filters: write a page with search, for a browser.")
+@click.option(
+    "--top-n", type=click.IntRange(1, 1000), default=10, show_default=True, help="With --filters: n-grams of each."
+)
+@reading_options(labels=False)
+def inspect(
+    model: Path, tokens: int, as_json: bool, filters: bool, corpus: Path | None, html: Path | None, top_n: int,
+    **reading: Any,
+) -> None:  # fmt: skip
+    """Show the layers, vocabulary, labels and figures of MODEL (a model folder), or its filters."""
+    given = {"--corpus": corpus, "--html": html}
+    for flag, value in given.items():
+        if value and not filters:
+            raise click.UsageError(f"{flag} is about the filters; add --filters")
+    for flag, value in reading.items():
+        if value and not corpus:
+            raise click.UsageError(
+                f"--{flag.replace('_', '-')} is about a table; give one with --filters --corpus FILE"
+            )
+    if filters:
+        _show_filters(model, corpus, html, top_n, as_json, reading)
+    else:
+        _show_layers(model, tokens, as_json)
+
+
+def _show_filters(
+    model: Path, corpus: Path | None, html: Path | None, top_n: int, as_json: bool, reading: dict[str, Any]
+) -> None:
+    from textcnn.classifier import TextClassifier
+
+    classifier = TextClassifier.load(model, engine="ngram_table")
+    texts: list[str] = []
+    if corpus:
+        from textcnn.data.readers import iter_texts
+
+        stream = iter_texts(corpus, read_options(**reading))
+        tell_source(corpus, stream)
+        texts = [text for chunk in stream for text in chunk.texts]
+    found = classifier.filters(texts, top_n=top_n)
+    report = {
+        "model": classifier.name,
+        "version": classifier.version,
+        "labels": classifier.classes_,
+        "texts": len(texts),
+        "filters": [one.to_dict() for one in found],
+    }
+    if html:
+        from textcnn.explain.filter_page import filter_page
+
+        _write_page(html, filter_page(report))
+    if as_json:
+        click.echo(json.dumps(report, ensure_ascii=False))
+        return
+    dead, alike = sum(one.dead for one in found), sum(one.duplicate_of is not None for one in found)
+    click.echo(
+        f"{classifier.name}/{classifier.version}: {len(found)} filters, {dead} dead, {alike} alike another one\n"
+    )
+    width = max(len("votes for"), *(len(one.label) for one in found))
+    click.echo(f"filter  width  {'votes for':<{width}}  {'excited most by' if texts else 'ideal n-gram'}")
+    for one in found[:FILTERS_SHOWN]:
+        excited = [" ".join(example.text.split()) for example in one.examples[:4]] or [" ".join(one.ideal)]
+        click.echo(f"{one.number:>6}  {one.width:>5}  {one.label:<{width}}  {' | '.join(excited)}")
+    if len(found) > FILTERS_SHOWN:
+        order = "greatest influence" if texts else "strongest votes"
+        tell([f"the {FILTERS_SHOWN} with the {order} of {len(found)}; --html or --json for all"])
+
+
+def _write_page(path: Path, page: str) -> None:
+    from textcnn.errors import DataError
+
+    try:
+        path.write_text(page, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from None
+    tell([f"saved {path}"])
+
+
+def _show_layers(model: Path, tokens: int, as_json: bool) -> None:
     from textcnn.artifact import read_artifact
     from textcnn.inference.torch_engine import artifact_network
     from textcnn.nn.summary import summarize

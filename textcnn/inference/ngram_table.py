@@ -114,6 +114,19 @@ class NgramTable:
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    def best_words(self) -> tuple[Ids, Floats]:
+        """For every row of the weights the word that adds most to it, and how much: int32 and float32[windows.rows]."""
+        best = np.zeros(self.windows.rows, np.int32)
+        most = np.full(self.windows.rows, -np.inf, np.float32)
+        for start in range(1, len(self._embedding), ROWS_AT_ONCE):  # padding is no word
+            words = np.arange(start, min(start + ROWS_AT_ONCE, len(self._embedding)), dtype=np.int32)
+            rows = self._exact(words)
+            at = rows.argmax(axis=0)
+            value = rows[at, np.arange(len(at))]
+            better = value > most
+            best[better], most[better] = words[at[better]], value[better]
+        return best, most
+
     def word_parts(self, batch: TokenBatch, starts: Ids, factors: Floats, slots: Ids, count: int) -> Parts:
         """What the words of winning windows add to them, times `factors`; see types.Winners.
 
@@ -269,9 +282,14 @@ class NgramTableEngine:
         best += self.bias
         return self._activated(best, batch), starts
 
+    def activate(self, sums: Floats) -> Floats:
+        """The activation of every filter, in place."""
+        ACTIVATIONS[self._activation](sums)
+        return sums
+
     def _activated(self, best: Floats, batch: TokenBatch) -> Floats:
         """In place."""
-        ACTIVATIONS[self._activation](best)
+        self.activate(best)
         best[batch.lengths == 0] = 0.0
         return best
 

@@ -52,3 +52,27 @@ def test_a_damaged_model_is_told_with_its_file(mistake: Any, model_folder: Path,
     shutil.copytree(model_folder, copy)
     (copy / "model.safetensors").write_bytes(b"x")
     assert "model.safetensors has 1 bytes, the manifest says" in mistake("inspect", copy)
+
+
+def test_filters_are_listed_with_what_excites_them(run: Run, model_folder: Path, here: Path) -> None:
+    ran = run("inspect", model_folder, "--filters")
+    assert "tiny/1: 16 filters, " in ran.out
+    assert "ideal n-gram" in ran.out
+    ran = run("inspect", model_folder, "--filters", "--corpus", "train.csv", "--html", "filters.html")
+    assert "excited most by" in ran.out
+    assert len(ran.out.splitlines()) == 16 + 3
+    assert "saved filters.html" in ran.err
+    assert (here / "filters.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_filters_as_json(run: Run, model_folder: Path, here: Path) -> None:
+    report = json.loads(run("inspect", model_folder, "--filters", "--corpus", "train.csv", "--json", "--top-n", 2).out)
+    assert (report["model"], report["texts"], len(report["filters"])) == ("tiny", 90, 16)
+    assert max(len(one["examples"]) for one in report["filters"]) == 2
+    assert {one["label"] for one in report["filters"]} <= set(report["labels"])
+
+
+def test_flags_that_belong_together_are_asked_for(mistake: Any, model_folder: Path, here: Path) -> None:
+    assert "--html is about the filters; add --filters" in mistake("inspect", model_folder, "--html", "a.html")
+    assert "--delimiter is about a table" in mistake("inspect", model_folder, "--filters", "--delimiter", ";")
+    assert "no/a.html: No such file" in mistake("inspect", model_folder, "--filters", "--html", "no/a.html")
