@@ -28,7 +28,7 @@ WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
 COPY textcnn textcnn
 COPY service service
-RUN pip install ".[serve]"
+RUN pip install ".[serve,summarize]"
 
 
 FROM python:3.11-slim

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import os
 import subprocess
@@ -32,8 +33,8 @@ def find_data(given: Path | None = None) -> Path:
 
 
 def read_csv(path: Path) -> tuple[list[str], list[str]]:
-    """Texts and labels."""
-    with open(path, encoding="utf-8", newline="") as file:
+    """Texts and labels, of a table that may be compressed (.gz)."""
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [row["text"] for row in rows], [row["label"] for row in rows]
 
@@ -41,6 +42,11 @@ def read_csv(path: Path) -> tuple[list[str], list[str]]:
 def mr_model(data: Path, *, epochs: int) -> Path:
     """A default model trained for a few epochs on MR: the paper's network, 300-d, widths 3, 4, 5 x 100."""
     return _trained(data / "mr" / "all.csv", "mr", f"train.max_epochs={epochs}")
+
+
+def imdb_model(data: Path, *, epochs: int) -> Path:
+    """A default model trained for a few epochs on IMDb's 25,000 training reviews."""
+    return _trained(data / "imdb" / "train.csv.gz", "imdb", f"train.max_epochs={epochs}")
 
 
 def demo_model() -> Path:

@@ -7,24 +7,29 @@ n-gram and each of its tokens, cost many times the network.
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import machine
-from benchmarks.data import mr_model, read_csv
+from benchmarks.data import imdb_model, mr_model, read_csv
 from benchmarks.machine import interleave, pinned, say
 from textcnn import TextClassifier
 from textcnn.explain.explainer import evidence_of
+from textcnn.explain.summary import split_sentences
 
 EXACT = 1e-5
+SENTENCES = 3
 LIMITS = {
     "explain_over_predict": "strings to labels with every n-gram, its characters and contribution, as arrays, over "
     "strings to labels: the windows that won, then adding up",
     "objects_over_predict": "the same as Python objects for the 5 strongest n-grams: making objects",
+    "summary_agreement": "IMDb test reviews whose 3 sentences alone get the label of the whole; chosen because they "
+    "speak for it, so compare it with the length that is left",
 }
 
 
@@ -33,10 +38,12 @@ def run(*, data: Path, quick: bool = False) -> dict[str, Any]:
     texts, _ = read_csv(data / "mr" / "all.csv")
     texts = texts[:500] if quick else texts[:10_000]
     folder = mr_model(data, epochs=1 if quick else 4)
+    about = machine.describe()
     with pinned(1):
         model = TextClassifier.load(folder, threads=1)
         result = costs(model, texts, rounds=2 if quick else 9) | exactness(model, texts) | one_text(model, texts[:2000])
-    return {**result, "limits": LIMITS, "machine": machine.describe()}
+    result |= summaries(data, reviews=200 if quick else 5000, epochs=1 if quick else 2)
+    return {**result, "limits": LIMITS, "machine": about}
 
 
 def costs(model: TextClassifier, texts: Sequence[str], *, rounds: int) -> dict[str, Any]:
@@ -90,3 +97,29 @@ def one_text(model: TextClassifier, texts: Sequence[str]) -> dict[str, Any]:
             call(text)
             times[name].append(time.perf_counter_ns() - began)
     return {"one_text_us": {name: float(np.median(values)) / 1000 for name, values in times.items()}}
+
+
+def summaries(data: Path, *, reviews: int, epochs: int) -> dict[str, Any]:
+    """How many reviews of IMDb's test keep their label when 3 sentences are left; random and first ones beside ours."""
+    folder = imdb_model(data, epochs=epochs)
+    say("summaries ...")
+    draw = random.Random(0)
+    texts = draw.sample(read_csv(data / "imdb" / "test.csv.gz")[0], reviews)
+    model = TextClassifier.load(folder)
+    whole, ours = model.predict(texts), model.summarize(texts, sentences=SENTENCES)
+    ways: dict[str, Callable[[list[tuple[int, int]]], list[tuple[int, int]]]] = {
+        "random": lambda bounds: sorted(draw.sample(bounds, min(SENTENCES, len(bounds)))),
+        "first": lambda bounds: bounds[:SENTENCES],
+        "last": lambda bounds: bounds[-SENTENCES:],
+    }
+    agreement = {"ours": float(np.mean([summary.agrees for summary in ours]))}
+    for name, pick in ways.items():
+        left = [" ".join(text[a:b] for a, b in pick(split_sentences(text, "en"))) for text in texts]
+        agreement[name] = float(np.mean([a == b for a, b in zip(model.predict(left), whole, strict=True)]))
+    return {
+        "summary_agreement": agreement["ours"],
+        "summary_agreement_by_way": agreement,
+        "summary_length": float(np.mean([len(s.text) / len(text) for s, text in zip(ours, texts, strict=True)])),
+        "sentences_per_review": float(np.mean([summary.total for summary in ours])),
+        "reviews": reviews,
+    }

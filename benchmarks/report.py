@@ -16,6 +16,7 @@ TARGETS: dict[str, tuple[str, float]] = {
     "million_words_peak_mb": ("<=", 2000.0),
     "explain_over_predict": ("<=", 1.5),
     "exact_share": (">=", 1.0),
+    "summary_agreement": (">=", 0.9),
     "load_ms": ("<=", 150.0),
     "first_answer_s": ("<=", 0.8),
     "resident_mb": ("<=", 120.0),

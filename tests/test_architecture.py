@@ -33,6 +33,7 @@ FENCES = {
     "onnx": {"textcnn/export/", "textcnn/inference/onnx_engine.py"},
     "onnxruntime": {"textcnn/export/", "textcnn/inference/onnx_engine.py"},
     "matplotlib": {"textcnn/evaluation/plots.py"},
+    "sentencex": {"textcnn/explain/summary.py"},
     "fastapi": {"service/"},
     "starlette": {"service/"},
 }

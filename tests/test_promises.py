@@ -40,6 +40,7 @@ def test_the_public_names_are_exactly_these() -> None:
         "Ngram",
         "Prediction",
         "RunConfig",
+        "Summary",
         "TextCNNError",
         "TextClassifier",
         "__version__",

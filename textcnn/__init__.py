@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from textcnn.types import LabelScore as LabelScore
     from textcnn.types import Ngram as Ngram
     from textcnn.types import Prediction as Prediction
+    from textcnn.types import Summary as Summary
 
 _HOMES = {
     "TextClassifier": "textcnn.classifier",
@@ -23,6 +24,7 @@ _HOMES = {
     "LabelScore": "textcnn.types",
     "Ngram": "textcnn.types",
     "Prediction": "textcnn.types",
+    "Summary": "textcnn.types",
     "model_versions": "textcnn.artifact",
 }
 
@@ -32,6 +34,7 @@ __all__ = [
     "Ngram",
     "Prediction",
     "RunConfig",
+    "Summary",
     "TextCNNError",
     "TextClassifier",
     "__version__",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from textcnn.answers import decide, is_single, most_probable, predictions, probabilities
 from textcnn.artifact import Artifact, read_artifact, write_artifact
@@ -20,7 +21,7 @@ from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.inference.select import select_engine
 from textcnn.presets import DEFAULT_PRESET
 from textcnn.text.tokenizers import UNKNOWN_ID
-from textcnn.types import Explanation, Floats, Prediction
+from textcnn.types import Explanation, Floats, Prediction, Summary
 
 if TYPE_CHECKING:
     from textcnn.explain.filters import Filter
@@ -211,16 +212,35 @@ class TextClassifier:
         texts = _strings(texts, "text")
         if top_n is not None and top_n < 0:
             raise ValueError(f"top_n is {top_n}, expected 0 or more, or None for all n-grams")
-        targets = None
-        if labels is not None:
-            named = [labels] * len(texts) if isinstance(labels, str) else _strings(labels, "label")
-            if len(named) != len(texts):
-                raise DataError(f"{len(named)} labels for {len(texts)} texts; give one label for each, or one for all")
-            targets = artifact.labels.encode(named)
         return explain_texts(
             self._engine, artifact.tokenizer, artifact.labels.names, texts,
-            probabilities=partial(probabilities, head=self.head, calibration=artifact.calibration),
-            targets=targets, top_n=top_n,
+            probabilities=partial(probabilities, head=self.head, calibration=artifact.calibration), targets=self._targets(labels, len(texts)), top_n=top_n,
+        )  # fmt: skip
+
+    def summarize(
+        self,
+        texts: Sequence[str],
+        *,
+        sentences: int = 3,
+        share: float | None = None,
+        labels: str | Sequence[str] | None = None,
+        language: str = "en",
+    ) -> list[Summary]:
+        """The sentences of each text that carry its label, at most `sentences`, in the order of the text.
+
+        With `share`, as many as fit in that share of the text's length, but one at least. `labels` as in `explain`;
+        `language` (ISO 639-1) knows abbreviations. Raises LabelError; MissingExtraError without sentencex.
+        """
+        from textcnn.explain.summary import summarize_texts
+
+        artifact = self._fitted()
+        assert self._engine is not None
+        texts = _strings(texts, "text")
+        if sentences < 1 or (share is not None and not 0 < share <= 1):
+            raise ValueError(f"sentences is {sentences}, expected 1 or more; share is {share}, expected 0 to 1 or None")
+        return summarize_texts(
+            self._engine, artifact.tokenizer, artifact.labels.names, texts, probabilities=partial(probabilities, head=self.head, calibration=artifact.calibration),
+            targets=self._targets(labels, len(texts)), sentences=sentences, share=share, language=language,
         )  # fmt: skip
 
     def filters(self, texts: Sequence[str] = (), *, top_n: int = 10) -> list[Filter]:
@@ -381,6 +401,15 @@ class TextClassifier:
             raise DataError(
                 f"{what} is for models that give one label to a text; this one has a {self.head['type']} head"
             )
+
+    def _targets(self, labels: str | Sequence[str] | None, texts: int) -> npt.NDArray[np.int64] | None:
+        """The class index of the label that is asked for, for each text. Raises LabelError, DataError."""
+        if labels is None:
+            return None
+        named = [labels] * texts if isinstance(labels, str) else _strings(labels, "label")
+        if len(named) != texts:
+            raise DataError(f"{len(named)} labels for {texts} texts; give one label for each, or one for all")
+        return self._fitted().labels.encode(named)
 
     def _fitted(self) -> Artifact:
         if self._artifact is None:

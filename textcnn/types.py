@@ -194,3 +194,38 @@ class Explanation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON has them."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of a text, the code points text[start:end], and what it adds to the margin of a label over others."""
+
+    start: int
+    end: int
+    text: str
+    contribution: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The sentences, in order, that carry a label, out of `total`.
+
+    `probability` is that of the label for the whole text, `summary_probability` for these sentences alone; `agrees`:
+    both get the same label.
+    """
+
+    label: str
+    probability: float
+    sentences: tuple[Sentence, ...]
+    total: int
+    summary_probability: float
+    agrees: bool
+
+    @property
+    def text(self) -> str:
+        """The sentences, joined by spaces."""
+        return " ".join(sentence.text for sentence in self.sentences)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON has them, `text` among them."""
+        return {**asdict(self), "text": self.text}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from textcnn.cli.common import FILE, engine_options, reading_options
-from textcnn.cli.pieces import bar, input_option, pieces_of
+from textcnn.cli.pieces import bar, input_option, pieces_of, visible
 
 if TYPE_CHECKING:
     from textcnn.types import Explanation
@@ -85,7 +84,7 @@ def _write_json(text: str, explanations: Iterable[Explanation]) -> None:
 
 def _write(text: str, explanations: Sequence[Explanation], shown: int, coloured: bool) -> None:
     for explanation in explanations:
-        shown_text = _marked(text, explanation) if coloured else _visible(text)
+        shown_text = _marked(text, explanation) if coloured else visible(text)
         click.echo((shown_text or "(an empty text)").encode("utf-8", "replace"))
         ngrams = explanation.ngrams[:shown]
         width = max((len(ngram.text) for ngram in ngrams), default=0)
@@ -93,10 +92,10 @@ def _write(text: str, explanations: Sequence[Explanation], shown: int, coloured:
         click.echo(f"  {explanation.label}  {explanation.probability:.1%}{method}")
         for ngram in ngrams:
             parts = "  ".join(
-                f"{_visible(token.text)}{'' if token.known else ' (unknown)'} {token.contribution:+.2f}"
+                f"{visible(token.text)}{'' if token.known else ' (unknown)'} {token.contribution:+.2f}"
                 for token in ngram.tokens
             )
-            one_line = " ".join(_visible(ngram.text).split())
+            one_line = " ".join(visible(ngram.text).split())
             click.echo(
                 f"  {ngram.contribution:+7.2f}  {one_line:<{width}}  {parts}".rstrip().encode("utf-8", "replace")
             )
@@ -110,11 +109,6 @@ def _write(text: str, explanations: Sequence[Explanation], shown: int, coloured:
             start, end = explanation.unread
             click.echo(f"  not read, for the text is too long: characters {start:,} to {end:,}")
         click.echo()
-
-
-def _visible(text: str) -> str:
-    """Without control characters, which could do anything to a terminal; each is replaced by one character."""
-    return "".join(c if c.isprintable() or c in "\n\t" or unicodedata.category(c) != "Cc" else "\ufffd" for c in text)
 
 
 def _trust(explanation: Explanation) -> str:
@@ -134,7 +128,7 @@ def _marked(text: str, explanation: Explanation) -> str:
         for start, end, contribution in parts or [(ngram.start, ngram.end, ngram.contribution)]:
             for at in range(start, end):
                 added[at] += contribution
-    text = _visible(text)
+    text = visible(text)
     strongest = max(map(abs, added), default=0.0) or 1.0
     unread = range(*explanation.unread) if explanation.unread else range(0)
     styles = [_style(value / strongest, at in unread) for at, value in enumerate(added)]

@@ -24,6 +24,7 @@ COMMANDS = {
     "calibrate": "Fit a model's probabilities, and when it should not answer.",
     "predict": "Label texts from the command line, a file or standard input.",
     "explain": "Show which words of a text make a label.",
+    "summarize": "Keep the sentences that carry the label.",
     "serve": "Answer over HTTP.",
     "inspect": "Show the layers, vocabulary, labels and figures of a model.",
 }

@@ -1,4 +1,6 @@
-"""Texts for the commands that answer about each: arguments, lines of standard input or a table, piece by piece."""
+"""Texts for the commands that answer about each: arguments, lines of standard input or a table, piece by piece; and
+how to show one on a terminal.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import io
 import os
 import stat
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -151,3 +154,8 @@ def bar(shown: bool) -> Iterator[Callable[[int, float | None], None]]:
             bar.update(count)
 
         yield advance
+
+
+def visible(text: str) -> str:
+    """Without control characters, which could do anything to a terminal; each is replaced by one character."""
+    return "".join(c if c.isprintable() or c in "\n\t" or unicodedata.category(c) != "Cc" else "\ufffd" for c in text)

@@ -43,7 +43,7 @@ def occlude(
     unit_of = np.repeat(np.arange(units), np.diff(bounds))
     without = unit_of[None] != np.arange(units)[:, None]
     whole, none = np.ones((1, len(ids)), bool), np.zeros((1, len(ids)), bool)
-    scores = logits(_variants(ids, np.concatenate([whole, none, without])))
+    scores = logits(variants(ids, np.concatenate([whole, none, without])))
     target = int(scores[0].argmax()) if target is None else target
     contributions = scores[0, target].astype(np.float64) - scores[2:, target]
     # the k strongest units of each step of the curves
@@ -51,7 +51,7 @@ def occlude(
     strength[np.argsort(-contributions, kind="stable")] = np.arange(units)
     counts = np.ceil(np.arange(STEPS + 1) * units / STEPS).astype(np.int64)
     inserted = strength[unit_of][None] < counts[:, None]
-    curves = probabilities(logits(_variants(ids, np.concatenate([~inserted, inserted]))))[:, target].astype(np.float64)
+    curves = probabilities(logits(variants(ids, np.concatenate([~inserted, inserted]))))[:, target].astype(np.float64)
     deletion, insertion = ((curve[:-1] + curve[1:]).mean() / 2 for curve in np.split(curves, 2))
     return Occlusion(
         target, bounds, contributions, scores[0], float(scores[1, target]),
@@ -59,7 +59,7 @@ def occlude(
     )  # fmt: skip
 
 
-def _variants(ids: Ids, kept: npt.NDArray[np.bool_]) -> TokenBatch:
+def variants(ids: Ids, kept: npt.NDArray[np.bool_]) -> TokenBatch:
     """One text a row of `kept` bool[V, T]: the tokens that stay, in order."""
     offsets = np.zeros(len(kept) + 1, np.int64)
     np.cumsum(kept.sum(axis=1), out=offsets[1:])
