@@ -51,6 +51,16 @@ def decide(found: Floats, names: Sequence[str], head: Head) -> list[Any]:
     return [dict(zip(head["tasks"], row, strict=True)) for row in zip(*columns, strict=True)]
 
 
+def rivals(head: Head, count: int) -> npt.NDArray[np.bool_]:
+    """Which labels exclude which, bool[count, count]: all others of the same softmax; none with a multi_label head."""
+    exclude = np.zeros((count, count), bool)
+    if head["type"] != "multi_label":
+        for part in _parts(head, count):
+            exclude[part, part] = True
+        np.fill_diagonal(exclude, False)
+    return exclude
+
+
 def predictions(found: Floats, names: Sequence[str], head: Head, top_k: int | None) -> list[Prediction]:
     """From probabilities: of a multi_label head with the labels over their thresholds, of multi_task with all tasks."""
     if head["type"] == "multi_task":

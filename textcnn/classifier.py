@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -104,7 +103,7 @@ class TextClassifier:
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Calibrated probabilities float32[len(texts), len(classes_)], in the order of `classes_`."""
-        return probabilities(self._logits(texts), self.head, self._fitted().calibration)
+        return self._probabilities(self._logits(texts))
 
     def classify(
         self, texts: Sequence[str], *, top_k: int | None = 1, abstain_below: float | None = None
@@ -201,9 +200,9 @@ class TextClassifier:
     ) -> list[Explanation]:
         """Why each text gets the logit of a label: the n-grams of the text and what each adds, strongest first.
 
-        `labels` says which label: one for all texts, or one for each; by default the predicted one. `top_n` keeps the
-        strongest n-grams only. Where the network adds up n-grams (Explanation.method is "ngrams") the answer is exact.
-        Raises LabelError for a label that the model does not have.
+        `labels` says which label: one for all texts, or one for each; by default the most probable one. `top_n` keeps
+        the strongest n-grams only. Where the network adds up n-grams (Explanation.method is "ngrams") the answer is
+        exact. Raises LabelError for a label that the model does not have.
         """
         from textcnn.explain.explainer import explain_texts
 
@@ -214,7 +213,7 @@ class TextClassifier:
             raise ValueError(f"top_n is {top_n}, expected 0 or more, or None for all n-grams")
         return explain_texts(
             self._engine, artifact.tokenizer, artifact.labels.names, texts,
-            probabilities=partial(probabilities, head=self.head, calibration=artifact.calibration), targets=self._targets(labels, len(texts)), top_n=top_n,
+            probabilities=self._probabilities, targets=self._targets(labels, len(texts)), top_n=top_n,
         )  # fmt: skip
 
     def summarize(
@@ -239,8 +238,9 @@ class TextClassifier:
         if sentences < 1 or (share is not None and not 0 < share <= 1):
             raise ValueError(f"sentences is {sentences}, expected 1 or more; share is {share}, expected 0 to 1 or None")
         return summarize_texts(
-            self._engine, artifact.tokenizer, artifact.labels.names, texts, probabilities=partial(probabilities, head=self.head, calibration=artifact.calibration),
-            targets=self._targets(labels, len(texts)), sentences=sentences, share=share, language=language,
+            self._engine, artifact.tokenizer, artifact.labels.names, texts,
+            head=self.head, probabilities=self._probabilities, targets=self._targets(labels, len(texts)),
+            sentences=sentences, share=share, language=language,
         )  # fmt: skip
 
     def filters(self, texts: Sequence[str] = (), *, top_n: int = 10) -> list[Filter]:
@@ -401,6 +401,9 @@ class TextClassifier:
             raise DataError(
                 f"{what} is for models that give one label to a text; this one has a {self.head['type']} head"
             )
+
+    def _probabilities(self, logits: Floats) -> Floats:
+        return probabilities(logits, self.head, self._fitted().calibration)
 
     def _targets(self, labels: str | Sequence[str] | None, texts: int) -> npt.NDArray[np.int64] | None:
         """The class index of the label that is asked for, for each text. Raises LabelError, DataError."""

@@ -37,7 +37,7 @@ def explain_texts(
     targets: Targets | None = None,
     top_n: int | None = None,
 ) -> list[Explanation]:
-    """The explanation of logits[i, targets[i]] of every text i; without targets, of the largest.
+    """The explanation of logits[i, targets[i]] of every text i; without targets, of the most probable label.
 
     `probabilities` turns logits float32[B, classes] into float32[B, classes]. See TextClassifier.explain.
     """
@@ -73,7 +73,8 @@ def _by_ngrams(
     probabilities: Probabilities, targets: Targets | None, top_n: int | None,
 ) -> list[Explanation]:  # fmt: skip
     batch, rows = reading.batch, np.arange(len(texts))
-    targets = winners.logits.argmax(1) if targets is None else targets
+    found = probabilities(winners.logits)
+    targets = found.argmax(1) if targets is None else targets
     evidence = ngram_evidence(batch, winners, targets, slots=winners.word_parts is not None)
     text = np.repeat(rows, np.diff(evidence.offsets))
     # strongest first within each text
@@ -108,7 +109,7 @@ def _by_ngrams(
         for row, (target, probability, logit, bias) in enumerate(
             zip(
                 targets.tolist(),
-                probabilities(winners.logits)[rows, targets].tolist(),
+                found[rows, targets].tolist(),
                 winners.logits[rows, targets].tolist(),
                 winners.bias[targets].tolist(),
                 strict=True,

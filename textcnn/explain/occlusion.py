@@ -37,14 +37,14 @@ class Occlusion:
 def occlude(
     logits: Logits, ids: Ids, probabilities: Callable[[Floats], Floats], target: int | None = None
 ) -> Occlusion:
-    """Leave out each token of one text (int32[T]) in turn. Without `target`, the label with the largest logit."""
+    """Leave out each token of one text (int32[T]) in turn. Without `target`, the most probable label."""
     units = min(len(ids), MOST_UNITS)
     bounds = np.linspace(0, len(ids), units + 1).astype(np.int64)
     unit_of = np.repeat(np.arange(units), np.diff(bounds))
     without = unit_of[None] != np.arange(units)[:, None]
     whole, none = np.ones((1, len(ids)), bool), np.zeros((1, len(ids)), bool)
     scores = logits(variants(ids, np.concatenate([whole, none, without])))
-    target = int(scores[0].argmax()) if target is None else target
+    target = int(probabilities(scores[:1])[0].argmax()) if target is None else target
     contributions = scores[0, target].astype(np.float64) - scores[2:, target]
     # the k strongest units of each step of the curves
     strength = np.empty(units, np.int64)

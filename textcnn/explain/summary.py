@@ -1,8 +1,9 @@
 """The sentences of a long text that carry its label.
 
-A sentence is worth what its n-grams add to the margin between the label and the strongest other one, which is exact
-where the network adds up n-grams; elsewhere what the margin loses when the sentence is left out. Denil et al. (2014)
-chose sentences by the gradient of a document network; after max over time there is nothing to approximate.
+A sentence is worth what its n-grams add to the margin between the label and the strongest other one (where labels do
+not exclude each other, to the logit), which is exact where the network adds up n-grams; elsewhere what the margin loses
+when the sentence is left out. Denil et al. (2014) chose sentences by the gradient of a document network; after max over
+time there is nothing to approximate.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
+from textcnn.answers import Head, decide, rivals
 from textcnn.errors import MissingExtraError
 from textcnn.explain.explainer import Model, Probabilities, Targets
 from textcnn.explain.ngram_evidence import ngram_evidence
@@ -31,6 +34,7 @@ def summarize_texts(
     labels: Sequence[str],
     texts: Sequence[str],
     *,
+    head: Head,
     probabilities: Probabilities,
     targets: Targets | None = None,
     sentences: int = 3,
@@ -43,24 +47,20 @@ def summarize_texts(
         some = texts[first : first + TEXTS_AT_ONCE]
         reading = tokenizer.read(some)
         logits = model.logits(reading.batch)
-        wanted = logits.argmax(1) if targets is None else targets[first : first + TEXTS_AT_ONCE]
+        found = probabilities(logits)
+        wanted = found.argmax(1) if targets is None else targets[first : first + TEXTS_AT_ONCE]
         bounds = [split_sentences(text, language) for text in some]
-        worth = _worth(model, reading, bounds, wanted, _strongest_other(logits, wanted))
+        worth = _worth(model, reading, bounds, _against(logits, wanted, rivals(head, len(labels))))
         kept = [_kept(values, b, sentences, share) for values, b in zip(worth, bounds, strict=True)]
         chosen = [
             tuple(Sentence(*b[i], text[slice(*b[i])], float(values[i])) for i in places)
             for text, places, b, values in zip(some, kept, bounds, worth, strict=True)
         ]
-        alone = model.logits(tokenizer.encode([" ".join(one.text for one in row) for row in chosen]))
+        alone = probabilities(model.logits(tokenizer.encode([" ".join(one.text for one in row) for row in chosen])))
         rows = np.arange(len(some))
-        columns = (
-            wanted,
-            probabilities(logits)[rows, wanted].tolist(),
-            chosen,
-            map(len, bounds),
-            probabilities(alone)[rows, wanted].tolist(),
-            (alone.argmax(1) == logits.argmax(1)).tolist(),
-        )
+        agrees = [a == b for a, b in zip(decide(found, labels, head), decide(alone, labels, head), strict=True)]
+        whole, rest = found[rows, wanted].tolist(), alone[rows, wanted].tolist()
+        columns = (wanted, whole, chosen, map(len, bounds), rest, agrees)
         summaries += [Summary(labels[target], *values) for target, *values in zip(*columns, strict=True)]
     return summaries
 
@@ -82,29 +82,30 @@ def split_sentences(text: str, language: str) -> Bounds:
     return bounds
 
 
-def _strongest_other(logits: Floats, targets: Targets) -> Targets:
-    others = logits.copy()
-    others[np.arange(len(targets)), targets] = -np.inf
-    strongest: Targets = others.argmax(1)
-    return strongest
+def _against(logits: Floats, targets: Targets, rivals: npt.NDArray[np.bool_]) -> Floats:
+    """What to add up for the margin of the target over its strongest rival, if any: 1, -1 or 0, float32[B, C]."""
+    rows = np.arange(len(targets))
+    signs = np.zeros_like(logits)
+    signs[rows, targets] = 1.0
+    strongest = np.where(rivals[targets], logits, -np.inf).argmax(1)
+    signs[rows, strongest] -= rivals[targets].any(axis=1)
+    return signs
 
 
-def _worth(model: Model, reading: Reading, bounds: list[Bounds], targets: Targets, others: Targets) -> list[Parts]:
-    """What each sentence adds to logits[targets] - logits[others]."""
+def _worth(model: Model, reading: Reading, bounds: list[Bounds], signs: Floats) -> list[Parts]:
+    """What each sentence adds to the sum of signs x logits."""
     batch = reading.batch
     owners = _owners(reading, bounds)
     winners = model.winners(batch)
     worth = []
     if winners is None:
-        for ids, owner, b, target, other in zip(batch, owners, bounds, targets, others, strict=True):
+        for ids, owner, b, sign in zip(batch, owners, bounds, signs, strict=True):
             whole = np.ones((1, len(ids)), bool)
             without = owner[None] != np.arange(len(b))[:, None]
-            scores = model.logits(variants(ids, np.concatenate([whole, without]))).astype(np.float64)
-            margins = scores[:, target] - scores[:, other]
+            margins = model.logits(variants(ids, np.concatenate([whole, without]))).astype(np.float64) @ sign
             worth.append(margins[0] - margins[1:])
         return worth
-    margin = winners.weight[targets] - winners.weight[others]
-    evidence = ngram_evidence(batch, replace(winners, weight=margin), np.arange(len(batch)))
+    evidence = ngram_evidence(batch, replace(winners, weight=signs @ winners.weight), np.arange(len(batch)))
     for row, (owner, b) in enumerate(zip(owners, bounds, strict=True)):
         part = slice(evidence.offsets[row], evidence.offsets[row + 1])
         # an n-gram across sentences counts for that of its middle token

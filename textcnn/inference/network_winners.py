@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from textcnn.inference.ngram_table import NgramTable
+from textcnn.inference.ngram_table import THROUGH_ZERO, NgramTable
 from textcnn.kernels.conv_max import conv_max
 from textcnn.kernels.table_gather import NO_WINDOW
 from textcnn.nn.blocks.kim_conv import KimConv
@@ -17,27 +17,31 @@ from textcnn.nn.encoder import Encoder
 from textcnn.nn.model import Network
 from textcnn.nn.pooling.max_over_time import MaxOverTime
 from textcnn.nn.ragged import Distinct, RaggedIds
+from textcnn.nn.sizes import union
 from textcnn.types import Floats, Ids, Parts, TokenBatch, Winners
 
 Tensor = torch.Tensor
 TEXTS_AT_ONCE = 64  # every activation before pooling is kept
 TINY = 1e-6  # tanh(z) / z is 1 to all its digits
+LONGEST_NGRAM = 20  # where one position sees more tokens than that, where it looked explains nothing
 
 
 @torch.inference_mode()
 def network_winners(
     network: Network, batch: TokenBatch, distinct: Distinct, table: NgramTable | None
 ) -> Winners | None:
-    """The winners of a network in eval mode, taken apart by word with `table`; None if a block has no bounded
-    span, or pooling or head are of other kinds.
+    """The winners of a network in eval mode, taken apart by word with `table`.
 
-    Through several layers an n-gram is all that the winning position can see, so it is longer than each filter.
+    Through several layers an n-gram is all that the winning position can see, so it is longer than each filter. None if
+    that has no bounds or is too long to explain anything, if pooling is not max over time, or if the head does not only
+    add up.
     """
     encoder, head = network.encoder, network.head
     blocks: list[Any] = list(encoder.blocks)
-    if not isinstance(encoder.pooling, MaxOverTime) or not head.linear_in_features:
+    if not isinstance(encoder.pooling, MaxOverTime) or not head.linear_in_features or not blocks:
         return None
-    if not blocks or any(block.span(0, None) is None for block in blocks):
+    seen = _span(blocks, 0, None)
+    if seen is None or seen[1] - seen[0] > LONGEST_NGRAM:
         return None
     device = next(network.parameters()).device
     parts: list[list[Any]] = []
@@ -53,7 +57,7 @@ def network_winners(
         ends=ends,
         weight=head.linear.weight.cpu().numpy(),
         bias=head.linear.bias.cpu().numpy(),
-        word_parts=partial(_word_parts, table, batch, starts, gain) if table else None,
+        word_parts=partial(_word_parts, table, batch, starts, gain) if table and _through_zero(blocks[0]) else None,
     )
 
 
@@ -81,7 +85,10 @@ def _spans(encoder: Encoder, ids: RaggedIds) -> tuple[Tensor, Tensor, Tensor, Te
     for block in encoder.blocks:
         x, mask = block(x, mask)
     empty = ~mask.any(dim=1)[:, None]
-    best, at = x.masked_fill(~mask[..., None], -torch.inf).max(dim=1)
+    x = x.masked_fill(~mask[..., None], -torch.inf)
+    # the first of equal ones: behind the last window of a filter it may stand again
+    at = x.argmax(dim=1)
+    best = x.gather(1, at[:, None])[:, 0]
     seen = _seen(list(encoder.blocks), at.cpu().numpy())
     starts, ends = (torch.where(empty.cpu(), NO_WINDOW, torch.from_numpy(column)).int() for column in seen)
     best = torch.where(empty, 0.0, best)
@@ -96,10 +103,17 @@ def _seen(blocks: Sequence[Any], at: Any) -> Any:
     return seen[where.ravel()].T.reshape(2, *at.shape)
 
 
-def _span(blocks: Sequence[Any], t: int, channel: int) -> tuple[int, int]:
-    *below, last = blocks
-    start, end = last.span(t, channel)
-    for block in reversed(below):
-        # what lies above looks at all channels, and so as far as the widest of them
-        start, end = block.span(start, None)[0], block.span(end - 1, None)[1]
-    return start, end
+def _span(blocks: Sequence[Any], t: int, channel: int | None) -> tuple[int, int] | None:
+    """The tokens that a position of the last block sees; what lies below it is seen in all channels."""
+    found: tuple[int, int] | None = (t, t + 1)
+    for block in reversed(blocks):
+        assert found is not None
+        found = union([block.span(found[0], channel), block.span(found[1] - 1, channel)])
+        if found is None:
+            return None
+        channel = None
+    return found
+
+
+def _through_zero(block: Any) -> bool:
+    return block.activation in THROUGH_ZERO

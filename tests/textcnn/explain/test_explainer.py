@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import defaultdict
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textcnn import TextClassifier
-from textcnn.answers import softmax
+from textcnn.answers import probabilities, softmax
 from textcnn.artifact import Artifact
+from textcnn.build import build_network, resolve
 from textcnn.config import TextConfig
 from textcnn.errors import DataError, LabelError
 from textcnn.explain.explainer import explain_texts
@@ -297,6 +299,84 @@ def test_where_nothing_adds_up_words_are_left_out_and_the_answer_says_so() -> No
             for ngram in explanation.ngrams:
                 without = model.logits(made.tokenizer.encode([text[: ngram.start] + " " + text[ngram.end :]]))
                 assert ngram.contribution == pytest.approx(float(row[index] - without[0, index]), abs=1e-5)
+
+
+def other_network(**model: Any) -> Artifact:
+    """An untrained network of other parts."""
+    config = resolve({"model": {"embedding": {"dim": 8}, **model}})
+    torch.manual_seed(0)
+    network = build_network(config, vocabulary=len(TOKENIZER), num_classes=3)
+    for param in network.parameters():
+        torch.nn.init.normal_(param, std=0.5)
+    weights = {name: value.numpy() for name, value in network.state_dict().items()}
+    return Artifact(config, random_artifact().labels, TOKENIZER, weights, {})
+
+
+CONV = {"type": "kim_conv", "filter_widths": [2, 3], "num_filters": 4}
+LONG = "hello, where is my parcel since monday"
+
+
+@pytest.mark.parametrize(
+    ("model", "words_apart"),
+    [
+        ({"head": {"type": "multi_label"}}, True),
+        ({"head": {"type": "multi_task", "tasks": {"a": 1, "b": 2}}}, True),
+        ({"blocks": [{**CONV, "activation": "sigmoid"}]}, False),
+        ({"blocks": [{**CONV, "activation": "elu"}]}, True),
+        ({"blocks": [{**CONV, "padding": "wide"}]}, True),
+        ({"blocks": [{**CONV, "padding": "valid", "dilation": 2}]}, False),
+        ({"blocks": [{"type": "kim_conv", "filter_widths": [1, 4], "padding": "valid", "stride": 2}]}, False),
+        ({"blocks": [CONV, {"type": "residual", "blocks": [{"type": "pointwise_conv", "num_filters": 8}]}]}, False),
+        (
+            {
+                "blocks": [
+                    {
+                        "type": "parallel",
+                        "branches": [[CONV], [CONV, {"type": "local_max", "stride": 1, "padding": "same"}]],
+                    }
+                ]
+            },
+            False,
+        ),
+    ],
+    ids=str,
+)
+def test_other_networks_that_add_up_ngrams_are_exact(model: dict[str, Any], words_apart: bool) -> None:
+    made = other_network(**{"blocks": [CONV], **model})
+    texts = [LONG, "", "parcel", "my parcel", "hello, hello, hello,"]
+    for name in ("torch", "auto"):
+        engine = select_engine(made, engine=name)
+        found = partial(probabilities, head=made.config.model.head)
+        for target in range(3):
+            explained = explain_texts(
+                engine, TOKENIZER, made.labels.names, texts, probabilities=found, targets=np.full(len(texts), target)
+            )
+            logits = engine.logits(TOKENIZER.encode(texts))[:, target]
+            for text, logit, explanation in zip(texts, logits, explained, strict=True):
+                check(text, explanation)
+                assert explanation.exact
+                assert explanation.logit == pytest.approx(float(logit), abs=1e-5)
+                assert all(bool(ngram.tokens) == words_apart for ngram in explanation.ngrams)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"head": {"type": "single_label", "hidden_dim": 5}},
+        {"head": {"type": "ordinal"}},
+        {"pooling": {"type": "average"}},
+        {"blocks": [{**CONV, "filter_widths": [21]}]},
+        {"blocks": [{"type": "qrnn", "hidden_dim": 4}, CONV]},
+    ],
+    ids=str,
+)
+def test_networks_whose_ngrams_do_not_add_up_or_explain_nothing_are_occluded(model: dict[str, Any]) -> None:
+    made = other_network(**{"blocks": [CONV], **model})
+    (explanation,) = explain_texts(
+        select_engine(made, engine="torch"), TOKENIZER, made.labels.names, [LONG], probabilities=softmax
+    )
+    check(LONG, explanation)
+    assert explanation.method == "occlusion"
 
 
 def test_faithfulness_is_the_area_below_the_curves() -> None:

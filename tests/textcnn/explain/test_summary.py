@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textcnn import TextClassifier
-from textcnn.classifier import softmax
+from textcnn.answers import probabilities, softmax
 from textcnn.errors import LabelError, MissingExtraError
+from textcnn.explain.explainer import explain_texts
 from textcnn.explain.summary import split_sentences, summarize_texts
 from textcnn.inference.select import select_engine
 
 from ..inference.test_engines import random_artifact
+from .test_explainer import other_network
 
 TEXT = "Hello, I ordered the lamp. Since monday the screen stays dark! Can you help? It makes a loud noise. Thanks."
 
@@ -66,7 +70,13 @@ def test_a_network_that_adds_up_no_ngrams_is_asked_without_each_sentence() -> No
     made = random_artifact(block={"type": "qrnn", "hidden_dim": 6})
     model = select_engine(made)
     (summary,) = summarize_texts(
-        model, made.tokenizer, made.labels.names, [TEXT, ""], probabilities=softmax, sentences=9
+        model,
+        made.tokenizer,
+        made.labels.names,
+        [TEXT, ""],
+        head=made.config.model.head,
+        probabilities=softmax,
+        sentences=9,
     )[:1]
     logits = model.logits(made.tokenizer.encode([TEXT]))[0]
     target, other = np.argsort(-logits)[:2]
@@ -74,6 +84,18 @@ def test_a_network_that_adds_up_no_ngrams_is_asked_without_each_sentence() -> No
         without = model.logits(made.tokenizer.encode([TEXT[: sentence.start] + TEXT[sentence.end :]]))[0]
         lost = (logits[target] - logits[other]) - (without[target] - without[other])
         assert sentence.contribution == pytest.approx(float(lost), abs=1e-5)
+
+
+@pytest.mark.parametrize("head", [{"type": "multi_label"}, {"type": "multi_task", "tasks": {"a": 1, "b": 2}}], ids=str)
+def test_labels_that_do_not_exclude_each_other_are_no_rivals(head: dict[str, Any]) -> None:
+    made = other_network(head=head, blocks=[{"type": "kim_conv", "filter_widths": [2], "num_filters": 8}])
+    model, found = select_engine(made), partial(probabilities, head=made.config.model.head)
+    names, texts, first = ("a=x", "b=x", "b=y"), [TEXT, ""], np.zeros(2, np.int64)
+    given: dict[str, Any] = {"probabilities": found, "targets": first}
+    summaries = summarize_texts(model, made.tokenizer, names, texts, head=head, sentences=9, **given)
+    explanation = explain_texts(model, made.tokenizer, names, texts, **given)[0]
+    positive = sum(ngram.contribution for ngram in explanation.ngrams)
+    assert sum(sentence.contribution for sentence in summaries[0].sentences) >= positive - 1e-4
 
 
 def test_sentences_are_those_of_the_language() -> None:
