@@ -35,6 +35,7 @@ def loaded_by(code: str, *arguments: str) -> list[str]:
 
 def test_the_public_names_are_exactly_these() -> None:
     assert textcnn.__all__ == [
+        "Counterfactual",
         "Explanation",
         "LabelScore",
         "Ngram",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from textcnn.classifier import TextClassifier as TextClassifier
     from textcnn.config import RunConfig as RunConfig
     from textcnn.errors import TextCNNError as TextCNNError
+    from textcnn.types import Counterfactual as Counterfactual
     from textcnn.types import Explanation as Explanation
     from textcnn.types import LabelScore as LabelScore
     from textcnn.types import Ngram as Ngram
@@ -20,6 +21,7 @@ _HOMES = {
     "TextClassifier": "textcnn.classifier",
     "RunConfig": "textcnn.config",
     "TextCNNError": "textcnn.errors",
+    "Counterfactual": "textcnn.types",
     "Explanation": "textcnn.types",
     "LabelScore": "textcnn.types",
     "Ngram": "textcnn.types",
@@ -29,6 +31,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Counterfactual",
     "Explanation",
     "LabelScore",
     "Ngram",

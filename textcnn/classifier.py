@@ -20,7 +20,7 @@ from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.inference.select import select_engine
 from textcnn.presets import DEFAULT_PRESET
 from textcnn.text.tokenizers import UNKNOWN_ID
-from textcnn.types import Explanation, Floats, Prediction, Summary
+from textcnn.types import Counterfactual, Explanation, Floats, Prediction, Summary
 
 if TYPE_CHECKING:
     from textcnn.explain.filters import Filter
@@ -242,6 +242,31 @@ class TextClassifier:
             head=self.head, probabilities=self._probabilities, targets=self._targets(labels, len(texts)),
             sentences=sentences, share=share, language=language,
         )  # fmt: skip
+
+    def counterfactuals(
+        self, texts: Sequence[str], *, labels: str | Sequence[str] | None = None, most_changes: int = 5
+    ) -> list[Counterfactual | None]:
+        """The smallest change of words, up to `most_changes`, that gives each text another label; None if none did.
+
+        `labels` says which label to reach: one for all texts, or one for each; by default any other. Raises LabelError;
+        DataError for a head that gives no single label.
+        """
+        from textcnn.explain.counterfactual import Counterfactuals
+
+        if not is_single(self.head):
+            raise DataError(
+                f"counterfactuals are about the one label of a text; a {self.head['type']} head gives several"
+            )
+        if most_changes < 1:
+            raise ValueError(f"most_changes is {most_changes}, expected 1 or more")
+        texts = _strings(texts, "text")
+        targets = self._targets(labels, len(texts))
+        wanted: list[int | None] = [None] * len(texts) if targets is None else list(targets.tolist())
+        search = Counterfactuals(self.predict_proba, self._fitted().tokenizer, self.classes_)
+        return [
+            search.find(text, target=target, most_changes=most_changes)
+            for text, target in zip(texts, wanted, strict=True)
+        ]
 
     def filters(self, texts: Sequence[str] = (), *, top_n: int = 10) -> list[Filter]:
         """What the filters of the network look for: the labels they vote for, their ideal n-grams, dead and alike ones.

@@ -229,3 +229,33 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON has them, `text` among them."""
         return {**asdict(self), "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The word text[start:end], and what is written in its place: another word, or nothing."""
+
+    start: int
+    end: int
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """What would have to be different for another label: `changes` make `text` of a text that has label `before`.
+
+    The model gives `label` to `text`, with `probability`. `minimal`: all smaller changes of the kinds that were tried
+    (some words taken away, or replaced by words that speak for the other label) leave the label as it is.
+    """
+
+    before: str
+    text: str
+    label: str
+    probability: float
+    changes: tuple[Change, ...]
+    minimal: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON has them."""
+        return asdict(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from textcnn.explain.occlusion import occlude
 from textcnn.text.tokenizers import UNKNOWN_ID, Reading, Tokenizer
 from textcnn.types import Explanation, Floats, Ngram, TokenBatch, TokenPart, Winners
 
-TEXTS_AT_ONCE = 256
+TEXTS_AT_ONCE = 1024
 CUT = " … "
 Targets = npt.NDArray[np.int64]
 Probabilities = Callable[[Floats], Floats]
@@ -54,18 +54,20 @@ def explain_texts(
     return explained
 
 
-def evidence_of(model: Model, tokenizer: Tokenizer, texts: Sequence[str]) -> list[tuple[Reading, Winners, Evidence]]:
+def evidence_of(
+    model: Model, tokenizer: Tokenizer, texts: Sequence[str]
+) -> Iterator[tuple[Reading, Targets, Evidence]]:
     """The n-grams behind the largest logit of every text, as columns: what explain_texts has before it makes objects.
 
-    One entry for every TEXTS_AT_ONCE texts. Only for models whose engine knows the winners.
+    Some texts at a time: their tokens and characters, the class index of the label, the n-grams. Only for models whose
+    engine knows the winners.
     """
-    found = []
     for first in range(0, len(texts), TEXTS_AT_ONCE):
         reading = tokenizer.read(texts[first : first + TEXTS_AT_ONCE])
         winners = model.winners(reading.batch)
         assert winners is not None
-        found.append((reading, winners, ngram_evidence(reading.batch, winners, winners.logits.argmax(1))))
-    return found
+        targets = winners.logits.argmax(1)
+        yield reading, targets, ngram_evidence(reading.batch, winners, targets)
 
 
 def _by_ngrams(

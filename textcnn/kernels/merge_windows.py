@@ -29,13 +29,15 @@ def merge_windows(
         return merge_windows_ref(activations, weight, starts, ends, targets, offsets, slots=slots)
     texts, features = activations.shape
     bounds = np.empty(texts + 1, np.int64)
-    first, last = np.empty((2, activations.size), np.int64)
-    total = np.empty(activations.size, np.float64)
+    # no more windows than places and sizes for them
+    room = min(activations.size, int(offsets[-1]) * int((ends - starts).max(initial=1)))
+    first, last = np.empty((2, room), np.int64)
+    total = np.empty(room, np.float64)
     slot_of = np.empty(activations.shape, np.int32) if slots else None
     count = module.merge_windows(
         activations, weight, starts, ends, targets, offsets, bounds, first, last, total, slot_of, texts, features
     )
-    return bounds, first[:count], last[:count], total[:count], slot_of
+    return bounds, first[:count].copy(), last[:count].copy(), total[:count].copy(), slot_of
 
 
 def merge_windows_ref(
