@@ -15,7 +15,7 @@ from textcnn.artifact import Artifact, read_artifact, write_artifact
 from textcnn.calibration.calibration import Method, unknown_share
 from textcnn.config import RunConfig
 from textcnn.data.label_rows import LabelRows, Labels
-from textcnn.errors import DataError, MissingExtraError, NotFittedError
+from textcnn.errors import DataError, EngineError, MissingExtraError, NotFittedError
 from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.inference.select import select_engine
 from textcnn.presets import DEFAULT_PRESET
@@ -253,10 +253,7 @@ class TextClassifier:
         """
         from textcnn.explain.counterfactual import Counterfactuals
 
-        if not is_single(self.head):
-            raise DataError(
-                f"counterfactuals are about the one label of a text; a {self.head['type']} head gives several"
-            )
+        self._one_label("a counterfactual")
         if most_changes < 1:
             raise ValueError(f"most_changes is {most_changes}, expected 1 or more")
         texts = _strings(texts, "text")

@@ -18,6 +18,7 @@ from textcnn import TextClassifier
 from textcnn.answers import probabilities, softmax
 from textcnn.artifact import Artifact
 from textcnn.build import build_network, resolve
+from textcnn.calibration.calibration import Calibration
 from textcnn.config import TextConfig
 from textcnn.errors import DataError, LabelError
 from textcnn.explain.explainer import explain_texts
@@ -346,7 +347,7 @@ def test_other_networks_that_add_up_ngrams_are_exact(model: dict[str, Any], word
     texts = [LONG, "", "parcel", "my parcel", "hello, hello, hello,"]
     for name in ("torch", "auto"):
         engine = select_engine(made, engine=name)
-        found = partial(probabilities, head=made.config.model.head)
+        found = partial(probabilities, head=made.config.model.head, calibration=Calibration())
         for target in range(3):
             explained = explain_texts(
                 engine, TOKENIZER, made.labels.names, texts, probabilities=found, targets=np.full(len(texts), target)

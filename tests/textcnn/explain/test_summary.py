@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from textcnn import TextClassifier
 from textcnn.answers import probabilities, softmax
+from textcnn.calibration.calibration import Calibration
 from textcnn.errors import LabelError, MissingExtraError
 from textcnn.explain.explainer import explain_texts
 from textcnn.explain.summary import split_sentences, summarize_texts
@@ -89,7 +90,7 @@ def test_a_network_that_adds_up_no_ngrams_is_asked_without_each_sentence() -> No
 @pytest.mark.parametrize("head", [{"type": "multi_label"}, {"type": "multi_task", "tasks": {"a": 1, "b": 2}}], ids=str)
 def test_labels_that_do_not_exclude_each_other_are_no_rivals(head: dict[str, Any]) -> None:
     made = other_network(head=head, blocks=[{"type": "kim_conv", "filter_widths": [2], "num_filters": 8}])
-    model, found = select_engine(made), partial(probabilities, head=made.config.model.head)
+    model, found = select_engine(made), partial(probabilities, head=made.config.model.head, calibration=Calibration())
     names, texts, first = ("a=x", "b=x", "b=y"), [TEXT, ""], np.zeros(2, np.int64)
     given: dict[str, Any] = {"probabilities": found, "targets": first}
     summaries = summarize_texts(model, made.tokenizer, names, texts, head=head, sentences=9, **given)
