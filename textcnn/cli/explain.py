@@ -15,7 +15,7 @@ from textcnn.cli.common import FILE, engine_options, reading_options
 from textcnn.cli.pieces import bar, input_option, pieces_of, visible
 
 if TYPE_CHECKING:
-    from textcnn.types import Explanation
+    from textcnn.types import Counterfactual, Explanation
 
 SHOWN = 5
 TEXTS_AT_ONCE = 64  # explained before the first of them is written
@@ -26,6 +26,7 @@ EPILOG = """\b
 Examples:
   textcnn explain models/support "the courier left my parcel in the rain"
   textcnn explain models/support --label billing --label refund "charged twice"
+  textcnn explain models/support --counterfactual "I was charged twice"
   textcnn explain models/support --input mails.csv > evidence.jsonl
 """
 
@@ -40,12 +41,13 @@ Examples:
 @click.option(
     "--top-n", type=click.IntRange(min=0), help=f"Strongest n-grams told; default {SHOWN}, and all of them in JSON."
 )
+@click.option("--counterfactual", is_flag=True, help="Also the smallest change of words that gives another label.")
 @click.option("--json/--no-json", "as_json", default=None, help="JSON Lines, or for people; default: by the terminal.")
 @engine_options
 @reading_options(labels=False)
 def explain(
     model: Path, texts: tuple[str, ...], source: Path | None, labels: tuple[str, ...], top_n: int | None,
-    as_json: bool | None, running: dict[str, Any], **reading: Any,
+    counterfactual: bool, as_json: bool | None, running: dict[str, Any], **reading: Any,
 ) -> None:  # fmt: skip
     """Tell which words of TEXTs, a file or lines of standard input make MODEL (a model folder) give a label.
 
@@ -68,17 +70,21 @@ def explain(
                 # all n-grams are needed to colour a text
                 columns = [classifier.explain(some, labels=label, top_n=top_n if as_json else None) for label in labels]
                 rows = zip(*(columns or [classifier.explain(some, top_n=top_n if as_json else None)]), strict=True)
-                for text, explanations in zip(some, rows, strict=True):
+                changed = classifier.counterfactuals(some) if counterfactual else [None] * len(some)
+                for text, explanations, other in zip(some, rows, changed, strict=True):
                     if as_json:
-                        _write_json(text, explanations)
-                    else:
-                        _write(text, explanations, SHOWN if top_n is None else top_n, coloured)
+                        beside = {"counterfactual": other and other.to_dict()} if counterfactual else {}
+                        _write_json(text, explanations, beside)
+                        continue
+                    _write(text, explanations, SHOWN if top_n is None else top_n, coloured)
+                    if counterfactual:
+                        _write_change(other)
             advance(len(chunk), share)
 
 
-def _write_json(text: str, explanations: Iterable[Explanation]) -> None:
+def _write_json(text: str, explanations: Iterable[Explanation], beside: dict[str, Any]) -> None:
     for explanation in explanations:
-        line = json.dumps({"text": text, **explanation.to_dict()}, ensure_ascii=False)
+        line = json.dumps({"text": text, **explanation.to_dict(), **beside}, ensure_ascii=False)
         click.echo(line.encode("utf-8", "replace"))
 
 
@@ -109,6 +115,18 @@ def _write(text: str, explanations: Sequence[Explanation], shown: int, coloured:
             start, end = explanation.unread
             click.echo(f"  not read, for the text is too long: characters {start:,} to {end:,}")
         click.echo()
+
+
+def _write_change(found: Counterfactual | None) -> None:
+    if found is None:
+        click.echo("  no small change of words gives another label\n")
+        return
+    changes = ", ".join(
+        f"{change.old!r} {f'to {change.new!r}' if change.new else 'left out'}" for change in found.changes
+    )
+    click.echo(
+        f"  {found.label} {found.probability:.1%} with {changes}: {visible(found.text)}\n".encode("utf-8", "replace")
+    )
 
 
 def _trust(explanation: Explanation) -> str:

@@ -55,6 +55,16 @@ def test_each_label_that_is_asked_for_is_explained(run: Run, model_folder: Path)
     ]  # fmt: skip
 
 
+def test_the_smallest_change_that_gives_another_label_may_be_asked_for(run: Run, model_folder: Path) -> None:
+    (row,) = rows(run("explain", model_folder, "my parcel", "--counterfactual").out)
+    (found,) = TextClassifier.load(model_folder).counterfactuals(["my parcel"])
+    assert found is not None
+    assert row["counterfactual"] == json.loads(json.dumps(found.to_dict()))
+    shown = run("explain", model_folder, "--no-json", "my parcel", "", "--counterfactual").out
+    assert f"  {found.label} {found.probability:.1%} with 'parcel' " in shown
+    assert "no small change of words gives another label" in shown
+
+
 def test_texts_come_from_a_table_or_from_standard_input(run: Run, model_folder: Path, tmp_path: Path) -> None:
     table = write_csv(tmp_path / "mails.csv", ["my parcel", "error 14"], ["", ""])
     assert [row["text"] for row in rows(run("explain", model_folder, "--input", table).out)] == [
