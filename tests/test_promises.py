@@ -17,11 +17,12 @@ from textcnn.cli.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = "\n".join([README, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))])
 HEAVY = ("torch", "pyarrow", "gensim", "sklearn", "scipy", "pandas", "matplotlib", "fastapi", "httpx")
 
 
 def blocks(language: str) -> list[str]:
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGES, re.MULTILINE | re.DOTALL)
     return [body for name, body in found if name == language]
 
 
@@ -110,7 +111,7 @@ EXAMPLES = [command for block in blocks("") for command in commands(block)]
 
 
 @pytest.mark.parametrize("command", EXAMPLES, ids=" ".join)
-def test_commands_of_the_readme_are_understood(command: list[str]) -> None:
+def test_commands_of_the_pages_are_understood(command: list[str]) -> None:
     check_arguments(command)
 
 
@@ -146,5 +147,5 @@ def test_scripts_that_the_readme_names_exist() -> None:
 
 
 @pytest.mark.parametrize("code", blocks("python"))
-def test_python_of_the_readme_runs(code: str, model_folder: Path) -> None:
+def test_python_of_the_pages_runs(code: str, model_folder: Path) -> None:
     exec(code.replace("models/support", str(model_folder)), {})

@@ -107,7 +107,7 @@ def _write(text: str, explanations: Sequence[Explanation], shown: int, coloured:
             )
         others = sum(ngram.contribution for ngram in explanation.ngrams[shown:]) + explanation.rest
         count = len(explanation.ngrams) - len(ngrams)
-        what = f"{count} weaker n-grams" if explanation.exact else "what words alone do not explain"
+        what = f"{count} weaker n-grams" if explanation.exact else "weaker words, and what words alone do not explain"
         if count or not explanation.exact:
             click.echo(f"  {others:+7.2f}  {what}")
         click.echo(f"  {explanation.bias:+7.2f}  bias\n  {explanation.logit:+7.2f}  score")
@@ -122,11 +122,10 @@ def _write_change(found: Counterfactual | None) -> None:
         click.echo("  no small change of words gives another label\n")
         return
     changes = ", ".join(
-        f"{change.old!r} {f'to {change.new!r}' if change.new else 'left out'}" for change in found.changes
+        f"{change.old!r} {f'changed to {change.new!r}' if change.new else 'left out'}" for change in found.changes
     )
-    click.echo(
-        f"  {found.label} {found.probability:.1%} with {changes}: {visible(found.text)}\n".encode("utf-8", "replace")
-    )
+    told = f"  would be {found.label}, {found.probability:.1%}, with {changes}: {visible(found.text)}\n"
+    click.echo(told.encode("utf-8", "replace"))
 
 
 def _trust(explanation: Explanation) -> str:

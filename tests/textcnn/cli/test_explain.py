@@ -61,7 +61,7 @@ def test_the_smallest_change_that_gives_another_label_may_be_asked_for(run: Run,
     assert found is not None
     assert row["counterfactual"] == json.loads(json.dumps(found.to_dict()))
     shown = run("explain", model_folder, "--no-json", "my parcel", "", "--counterfactual").out
-    assert f"  {found.label} {found.probability:.1%} with 'parcel' " in shown
+    assert f"  would be {found.label}, {found.probability:.1%}, with 'parcel' " in shown
     assert "no small change of words gives another label" in shown
 
 
