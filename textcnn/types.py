@@ -13,6 +13,7 @@ Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Parts = npt.NDArray[np.float64]
+DECIMALS = 7  # of contributions as JSON has them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,6 +159,26 @@ class Ngram:
         """What words outside the vocabulary contribute."""
         return sum(token.contribution for token in self.tokens if not token.known)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON has them."""
+        return {
+            "start": self.start,
+            "end": self.end,
+            "text": self.text,
+            "contribution": round(self.contribution, DECIMALS),
+            "tokens": [
+                {
+                    "start": token.start,
+                    "end": token.end,
+                    "text": token.text,
+                    "contribution": round(token.contribution, DECIMALS),
+                    "known": token.known,
+                }
+                for token in self.tokens
+            ],
+            "cut": self.cut,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Faithfulness:
@@ -192,8 +213,19 @@ class Explanation:
     unread: tuple[int, int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON has them."""
-        return asdict(self)
+        """Plain values, as JSON has them; numbers to 7 decimals, so that they still add up within 1e-5."""
+        return {
+            "label": self.label,
+            "probability": round(self.probability, DECIMALS),
+            "logit": round(self.logit, DECIMALS),
+            "bias": round(self.bias, DECIMALS),
+            "ngrams": [ngram.to_dict() for ngram in self.ngrams],
+            "rest": round(self.rest, DECIMALS),
+            "method": self.method,
+            "exact": self.exact,
+            "faithfulness": self.faithfulness and asdict(self.faithfulness),
+            "unread": self.unread and list(self.unread),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 from collections import defaultdict
 from functools import cache, partial
 from typing import Any
@@ -267,8 +268,14 @@ def test_mistakes_are_told(classifier: TextClassifier) -> None:
 
 
 def test_an_explanation_is_plain_json(classifier: TextClassifier) -> None:
+    (whole,) = classifier.explain(["hello, where is my parcel since monday"])
+    values = whole.to_dict()
+    total = values["bias"] + sum(ngram["contribution"] for ngram in values["ngrams"]) + values["rest"]
+    assert total == pytest.approx(values["logit"], abs=1e-5)
+    assert pickle.loads(pickle.dumps(whole)) == whole  # noqa: S301
     (explanation,) = classifier.explain(["where is my parcel"], top_n=1)
     values = json.loads(json.dumps(explanation.to_dict()))
+    assert values == explanation.to_dict()
     assert list(values) == [field.name for field in dataclasses.fields(Explanation)]
     (ngram,) = values["ngrams"]
     assert list(ngram) == ["start", "end", "text", "contribution", "tokens", "cut"]
