@@ -307,6 +307,7 @@ class TextClassifier:
         from textcnn.evaluation.significance import compare
 
         self._one_label("a comparison")
+        other._one_label("a comparison")
         truth = _strings(labels, "label")  # type: ignore[arg-type]
         mine, theirs = (
             np.array([label == right for label, right in zip(model.predict(texts), truth, strict=True)], bool)

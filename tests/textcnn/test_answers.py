@@ -23,6 +23,13 @@ def test_probabilities_are_of_one_softmax_of_one_a_task_or_of_a_sigmoid_each() -
     np.testing.assert_allclose(by_task[:, 1:], exact[:, 1:] / exact[:, 1:].sum(1, keepdims=True), rtol=1e-6)
 
 
+def test_one_label_a_text_is_calibrated() -> None:
+    warm = Calibration(method="temperature", temperature=2.0)
+    exact = np.exp(LOGITS.astype(np.float64) / 2)
+    found = probabilities(LOGITS, {"type": "single_label"}, warm)
+    np.testing.assert_allclose(found, exact / exact.sum(1, keepdims=True), atol=1e-7)
+
+
 def test_decisions() -> None:
     found = np.array([[0.8, 0.3, 0.5], [0.95, 0.1, 0.1]], np.float32)
     assert decide(found, ["x", "y", "z"], {"type": "ordinal"}) == ["x", "x"]
