@@ -23,7 +23,7 @@ LAYERS = {
     "evaluation": 7, "explain": 7, "inference": 7, "export": 7,
     "train": 8,
     "classifier": 9,
-    "__init__": 10,
+    "__init__": 10, "report": 10,
     "scale": 11, "cli": 11,
 }  # fmt: skip
 FENCES = {

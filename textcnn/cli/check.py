@@ -46,7 +46,7 @@ def check(
     for path in [path for path in (suspects, fixing.clean_copy_path(data) if fix else None) if path]:
         if path.exists():  # known before the work, not after it
             raise DataError(f"{path} exists already; move it away first")
-    with _bar(shown=not quiet and sys.stderr.isatty()) as told:
+    with progress_bar(shown=not quiet and sys.stderr.isatty()) as told:
         checkup = doctor.check(data, read_options(**reading), test=test, tell=told)
     if as_json:
         click.echo(json.dumps(checkup.to_dict(), ensure_ascii=False))
@@ -80,7 +80,7 @@ def _lines(data: Path, checkup: Any) -> Iterator[str]:
 
 
 @contextmanager
-def _bar(*, shown: bool) -> Iterator[Callable[[str, float], None]]:
+def progress_bar(*, shown: bool) -> Iterator[Callable[[str, float], None]]:
     """A function to call with what is being done and the share of everything that is behind."""
     if not shown:
         yield lambda what, share: None

@@ -21,6 +21,7 @@ COMMANDS = {
     "presets": "List named settings for training, or show one.",
     "learning-rate": "Find a learning rate for a table of texts and labels.",
     "evaluate": "Measure a model on labelled texts.",
+    "report": "Write a page on how good a model is and where it fails.",
     "calibrate": "Fit a model's probabilities, and when it should not answer.",
     "predict": "Label texts from the command line, a file or standard input.",
     "explain": "Show which words of a text make a label.",

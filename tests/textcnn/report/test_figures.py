@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from textcnn import TextClassifier
+from textcnn.data.readers import Examples
+from textcnn.doctor.check import Checkup
+from textcnn.report.figures import marks, report_figures, summary_line
+from textcnn.types import Explanation, Ngram
+
+from .conftest import NASTY
+
+
+def test_figures_are_those_of_an_evaluation_and_plain_values(
+    model: TextClassifier, examples: Examples, checkup: Checkup
+) -> None:
+    told: list[float] = []
+    report = report_figures(model, examples, checkup, tell=lambda what, share: told.append(share))
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert report["figures"] == model.evaluate(examples.texts, examples.labels)
+    assert report["labels"] == ["billing", "delivery", "repair", "weather"]
+    assert np.sum(report["confusion"]) == report["rows"] == 62
+    assert sum(len(cell) for cell in report["cells"].values()) == 62
+    assert {check["name"] for check in report["behaviour"]} >= {"typo", "negation"}
+    assert report["data"]["rows"] == 62
+    assert told == sorted(told)
+    assert summary_line(report).startswith("accuracy ")
+
+
+def test_the_worst_mistakes_come_with_what_spoke_for_them(model: TextClassifier, examples: Examples) -> None:
+    worst = report_figures(model, examples, None)["worst"]
+    assert [error["probability"] for error in worst] == sorted((e["probability"] for e in worst), reverse=True)
+    assert all(error["label"] != error["predicted"] for error in worst)
+    (nasty,) = (error for error in worst if error["text"] == NASTY)
+    shown = [NASTY[mark["start"] : mark["end"]] for mark in nasty["evidence"]]
+    assert any("parcel" in ngram for ngram in shown)
+
+
+def test_marks_do_not_overlap_and_the_stronger_one_stays() -> None:
+    ngrams = (Ngram(0, 5, "", 0.5), Ngram(3, 9, "", -2.0), Ngram(9, 12, "", 1.0), Ngram(4, 4, "", 9.0))
+    explanation = Explanation("a", 0.9, 1.0, 0.0, ngrams, 0.0, "ngrams", True)
+    assert marks(explanation) == [{"start": 3, "end": 9, "adds": -2.0}, {"start": 9, "end": 12, "adds": 1.0}]
+
+
+def test_one_text_is_enough(model: TextClassifier, examples: Examples) -> None:
+    import dataclasses
+
+    one = dataclasses.replace(
+        examples,
+        texts=examples.texts[:1], labels=examples.labels[:1],
+        row_numbers=examples.row_numbers[:1], table=examples.table[:1],
+    )  # fmt: skip
+    assert report_figures(model, one, None)["rows"] == 1
+
+
+def test_a_model_that_knows_none_of_the_labels_has_a_report(model: TextClassifier, examples: Examples) -> None:
+    import dataclasses
+
+    strange = dataclasses.replace(examples, labels=["weather"] * len(examples))
+    report = report_figures(model, strange, None)
+    assert report["figures"]["accuracy"] == 0.0
+    json.dumps(report, allow_nan=False)
+
+
+@pytest.mark.parametrize("text", ["", "\ud800", "one"])
+def test_odd_texts_do_no_harm(model: TextClassifier, examples: Examples, text: str) -> None:
+    import dataclasses
+
+    odd = dataclasses.replace(examples, texts=[text] * len(examples))
+    report_figures(model, odd, None)

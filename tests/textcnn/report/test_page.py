@@ -1,0 +1,97 @@
+"""The page in headless Chromium, as its reader has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from textcnn import TextClassifier
+from textcnn.data.readers import Examples
+from textcnn.doctor.check import Checkup
+from textcnn.report.figures import report_figures
+from textcnn.report.page import report_page
+
+from .conftest import NASTY
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="session")
+def figures(model: TextClassifier, examples: Examples, checkup: Checkup) -> dict[str, Any]:
+    return report_figures(model, examples, checkup)
+
+
+@pytest.fixture
+def opened(figures: dict[str, Any], tmp_path: Path) -> Iterator[Any]:
+    """The page in a browser; at the end, nothing may have been complained of or asked for."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = tmp_path / "report.html"
+    path.write_text(report_page(figures), "utf-8")
+    complaints: list[str] = []
+    with api.sync_playwright() as playwright:
+        # a sandbox of its own is refused to root
+        options = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        page = browser.new_page(color_scheme="dark")
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.on("request", lambda request: None if request.url == path.as_uri() else complaints.append(request.url))
+        page.goto(path.as_uri())
+        yield page
+        browser.close()
+    assert not [complaint for complaint in complaints if complaint != "data:,"]
+
+
+def test_the_page_holds_the_figures_and_asks_for_nothing(figures: dict[str, Any]) -> None:
+    page = report_page(figures)
+    held = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert held and json.loads(held[1]) == figures
+    assert not re.search(r"(?:src|href)\s*=\s*[\"']?(?:https?:)?//", page)
+    assert "{{" not in page
+
+
+@pytest.mark.browser
+def test_every_section_is_shown(opened: Any) -> None:
+    heads = [head.inner_text() for head in opened.query_selector_all("h2")]
+    assert heads[:5] == ["Overview", "Labels", "Confusion matrix", "Certainty", "Learning"]
+    assert heads[5:] == ["Slices", "Worst mistakes", "Behaviour", "Data"]
+    assert len(opened.query_selector_all("svg")) >= 6
+    assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.browser
+def test_a_cell_of_the_confusion_matrix_opens_its_texts(opened: Any, figures: dict[str, Any]) -> None:
+    labels = figures["labels"]
+    button = opened.query_selector(f'button[title^="{labels[0]}, called {labels[1]}"]')
+    button.click()
+    assert NASTY in opened.inner_text("#cell"), "shown as text, not as markup"
+    opened.select_option("#confusion select", label="most mistakes first")
+    assert len(opened.query_selector_all("#confusion .confusion tbody tr")) == len(labels)
+
+
+@pytest.mark.browser
+def test_a_click_on_a_head_sorts(opened: Any) -> None:
+    head = opened.query_selector("#labels th:nth-child(4)")
+    for direction in ("descending", "ascending"):
+        head.click()
+        assert head.get_attribute("aria-sort") == direction
+        shown = [float(cell.inner_text().split()[0]) for cell in opened.query_selector_all("#labels td:nth-child(4)")]
+        assert shown == sorted(shown, reverse=direction == "descending")
+
+
+@pytest.mark.browser
+def test_it_turns_from_dark_to_light(opened: Any) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    before = opened.evaluate(ground)
+    opened.click("#theme")
+    assert opened.evaluate(ground) != before

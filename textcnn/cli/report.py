@@ -1,0 +1,74 @@
+"""textcnn report."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from textcnn.cli.check import progress_bar
+from textcnn.cli.common import FILE, engine_options, read_options, reading_options, tell, tell_source
+
+EPILOG = """\b
+Examples:
+  textcnn report models/support test.csv
+  textcnn report models/support/1 test.csv --output support.html --json support.json
+
+The page needs nothing but itself: mail it, put it anywhere, print it. It holds texts of DATA.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("model", type=FILE)
+@click.argument("data", type=FILE)
+@click.option("--output", type=FILE, default=Path("report.html"), show_default=True, help="The page to write.")
+@click.option("--json", "as_json", type=FILE, metavar="FILE.json", help="Write the same figures as JSON, too.")
+@click.option("--no-check", is_flag=True, help="Leave out what the data doctor says of DATA.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@engine_options
+@reading_options(labels=True)
+def report(
+    model: Path, data: Path, output: Path, as_json: Path | None, no_check: bool, quiet: bool,
+    running: dict[str, Any], **reading: Any,
+) -> None:  # fmt: skip
+    """Write a page on how good MODEL is on the labelled texts of DATA, and where it fails."""
+    from textcnn.classifier import TextClassifier
+    from textcnn.data.readers import read_examples
+    from textcnn.doctor.check import check
+    from textcnn.report.figures import report_figures, summary_line
+    from textcnn.report.page import report_page
+
+    classifier = TextClassifier.load(model, **running)
+    options = read_options(**reading)
+    examples = read_examples(data, options)
+    tell_source(data, examples)
+    shown = not quiet and sys.stderr.isatty()
+    with progress_bar(shown=shown) as told:
+        checkup = None if no_check else check(data, options, tell=lambda what, share: told(what, share / 2))
+        begun = 0.0 if no_check else 0.5
+        figures = report_figures(
+            classifier, examples, checkup, tell=lambda what, share: told(what, begun + share * (1 - begun))
+        )
+    _write(output, report_page(figures))
+    if as_json:
+        _write(as_json, json.dumps(figures, ensure_ascii=False) + "\n")
+    click.echo(summary_line(figures))
+    tell([f"wrote {' and '.join(str(path) for path in (output, as_json) if path)}"])
+
+
+def _write(path: Path, content: str) -> None:
+    """A file that appears when it is complete. Raises DataError."""
+    from textcnn.errors import DataError
+
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(content, "utf-8", "replace")
+        os.replace(partial, path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
