@@ -27,8 +27,10 @@ BENCHMARKS = {
     "explain": Program("evidence beside plain prediction: cost, exactness", 1, data=True),
     "startup": Program("loading, the first answer of a new process, memory of the service", data=True),
     "evaluate": Program("calibration, label sets, out-of-scope texts, the data doctor", data=True),
+    "zoo": Program("every preset, depth, pre-training and transfer, tasks together", data=True),
     "gpu": Program("the Triton kernels beside torch and cuDNN; needs a CUDA device"),
 }
+ZOO_PARTS = ("presets", "depth", "start", "tasks")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 
 
@@ -41,7 +43,9 @@ def main(arguments: list[str]) -> int:
     from benchmarks.data import DataMissingError, find_data
     from benchmarks.report import print_report
 
-    given: dict[str, Any] = {"quick": options.quick, "folds": options.folds}
+    given: dict[str, Any] = {
+        "quick": options.quick, "folds": options.folds, "part": options.part, "only": options.only,
+    }  # fmt: skip
     try:
         if program.data:
             given["data"] = find_data(options.data)
@@ -72,6 +76,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--json-only", action="store_true", help="only the JSON line")
     parser.add_argument("--data", type=Path, help="folder of the data sets; else $TEXTCNN_DATA, else ../shared/data")
     parser.add_argument("--folds", type=int, default=10, help="training, evaluate: folds of MR, of 10; 0: none")
+    parser.add_argument("--part", default="", choices=ZOO_PARTS, help="zoo: one part of it")
+    parser.add_argument("--only", default="", metavar="ROW", help="zoo: one row of the part, such as a preset")
     return parser.parse_args(arguments)
 
 

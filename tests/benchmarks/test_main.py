@@ -18,7 +18,7 @@ def benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_lists_every_program() -> None:
     done = benchmarks("--help")
     assert done.returncode == 0
-    for name in ("inference", "training", "qrnn", "explain", "startup", "evaluate", "gpu"):
+    for name in ("inference", "training", "qrnn", "explain", "startup", "evaluate", "zoo", "gpu"):
         assert f"\n  {name} " in done.stdout
 
 

@@ -73,28 +73,24 @@ def train_classifier(
         every = ready.config.train.checkpoint_seconds
         checkpoint = Checkpoint(run_folder / CHECKPOINT, ready.fingerprint, every)
     interrupt = Interrupt()
-    interrupt.start()  # also while what was trained is measured
+    interrupt.start()  # also while what was trained is measured and calibrated
     try:
         result = fit_network(
             ready.network, ready.train, ready.held_out, ready.config.train,
             auxiliary=ready.config.model.auxiliary, class_weights=ready.class_weights, progress=progress,
             checkpoint=checkpoint, resume=resume,
         )  # fmt: skip
-        return _measured(ready, result, progress)
+        network = ready.network.to("cpu")
+        metrics = _metrics(network, ready.train, ready.held_out, result, len(ready.tokenizer))
+        calibration, figures = _calibrated(ready, network)
+        config = _with_thresholds(ready)
     finally:
         interrupt.end()
-
-
-def _measured(ready: Prepared, result: TrainingResult, progress: Progress) -> Artifact:
-    """The trained network as a model, with what validation says of it."""
-    network = ready.network.to("cpu")
-    metrics = _metrics(network, ready.train, ready.held_out, result, len(ready.tokenizer))
     weights = {
         name: value.detach().numpy()
         for name, value in network.state_dict().items()
         if not name.startswith("auxiliary.")
     }
-    calibration, figures = _calibrated(ready, network)
     if figures:
         before, after = (figures[moment]["ece"] for moment in ("before", "after"))
         progress.note(
@@ -102,7 +98,7 @@ def _measured(ready: Prepared, result: TrainingResult, progress: Progress) -> Ar
             f"error {before:.1%} before, {after:.1%} after"
         )
         metrics["calibration"] = figures
-    return Artifact(_with_thresholds(ready), ready.labels, ready.tokenizer, weights, metrics, calibration)
+    return Artifact(config, ready.labels, ready.tokenizer, weights, metrics, calibration)
 
 
 def _calibrated(ready: Prepared, network: Network) -> tuple[Calibration, dict[str, Any] | None]:

@@ -1,0 +1,211 @@
+"""Every preset on two data sets under one budget; depth with and without shortcuts; starts; tasks together or apart.
+
+One part at a time (--part), and of it one row at a time (--only NAME), since all of them take an hour on two cores.
+
+presets  each preset trained on TREC and SST-2 (sentences) with the default budget: 20 epochs, stopped early
+depth    the residual preset against the same convolutions and norms without shortcuts: validation accuracy by epoch
+start    500 rows of MR: from scratch, from an autoencoder on IMDb's texts, from a classifier of IMDb; 5 seeds
+tasks    TREC's coarse and fine labels by one network and by two
+
+What limits it. Texts/s are those of the engine that textcnn chooses: a preset that the tables can run is a look-up, the
+others run in torch on one thread. Times are of whole trainings, so they hang on when early stopping ends them.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks import machine
+from benchmarks.data import read_csv
+from benchmarks.machine import say
+from textcnn import TextClassifier
+from textcnn.artifact import write_artifact
+from textcnn.build import resolve
+from textcnn.presets import preset_names, preset_settings
+from textcnn.train.pretrain import pretrain_encoder
+
+SEEDS = 5
+ROWS = 500
+IMDB_TEXTS, IMDB_LENGTH, IMDB_EPOCHS = 10_000, 200, 3
+DEPTH_EPOCHS = 8
+VECTORS = "own.imdb-agnews.300d.bin"  # beside the data sets; for the presets that start from vectors
+LIMITS = {
+    "presets": "accuracy: the data and one seed, so differences of a point or two are chance",
+    "start": "how far the words and the style of IMDb are those of MR",
+}
+Split = tuple[list[str], list[str]]
+
+
+def run(*, data: Path, quick: bool = False, part: str = "", only: str = "") -> dict[str, Any]:
+    about = machine.describe()
+    parts: dict[str, Callable[[Path, bool, str], dict[str, Any]]] = {
+        "presets": presets, "depth": depth, "start": start, "tasks": tasks,
+    }  # fmt: skip
+    chosen = {part: parts[part]} if part else parts
+    result = {name: measure(data, quick, only) for name, measure in chosen.items()}
+    return {**result, "limits": LIMITS, "machine": {**about, "threads": torch.get_num_threads()}}
+
+
+def presets(data: Path, quick: bool, only: str) -> dict[str, Any]:
+    sets = {
+        "trec": (read_csv(data / "trec" / "train.csv"), None, read_csv(data / "trec" / "test.csv")),
+        "sst2": (
+            read_csv(data / "sst2" / "train.csv"),
+            read_csv(data / "sst2" / "dev.csv"),
+            read_csv(data / "sst2" / "test.csv"),
+        ),
+    }
+    vectors = data.parent / "vectors" / VECTORS
+    rows: dict[str, Any] = {}
+    for preset in [name for name in preset_names() if only in ("", name)]:
+        wants = preset_settings(preset).get("model", {}).get("embedding", {}).get("mode")
+        if wants and not vectors.is_file():
+            say(f"{preset}: left out, no {vectors}")
+            continue
+        for name, (train, validation, test) in sets.items():
+            model: Any = {"embedding": {"vectors": str(vectors)}} if wants else {}
+            row = measured({"model": model, "train": budget(quick)}, cut(train, quick), validation, test, preset=preset)
+            rows[f"{preset}.{name}"] = row
+            say(f"{preset} {name}: " + ", ".join(f"{key} {value}" for key, value in row.items()))
+    return rows
+
+
+def measured(
+    config: Mapping[str, Any], train: Split, validation: Split | None, test: Split, *, preset: str
+) -> dict[str, Any]:
+    started = time.perf_counter()
+    model = TextClassifier(config, preset=preset).fit(*train, validation=validation)
+    seconds = time.perf_counter() - started
+    model.predict(test[0])  # the tables are filled
+    started = time.perf_counter()
+    model.predict(test[0])
+    rate = len(test[0]) / (time.perf_counter() - started)
+    weights = model.artifact_.weights
+    words = sum(value.size for name, value in weights.items() if name.startswith("encoder.embedding"))
+    return {
+        "accuracy": round(100 * model.score(*test), 1),
+        "parameters": sum(value.size for value in weights.values()) - words,
+        "train_s": round(seconds, 1),
+        "epochs": len(model.metrics_["history"]),
+        "texts_per_s": round(rate),
+        "engine": model.engine_name,
+    }
+
+
+def depth(data: Path, quick: bool, only: str) -> dict[str, Any]:
+    """Validation accuracy after each epoch, on TREC."""
+    residual = preset_settings("residual")["model"]["blocks"]
+    first, stack = residual
+    (shortcut,) = stack["blocks"]
+    # the activation that the residual block puts behind its sum
+    plain = {**stack, "blocks": [*shortcut["blocks"], {"type": "activation"}]}
+    networks = {"residual": residual, "plain": [first, plain]}
+    rows: dict[str, Any] = {}
+    train = cut(read_csv(data / "trec" / "train.csv"), quick)
+    for name, blocks in networks.items():
+        if only not in ("", name):
+            continue
+        settings = {"max_epochs": 2 if quick else DEPTH_EPOCHS, "patience": 0}
+        history = TextClassifier({"model": {"blocks": blocks}, "train": settings}).fit(*train).metrics_["history"]
+        rows[name] = [round(100 * record["validation_accuracy"], 1) for record in history]
+        rows[f"{name}_train_loss"] = [round(record["train_loss"], 3) for record in history]
+        say(f"{name}: {rows[name]}")
+    return rows
+
+
+def start(data: Path, quick: bool, only: str) -> dict[str, Any]:
+    texts, labels = read_csv(data / "mr" / "all.csv")
+    reviews, ratings = read_csv(data / "imdb" / "train.csv.gz")
+    count = 500 if quick else IMDB_TEXTS
+    some = np.random.default_rng(0).permutation(len(reviews))[:count]
+    far: Split = ([reviews[row] for row in some], [ratings[row] for row in some])
+    base = {"text": {"max_length": IMDB_LENGTH}, "train": {"max_epochs": 1 if quick else IMDB_EPOCHS}}
+    rows: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="textcnn-") as folder:
+        sources = {
+            "scratch": None,
+            "autoencoder": Path(folder) / "autoencoder" / "1",
+            "transfer": Path(folder, "t", "1"),
+        }
+        for name, source in sources.items():
+            if only not in ("", name):
+                continue
+            began = time.perf_counter()
+            if name == "autoencoder" and source:
+                write_artifact(source, pretrain_encoder(base, far[0]))
+            elif name == "transfer" and source:
+                TextClassifier(base).fit(*far).save(source)
+            seconds = time.perf_counter() - began
+            scores = [few(texts, labels, source, seed) for seed in range(1 if quick else SEEDS)]
+            rows[name] = {**spread(scores), "before_s": round(seconds, 1)}
+            say(f"{name}: {rows[name]}")
+    return rows
+
+
+def few(texts: Sequence[str], labels: Sequence[str], source: Path | None, seed: int) -> float:
+    """Test accuracy on the rest of MR, in percent, of a model trained on ROWS rows of it."""
+    order = np.random.default_rng(seed).permutation(len(texts))
+    train, test = order[:ROWS], order[ROWS:]
+    settings = {"seed": seed, **({"start_from": str(source)} if source else {})}
+    model = TextClassifier({"train": settings, "data": {"seed": seed}})
+    model.fit([texts[row] for row in train], [labels[row] for row in train])
+    return 100 * model.score([texts[row] for row in test], [labels[row] for row in test])
+
+
+def tasks(data: Path, quick: bool, only: str) -> dict[str, Any]:
+    """Test accuracy and training seconds, mean over seeds."""
+    parts = {
+        split: (read_csv(data / "trec" / f"{split}.csv"), read_csv(data / "trec" / f"fine_{split}.csv"))
+        for split in ("train", "test")
+    }
+    (texts, coarse), (_, fine) = parts["train"]
+    tests, labels = parts["test"][0][0], {"coarse": parts["test"][0][1], "fine": parts["test"][1][1]}
+    # a label with one row cannot be learned; such rows keep their coarse label alone
+    seen = {label: fine.count(label) for label in set(fine)}
+    fine = [label if seen[label] > 1 else "" for label in fine]
+    known = [row for row, label in enumerate(fine) if label]
+    jobs: dict[str, tuple[list[str], Any, str]] = {
+        "coarse": (texts, coarse, "single_label"),
+        "fine": ([texts[row] for row in known], [fine[row] for row in known], "single_label"),
+        "both": (texts, {"coarse": coarse, "fine": fine}, "multi_task"),
+    }
+    rows: dict[str, Any] = {}
+    for name, (given, wanted, head) in jobs.items():
+        if only not in ("", name):
+            continue
+        found: dict[str, list[float]] = {}
+        for seed in range(1 if quick else SEEDS):
+            config = {"model": {"head": {"type": head}}, "train": {**budget(quick), "seed": seed}}
+            began = time.perf_counter()
+            model = TextClassifier(config).fit(given, wanted)
+            found.setdefault("train_s", []).append(time.perf_counter() - began)
+            if head == "multi_task":
+                for task, figures in model.evaluate(tests, labels)["tasks"].items():
+                    found.setdefault(task, []).append(100 * figures["accuracy"])
+            else:
+                found.setdefault(name, []).append(100 * model.score(tests, labels[name]))
+        rows[name] = {key: spread(values) for key, values in found.items()}
+        say(f"{name}: {rows[name]}")
+    return rows
+
+
+def budget(quick: bool) -> dict[str, Any]:
+    return {"max_epochs": 2 if quick else resolve({}).train.max_epochs}
+
+
+def cut(split: Split, quick: bool) -> Split:
+    return (split[0][::10], split[1][::10]) if quick else split
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Mean and its standard error."""
+    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+    return {"mean": round(statistics.mean(values), 2), "standard_error": round(error, 2)}
