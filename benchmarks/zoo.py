@@ -205,7 +205,7 @@ def cut(split: Split, quick: bool) -> Split:
     return (split[0][::10], split[1][::10]) if quick else split
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Mean and its standard error."""
-    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-    return {"mean": round(statistics.mean(values), 2), "standard_error": round(error, 2)}
+def spread(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean and its standard error, which one value has not."""
+    error = round(statistics.stdev(values) / len(values) ** 0.5, 2) if len(values) > 1 else None
+    return {"mean": round(statistics.mean(values), 2), "standard_error": error}
