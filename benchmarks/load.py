@@ -1,0 +1,260 @@
+"""A load generator: HTTP/1.1 requests over raw sockets, closed loop or at a constant rate, in a process of its own.
+
+At a constant rate (`rate`) a request is due at its time whether or not earlier ones were answered, and its latency counts
+from then: a server that stalls is seen to stall. Without a rate each connection sends its next request once it has its
+answer. What limits it: one core of Python, some 25,000 requests a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections import Counter, deque
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from benchmarks.data import ROOT
+
+SPIN = 0.0005  # seconds between looks at the clock
+GRACE = 10.0  # seconds for the last answers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """`bodies` are sent in turn. `rate` is requests a second; None: as fast as answers come."""
+
+    port: int
+    path: str
+    bodies: list[str]
+    connections: int
+    seconds: float
+    rate: float | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    core: int | None = None
+    keep: list[str] = field(default_factory=list)  # JSON keys of the answers to count the values of
+
+
+def generate(load: Load) -> dict[str, Any]:
+    """Run a load; see Report.summary for what comes back."""
+    return start(load).result()
+
+
+@dataclass
+class Running:
+    """A load under way in its process."""
+
+    process: subprocess.Popen[str]
+
+    def result(self) -> dict[str, Any]:
+        out, _ = self.process.communicate()
+        if self.process.returncode:
+            raise RuntimeError(f"the load generator ended with code {self.process.returncode}")
+        summary: dict[str, Any] = json.loads(out)
+        return summary
+
+
+def start(load: Load) -> Running:
+    command = [sys.executable, "-m", "benchmarks.load"]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(asdict(load)))
+    process.stdin.close()
+    process.stdin = None
+    return Running(process)
+
+
+class Report:
+    def __init__(self, keep: list[str]) -> None:
+        self.statuses: Counter[int] = Counter()
+        self.seconds: dict[int, list[float]] = {}
+        self.without_retry_after = 0
+        self.keep = keep
+        self.kept: dict[str, Counter[str]] = {key: Counter() for key in keep}
+        self.first_failure = ""
+        self.sent = 0
+
+    def answer(self, status: int, head: bytes, body: bytes, seconds: float) -> None:
+        self.statuses[status] += 1
+        self.seconds.setdefault(status, []).append(seconds)
+        if status in (429, 503) and b"\r\nretry-after:" not in head.lower():
+            self.without_retry_after += 1
+        if status != 200 and not self.first_failure:
+            self.first_failure = f"{status}: {body[:200].decode(errors='replace')}"
+        if self.keep and status == 200:
+            content = json.loads(body)
+            for key in self.keep:
+                self.kept[key][str(content[key])] += 1
+
+    def broken(self, reason: str) -> None:
+        self.statuses[0] += 1
+        self.first_failure = self.first_failure or reason
+
+    def summary(self, seconds: float) -> dict[str, Any]:
+        """Counts by status (0: no answer), answers a second, latencies in ms."""
+        good = sorted(self.seconds.get(200, []))
+        refused = sorted(value for status in (429, 503) for value in self.seconds.get(status, []))
+        return {
+            "seconds": seconds,
+            "sent": self.sent,
+            "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
+            "per_second": self.statuses[200] / seconds,
+            "failed": sum(count for status, count in self.statuses.items() if status != 200),
+            "p50_ms": _quantile(good, 0.5),
+            "p99_ms": _quantile(good, 0.99),
+            "max_ms": _quantile(good, 1.0),
+            "refused_p50_ms": _quantile(refused, 0.5),
+            "refused_p99_ms": _quantile(refused, 0.99),
+            "without_retry_after": self.without_retry_after,
+            "kept": {key: dict(counts) for key, counts in self.kept.items()},
+            "first_failure": self.first_failure,
+        }
+
+
+def _quantile(values: list[float], share: float) -> float | None:
+    return values[min(int(share * len(values)), len(values) - 1)] * 1000 if values else None
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection with at most one request under way."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self.buffer = b""
+        self.due = 0.0
+        self.sent = 0.0
+        self.busy = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+
+    def send(self, payload: bytes, due: float) -> None:
+        self.busy, self.due, self.sent = True, due, time.perf_counter()
+        self.transport.write(payload)
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        end = self.buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = self.buffer[:end]
+        place = head.lower().find(b"content-length:")
+        length = int(head[place + 15 :].split(b"\r\n", 1)[0])
+        if len(self.buffer) < end + 4 + length:
+            return
+        body, self.buffer = self.buffer[end + 4 : end + 4 + length], b""
+        self.busy = False
+        # a refusal is timed from when it could be sent: it is the server's speed in saying no, not our queue
+        status = int(head[9:12])
+        begun = self.due if status == 200 else self.sent
+        self.driver.report.answer(status, head, body, time.perf_counter() - begun)
+        self.driver.free(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.driver.lost(self)
+
+
+class Driver:
+    def __init__(self, load: Load) -> None:
+        self.load = load
+        self.report = Report(load.keep)
+        self.idle: deque[Connection] = deque()
+        self.waiting: deque[float] = deque()
+        self.open = 0
+        self.turn = 0
+        self.over = False
+        lines = "".join(f"{name}: {value}\r\n" for name, value in load.headers.items())
+        self.payloads = []
+        for text in load.bodies:
+            body = text.encode()
+            self.payloads.append(
+                f"POST {load.path} HTTP/1.1\r\nhost: 127.0.0.1:{load.port}\r\ncontent-type: application/json\r\n"
+                f"{lines}content-length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+
+    def send(self, connection: Connection, due: float) -> None:
+        self.report.sent += 1
+        self.turn += 1
+        connection.send(self.payloads[self.turn % len(self.payloads)], due)
+
+    def free(self, connection: Connection) -> None:
+        if self.load.rate is None and not self.over:
+            self.send(connection, time.perf_counter())
+        elif self.waiting:
+            self.send(connection, self.waiting.popleft())
+        else:
+            self.idle.append(connection)
+
+    def lost(self, connection: Connection) -> None:
+        self.open -= 1
+        if connection.busy:
+            self.report.broken("the connection was closed before an answer")
+        elif connection in self.idle:
+            self.idle.remove(connection)
+        if not self.over:
+            self.reconnection = asyncio.ensure_future(self.connect())
+
+    async def connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self.over:
+            try:
+                _, connection = await loop.create_connection(lambda: Connection(self), "127.0.0.1", self.load.port)
+            except OSError:
+                await asyncio.sleep(0.02)
+                continue
+            self.open += 1
+            self.free(connection)
+            return
+
+    async def run(self) -> dict[str, Any]:
+        started = time.perf_counter()
+        await asyncio.gather(*(self.connect() for _ in range(self.load.connections)))
+        started = time.perf_counter()
+        if self.load.rate is None:
+            await asyncio.sleep(self.load.seconds)
+            self.over = True
+            seconds = time.perf_counter() - started
+            summary = self.report.summary(seconds)
+            await self._settle()
+            return summary
+        due, gap = 0, 1 / self.load.rate
+        total = int(self.load.seconds * self.load.rate)
+        while due < total:
+            now = time.perf_counter() - started
+            while due < total and due * gap <= now:
+                moment = started + due * gap
+                due += 1
+                if self.idle:
+                    self.send(self.idle.popleft(), moment)
+                else:
+                    self.waiting.append(moment)
+            await asyncio.sleep(SPIN)
+        # those that never got a connection are counted apart: the server did not see them
+        unsent, seconds = len(self.waiting), time.perf_counter() - started
+        self.waiting.clear()
+        await self._settle()
+        self.over = True
+        return {**self.report.summary(seconds), "unsent": unsent}
+
+    async def _settle(self) -> None:
+        deadline = time.perf_counter() + GRACE
+        while len(self.idle) < self.open and time.perf_counter() < deadline:
+            await asyncio.sleep(0.01)
+
+
+def main() -> None:
+    import os
+
+    load = Load(**json.load(sys.stdin))
+    if load.core is not None:
+        os.sched_setaffinity(0, [load.core])
+    import uvloop
+
+    print(json.dumps(uvloop.run(Driver(load).run())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from service.batcher import BatchReport, ClosedError, DeadlinePassedError, MicroBatcher
+
+pytestmark = pytest.mark.anyio
+
+
+class Work:
+    """Upper-cases strings; notes batches and threads; "wait" waits for the gate, "boom" fails."""
+
+    def __init__(self):
+        self.batches: list[list[str]] = []
+        self.threads: set[str] = set()
+        self.gate = threading.Event()
+        self.begun = threading.Event()
+
+    def __call__(self, items):
+        self.batches.append(list(items))
+        self.threads.add(threading.current_thread().name)
+        self.begun.set()
+        if "wait" in items:
+            assert self.gate.wait(5)
+        if any(item.startswith("boom") for item in items):
+            raise ValueError("boom")
+        return [item.upper() for item in items]
+
+
+@pytest.fixture
+def work():
+    return Work()
+
+
+def costs(items):
+    return [len(item) for item in items]
+
+
+def short(work, **options):
+    """A batcher that knows its work to be quick, and so does it on the loop."""
+    batcher = MicroBatcher(work, **options)
+    batcher.pace.learn(1, 1e-6)
+    return batcher
+
+
+def submit(batcher, *items, **options):
+    return batcher.submit(items, costs(items), **options)
+
+
+@pytest.mark.parametrize("make", [short, MicroBatcher], ids=["on the loop", "in the thread"])
+async def test_every_caller_gets_its_own_answers_in_order(work, make):
+    batcher = make(work, max_items=16)
+    sent = [[f"{caller}-{item}" for item in range(caller % 5)] for caller in range(200)]
+    got = await asyncio.gather(*(submit(batcher, *items) for items in sent))
+    assert got == [[item.upper() for item in items] for items in sent]
+    assert max(map(len, work.batches)) <= 16
+    batcher.close()
+
+
+async def test_ten_thousand_callers_at_once_are_not_mixed_up_though_both_lanes_are_in_use(work):
+    batcher = MicroBatcher(work)  # knows nothing at first: begins in the thread, goes on on the loop
+    futures = []
+    for number in range(10_000):
+        futures.append(submit(batcher, f"text {number}"))
+        if number % 100 == 0:
+            await asyncio.sleep(0)
+    got = await asyncio.gather(*futures)
+    assert got == [[f"TEXT {number}"] for number in range(10_000)]
+    assert len(work.threads) == 2
+    batcher.close()
+
+
+async def test_short_work_that_came_together_runs_at_once_as_one_batch_on_the_loop(work):
+    batcher = short(work)
+    first, second = submit(batcher, "a"), submit(batcher, "b", "c")
+    await asyncio.sleep(0)
+    assert first.done() and second.done()
+    assert work.batches == [["a", "b", "c"]]
+    assert work.threads == {threading.current_thread().name}
+    batcher.close()
+
+
+async def test_long_work_runs_at_once_when_idle_and_is_gathered_while_busy(work):
+    batcher = MicroBatcher(work)
+    busy = submit(batcher, "wait")
+    await asyncio.to_thread(work.begun.wait, 5)
+    later = [submit(batcher, item) for item in ("a", "b", "c")]
+    work.gate.set()
+    await asyncio.gather(busy, *later)
+    assert work.batches == [["wait"], ["a", "b", "c"]]
+    assert threading.current_thread().name not in work.threads
+    batcher.close()
+
+
+async def test_long_work_does_not_keep_the_short_waiting(work):
+    batcher = MicroBatcher(work)
+    long = submit(batcher, "wait")
+    await asyncio.to_thread(work.begun.wait, 5)
+    batcher.pace.learn(1, 1e-6)  # now it knows that its work is quick
+    assert await asyncio.wait_for(submit(batcher, "quick"), 5) == ["QUICK"]
+    assert not long.done()
+    work.gate.set()
+    await long
+    batcher.close()
+
+
+async def test_a_batch_keeps_to_the_budget_and_the_oldest_go_first(work):
+    batcher = MicroBatcher(work, max_items=3, max_cost=10)
+    busy = submit(batcher, "wait")
+    await asyncio.to_thread(work.begun.wait, 5)
+    later = [
+        submit(batcher, *items)
+        for items in (("aaaa", "bbbb"), ("cccc",), ("d", "e", "f", "g"), ("longer than ten",), ("h",))
+    ]
+    work.gate.set()
+    await asyncio.gather(busy, *later)
+    assert work.batches[1:] == [["aaaa", "bbbb"], ["cccc", "d", "e"], ["f", "g"], ["longer than ten"], ["h"]]
+    batcher.close()
+
+
+@pytest.mark.parametrize("make", [short, MicroBatcher], ids=["on the loop", "in the thread"])
+async def test_only_the_guilty_item_of_256_fails(work, make):
+    batcher = make(work)
+    items = [f"item {number}" for number in range(256)]
+    items[77] = "boom"
+    got = await submit(batcher, *items)
+    assert [place for place, result in enumerate(got) if isinstance(result, Exception)] == [77]
+    assert [result for result in got if not isinstance(result, Exception)] == [
+        item.upper() for item in items if item != "boom"
+    ]
+    assert len(work.batches) <= 2 * 8 + 1
+    batcher.close()
+
+
+async def test_a_guilty_item_does_not_spoil_the_answer_of_another_caller(work):
+    batcher = short(work)
+    good, bad = submit(batcher, "a", "b"), submit(batcher, "boom")
+    assert await good == ["A", "B"]
+    (error,) = await bad
+    assert isinstance(error, ValueError)
+    batcher.close()
+
+
+async def test_work_that_loses_answers_is_an_error_and_mixes_nothing_up():
+    batcher = MicroBatcher(lambda items: items[1:])
+    results = await submit(batcher, "a", "b", "c")
+    assert all(isinstance(result, RuntimeError) for result in results)
+    batcher.close()
+
+
+async def test_the_work_of_a_caller_who_left_is_not_done(work):
+    batcher = MicroBatcher(work)
+    busy = submit(batcher, "wait")
+    await asyncio.to_thread(work.begun.wait, 5)
+    gone, stays = submit(batcher, "gone"), submit(batcher, "stays")
+    gone.cancel()
+    work.gate.set()
+    await asyncio.gather(busy, stays)
+    assert work.batches == [["wait"], ["stays"]]
+    batcher.close()
+
+
+async def test_work_past_its_deadline_is_not_begun(work):
+    batcher = MicroBatcher(work)
+    busy = submit(batcher, "wait")
+    await asyncio.to_thread(work.begun.wait, 5)
+    late = submit(batcher, "late", deadline=time.monotonic() - 1)
+    in_time = submit(batcher, "in time", deadline=time.monotonic() + 60)
+    work.gate.set()
+    with pytest.raises(DeadlinePassedError):
+        await late
+    assert await in_time == ["IN TIME"]
+    await busy
+    assert ["late"] not in work.batches
+    batcher.close()
+
+
+async def test_closing_finishes_what_has_begun_and_refuses_the_rest(work):
+    batcher = MicroBatcher(work)
+    begun = submit(batcher, "wait")
+    await asyncio.to_thread(work.begun.wait, 5)
+    waiting = submit(batcher, "waiting")
+    batcher.close()
+    work.gate.set()
+    assert await begun == ["WAIT"]
+    for refused in (waiting, submit(batcher, "after")):
+        with pytest.raises(ClosedError):
+            await refused
+    batcher._thread.join(5)
+    assert not batcher._thread.is_alive()
+
+
+async def test_every_batch_is_reported():
+    reports: list[BatchReport] = []
+    batcher = MicroBatcher(lambda items: items, observe=reports.append, max_items=2)
+    await submit(batcher, "aa", "b", "c")
+    assert [(report.items, report.cost, report.inline) for report in reports] == [(2, 3, False), (1, 1, False)]
+    assert all(report.waited >= 0 and report.seconds >= 0 for report in reports)
+    batcher.close()
+
+
+async def test_nothing_is_answered_at_once():
+    batcher = MicroBatcher(lambda items: items)
+    assert await submit(batcher) == []
+    batcher.close()
