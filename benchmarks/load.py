@@ -1,8 +1,8 @@
 """A load generator: HTTP/1.1 requests over raw sockets, closed loop or at a constant rate, in a process of its own.
 
-At a constant rate (`rate`) a request is due at its time whether or not earlier ones were answered, and its latency counts
-from then: a server that stalls is seen to stall. Without a rate each connection sends its next request once it has its
-answer. What limits it: one core of Python, some 25,000 requests a second.
+At a constant rate (`rate`) a request is due at its time whether or not earlier ones were answered, and its latency
+counts from then: a server that stalls is seen to stall. Without a rate each connection sends its next request once it
+has its answer. What limits it: one core of Python, some 25,000 requests a second.
 """
 
 from __future__ import annotations

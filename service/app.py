@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
-from anyio import CapacityLimiter
-from fastapi import FastAPI
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-
-from service.errors import RequestError, answer_http_exception, answer_request_error
-from service.find_model import find_model
+from service.admission import Admission, RateLimits
+from service.answer import Send
+from service.call import Call, Receive
+from service.inference import Inference
+from service.keys import read_keys
+from service.lifecycle import Lifecycle
 from service.metrics import Metrics
-from service.middleware.body_limit import BodyLimitMiddleware
-from service.middleware.failures import FailuresMiddleware
-from service.middleware.metrics import MetricsMiddleware
-from service.middleware.request_id import RequestIdMiddleware
+from service.middleware.access import check_host, dispatch
+from service.middleware.failures import answer_failures, log_failure
+from service.middleware.metrics import count_requests
+from service.middleware.request_id import request_ids
 from service.model_registry import Load, ModelRegistry, load_classifier
+from service.route import Route, RouteTable
 from service.routes import classify, docs, health, models
 from service.routes import metrics as metrics_route
 from service.settings import Settings
@@ -30,60 +30,83 @@ from textcnn.errors import TextCNNError
 log = logging.getLogger(__name__)
 
 
+class App:
+    """An ASGI application: answers HTTP by its routes, and works in the background while it lives."""
+
+    def __init__(
+        self,
+        routes: list[Route],
+        settings: Settings,
+        metrics: Metrics,
+        background: list[Callable[[], Awaitable[None]]],
+    ) -> None:
+        self.routes = routes
+        self._max_body_bytes = settings.max_body_bytes
+        self._background = background
+        endpoint = dispatch(RouteTable(routes), read_keys(settings.keys))
+        # outermost last: a failure is turned into an answer inside of what counts and names answers
+        endpoint = answer_failures(check_host(endpoint, settings.host_names))
+        self._answer = request_ids(count_requests(endpoint, metrics))
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        answer = await self._answer(Call(scope, receive, self._max_body_bytes))
+        try:
+            await answer(send)
+        except Exception as error:
+            log_failure(error)
+            raise  # half an answer is out: only breaking the connection tells the client so
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        tasks = [asyncio.ensure_future(work()) for work in self._background]
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await send({"type": "lifespan.shutdown.complete"})
+
+
 def create_app(
     settings: Settings,
     *,
     load: Load | None = None,
     on_load_failure: Callable[[Exception], None] = lambda error: None,
-) -> FastAPI:
-    """The app, which answers at once and is ready when `load` has brought the model (as the settings say).
+    lifecycle: Lifecycle | None = None,
+) -> App:
+    """The app, which answers at once and is ready when `load` has brought the models (as the settings say).
 
-    Raises ArtifactError where there is no model. `on_load_failure` is told of one that cannot be loaded.
+    Raises ArtifactError where there is no model, KeysError. `on_load_failure` is told of one that cannot be loaded.
     """
-    path = find_model(settings.models, settings.model)
-    registry = ModelRegistry(load or partial(load_classifier, settings=settings))
     metrics = Metrics()
+    lifecycle = lifecycle or Lifecycle()
+    registry = ModelRegistry(settings, metrics, load or partial(load_classifier, settings=settings))
+    admission = Admission(max_wait=settings.max_wait_ms / 1000, max_bytes=settings.max_queued_bytes)
+    metrics.queued_seconds.set_function(lambda: admission.seconds)
+    inference = Inference(admission, RateLimits(), max_timeout_ms=settings.max_timeout_ms)
 
     async def bring_up() -> None:
         try:
-            model = await asyncio.to_thread(registry.add, path)
+            await registry.start()
         except Exception as error:
             expected = isinstance(error, TextCNNError)
             log.critical("cannot load the model: %s", error, exc_info=not expected)
             on_load_failure(error)
             return
-        metrics.model.labels(model.name, model.version, model.engine_name).set(1)
-        fields = {"model": model.name, "version": model.version, "engine": model.engine_name}
+        fields = {"models": [f"{deployment.name}/{deployment.version}" for deployment in registry.all()]}
         log.info("ready", extra={"fields": fields})
+        await registry.watch()
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(bring_up())
-        yield
-        loading.cancel()
-
-    app = FastAPI(
-        title="textcnn",
-        description="Labels for texts.",
-        version="1",  # of the API, as in its paths
-        lifespan=lifespan,
-        openapi_url=None,  # routes/docs.py serves it, without outside resources
-        redirect_slashes=False,
-        # outermost first; a failure is turned into an answer inside of what counts and names answers
-        middleware=[
-            Middleware(RequestIdMiddleware),
-            Middleware(MetricsMiddleware, metrics=metrics),
-            Middleware(FailuresMiddleware),
-            Middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes),
-        ],
-        exception_handlers={RequestError: answer_request_error, HTTPException: answer_http_exception},
-    )
-    # Routes are tried in order: the busiest first.
-    app.router.routes += [
-        *classify.routes(settings, registry, metrics, CapacityLimiter(os.cpu_count() or 1)),
-        *health.routes(registry),
+    routes = [
+        *classify.routes(settings, registry, inference),
+        *health.routes(registry, lifecycle),
         *models.routes(registry),
         *metrics_route.routes(metrics),
-        *(docs.routes(app) if settings.docs else ()),
     ]
-    return app
+    if settings.docs:
+        routes += docs.routes(routes)
+    return App(routes, settings, metrics, [bring_up])

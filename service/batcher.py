@@ -49,6 +49,7 @@ class BatchReport:
     waited: float
     seconds: float
     inline: bool
+    failed: int  # items that made the work fail
 
 
 class Job(Generic[Item, Result]):
@@ -134,7 +135,7 @@ class MicroBatcher(Generic[Item, Result]):
             job.fail(ClosedError("the batcher is closed"))
         elif not items:
             future.set_result([])
-        elif self.pace.known and self.pace.seconds(sum(costs)) <= self._inline_seconds:
+        elif self.is_short(sum(costs)):
             self._short.append(job)
             if not self._flush_is_due:
                 self._flush_is_due = True
@@ -145,6 +146,10 @@ class MicroBatcher(Generic[Item, Result]):
                 self._long.append(job)
                 self._wake.notify()
         return future
+
+    def is_short(self, cost: int) -> bool:
+        """Whether work of this cost would run on the event loop."""
+        return self.pace.known and self.pace.seconds(cost) <= self._inline_seconds
 
     def close(self) -> None:
         """Let what has begun finish and refuse the rest. From any thread; returns at once."""
@@ -219,7 +224,8 @@ class MicroBatcher(Generic[Item, Result]):
         results = self._guarded(items)
         seconds = perf_counter() - started
         self.pace.learn(cost, seconds)
-        return results, BatchReport(len(items), cost, started - batch[0][0].queued, seconds, inline)
+        failed = sum(isinstance(result, Exception) for result in results)
+        return results, BatchReport(len(items), cost, started - batch[0][0].queued, seconds, inline, failed)
 
     def _guarded(self, items: list[Item]) -> list[Result | Exception]:
         """Results of all but the items that make `work` fail; those get its exception."""

@@ -2,33 +2,65 @@
 
 RequestError
 ├── InvalidJSONError           400  the body is not one JSON document in UTF-8, or repeats a key
+├── UnauthorizedError          401  no key, or one we do not know
+├── ForbiddenError             403  the key is not for this
+├── NotFoundError              404  no such path
+├── UnknownModelError          404  no such model, version or alias
+├── MethodNotAllowedError      405  the path takes other methods
+├── ConflictError              409  what is asked for cannot be done as things stand
 ├── BodyTooLargeError          413  more bytes than we read
-├── UnsupportedMediaTypeError  415  not application/json, or compressed
-├── InvalidRequestError        422  JSON, but not what this path expects
-└── NotReadyError              503  the model is still loading
+├── UnsupportedMediaTypeError  415  not a type this path reads, or compressed
+├── MisdirectedError           421  the Host header names somebody else
+├── InvalidRequestError        422  well-formed, but not what this path expects
+├── OverloadedError            429  more work is waiting than can be done in time
+├── RateLimitedError           429  the key has used up what it may
+├── ClientGoneError            499  nobody is left to answer
+├── NotReadyError              503  the model is still loading, or the service is ending
+└── DeadlineError              504  it would have come later than the client wanted
 
 Anything outside this tree is a fault of ours: 500, with a body that never changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from http import HTTPStatus
-
-import orjson
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-
+from service.answer import Answer, json_answer
 from service.request_context import REQUEST_ID
 
 
 class RequestError(Exception):
     """Base of all errors whose message is written for the client."""
 
+    def __init__(self, message: str, *, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.headers = headers or {}
+
 
 class InvalidJSONError(RequestError):
     """The body is not one JSON document in UTF-8, or repeats a key."""
+
+
+class UnauthorizedError(RequestError):
+    """No key, or one we do not know."""
+
+
+class ForbiddenError(RequestError):
+    """The key is not for this."""
+
+
+class NotFoundError(RequestError):
+    """No such path."""
+
+
+class UnknownModelError(RequestError):
+    """No such model, version or alias."""
+
+
+class MethodNotAllowedError(RequestError):
+    """The path takes other methods."""
+
+
+class ConflictError(RequestError):
+    """What is asked for cannot be done as things stand."""
 
 
 class BodyTooLargeError(RequestError):
@@ -36,61 +68,71 @@ class BodyTooLargeError(RequestError):
 
 
 class UnsupportedMediaTypeError(RequestError):
-    """Not application/json, or compressed."""
+    """Not a type this path reads, or compressed."""
+
+
+class MisdirectedError(RequestError):
+    """The Host header names somebody else."""
 
 
 class InvalidRequestError(RequestError):
-    """JSON, but not what this path expects."""
+    """Well-formed, but not what this path expects."""
+
+
+class OverloadedError(RequestError):
+    """More work is waiting than can be done in time."""
+
+
+class RateLimitedError(RequestError):
+    """The key has used up what it may."""
+
+
+class ClientGoneError(RequestError):
+    """Nobody is left to answer."""
 
 
 class NotReadyError(RequestError):
-    """The model is still loading."""
+    """The model is still loading, or the service is ending."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"retry-after": "1"})
+
+
+class DeadlineError(RequestError):
+    """It would have come later than the client wanted."""
 
 
 TABLE: dict[type[RequestError], tuple[int, str]] = {
     InvalidJSONError: (400, "invalid_json"),
+    UnauthorizedError: (401, "unauthorized"),
+    ForbiddenError: (403, "forbidden"),
+    NotFoundError: (404, "not_found"),
+    UnknownModelError: (404, "unknown_model"),
+    MethodNotAllowedError: (405, "method_not_allowed"),
+    ConflictError: (409, "conflict"),
     BodyTooLargeError: (413, "body_too_large"),
     UnsupportedMediaTypeError: (415, "unsupported_media_type"),
+    MisdirectedError: (421, "misdirected"),
     InvalidRequestError: (422, "invalid_request"),
+    OverloadedError: (429, "overloaded"),
+    RateLimitedError: (429, "rate_limited"),
+    ClientGoneError: (499, "client_gone"),
     NotReadyError: (503, "not_ready"),
+    DeadlineError: (504, "deadline_passed"),
 }
 
-
-def json_response(content: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """`content` as JSON bytes."""
-    return Response(orjson.dumps(content), status, headers, "application/json")
+# Says nothing of the cause: an exception's text may hold paths, names, or somebody's words.
+INTERNAL = ("internal_error", "The service failed to answer; its log has the reason under this request id.")
 
 
-def error_response(status: int, code: str, message: str, *, headers: Mapping[str, str] | None = None) -> Response:
+def error_body(code: str, message: str) -> dict[str, dict[str, str]]:
     """The one shape of every answer that is not a success."""
-    error = {"code": code, "message": message, "request_id": REQUEST_ID.get()}
-    return json_response({"error": error}, status=status, headers=headers)
+    return {"error": {"code": code, "message": message, "request_id": REQUEST_ID.get()}}
 
 
-def internal_error() -> Response:
-    """Says nothing of the cause: an exception's text may hold paths, names, or somebody's words."""
-    return error_response(
-        500, "internal_error", "The service failed to answer; its log has the reason under this request id."
-    )
-
-
-async def answer_request_error(request: Request, error: Exception) -> Response:
-    """Exception handler for the tree above."""
-    assert isinstance(error, RequestError)
-    status, code = TABLE[type(error)]
-    headers = {"retry-after": "1"} if status == 503 else None
-    return error_response(status, code, str(error), headers=headers)
-
-
-async def answer_http_exception(request: Request, error: Exception) -> Response:
-    """Exception handler for what the router itself refuses: unknown paths and methods."""
-    assert isinstance(error, HTTPException)
-    headers = error.headers or {}
-    if error.status_code == 404:
-        message = "There is nothing at this path. The main one is POST /v1/classify."
-    elif error.status_code == 405:
-        message = f"This path takes {headers.get('Allow', 'other methods')} only."
-    else:
-        message = error.detail
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-    return error_response(error.status_code, code, message, headers=headers)
+def error_answer(error: Exception) -> Answer:
+    """The answer to an error of the tree above, or of none."""
+    if isinstance(error, RequestError):
+        status, code = TABLE[type(error)]
+        return json_answer(error_body(code, str(error)), status=status, headers=error.headers)
+    return json_answer(error_body(*INTERNAL), status=500)

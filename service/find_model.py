@@ -39,6 +39,11 @@ def _find(models: Path, model: str) -> Path:
     return next(versions[-1] for versions in known.values() if versions)
 
 
+def list_versions(models: Path) -> dict[str, list[str]]:
+    """The complete versions of every model in the folder, lowest first. Raises OSError."""
+    return {folder.name: [version.name for version in _versions(folder)] for folder in sorted(_folders(models))}
+
+
 def _folders(folder: Path) -> list[Path]:
     """Folders in `folder`, but not hidden ones: something that is just being written is one."""
     entries = folder.iterdir() if folder.is_dir() else ()

@@ -1,10 +1,19 @@
-"""Every series that /metrics shows."""
+"""Every series that /metrics shows. deploy/ has a dashboard and alerts over these names, and a test that they exist."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from textcnn.types import Prediction
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+SHARES = tuple(step / 20 for step in range(1, 21))
+VERSION = ("model", "version")
 
 
 class Metrics:
@@ -17,12 +26,91 @@ class Metrics:
             "textcnn_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
         )
         self.request_seconds = Histogram(
-            "textcnn_http_request_seconds", "Time to answer.", ("route",), buckets=SECONDS, registry=self.registry
+            "textcnn_http_request_seconds",
+            "Time until the answer begins.",
+            ("route",),
+            buckets=SECONDS,
+            registry=self.registry,
         )
-        self.texts = Counter("textcnn_texts", "Texts classified.", registry=self.registry)
+        self.texts = Counter("textcnn_texts", "Texts classified.", VERSION, registry=self.registry)
+        self.failed_texts = Counter(
+            "textcnn_failed_texts", "Texts that made the model fail.", VERSION, registry=self.registry
+        )
+        self.predictions = Counter(
+            "textcnn_predictions", "Texts by the label they got.", (*VERSION, "label"), registry=self.registry
+        )
+        self.queue_seconds = Histogram(
+            "textcnn_queue_seconds", "Wait of a batch's oldest text.", VERSION, buckets=SECONDS, registry=self.registry
+        )
         self.classify_seconds = Histogram(
-            "textcnn_classify_seconds", "Time in the model, of one request.", buckets=SECONDS, registry=self.registry
+            "textcnn_classify_seconds",
+            "Time of a batch in the model.",
+            VERSION,
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.batch_texts = Histogram(
+            "textcnn_batch_texts", "Texts in a batch.", VERSION, buckets=SIZES, registry=self.registry
+        )
+        self.batches = Counter("textcnn_batches", "Batches run.", (*VERSION, "lane"), registry=self.registry)
+        self.rejections = Counter("textcnn_rejections", "Requests refused.", ("reason",), registry=self.registry)
+        self.queued_seconds = Gauge(
+            "textcnn_queued_seconds",
+            "Forecast of the work that waits or is being done.",
+            multiprocess_mode="livesum",
+            registry=self.registry,
+        )
+        self.ready = Gauge(
+            "textcnn_ready",
+            "1 while every process wants requests.",
+            multiprocess_mode="livemin",
+            registry=self.registry,
         )
         self.model = Gauge(
-            "textcnn_model_info", "1 for each loaded model.", ("model", "version", "engine"), registry=self.registry
+            "textcnn_model_info",
+            "1 for each loaded model.",
+            (*VERSION, "engine"),
+            multiprocess_mode="livemax",
+            registry=self.registry,
         )
+        self.reloads = Counter(
+            "textcnn_model_loads", "Models brought in, by how it went.", ("outcome",), registry=self.registry
+        )
+        self.shadow = Counter(
+            "textcnn_shadow_texts",
+            "Texts a shadow version answered as well, by whether it agreed.",
+            (*VERSION, "agreed"),
+            registry=self.registry,
+        )
+        self.feedback = Counter("textcnn_feedback", "Feedback kept.", registry=self.registry)
+        self.confidence = Histogram(
+            "textcnn_confidence", "Probability of the best label.", VERSION, buckets=SHARES, registry=self.registry
+        )
+
+    def exposition(self) -> bytes:
+        """All series in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class VersionMetrics:
+    """The series of one version of a model, found once."""
+
+    def __init__(self, metrics: Metrics, model: str, version: str, labels: Sequence[str]) -> None:
+        names = (model, version)
+        self._confidence = metrics.confidence.labels(*names)
+        self._predictions = {label: metrics.predictions.labels(*names, label) for label in labels}
+        self.texts = metrics.texts.labels(*names)
+        self.failed_texts = metrics.failed_texts.labels(*names)
+        self.queue_seconds = metrics.queue_seconds.labels(*names)
+        self.classify_seconds = metrics.classify_seconds.labels(*names)
+        self.batch_texts = metrics.batch_texts.labels(*names)
+        self.batches = {True: metrics.batches.labels(*names, "loop"), False: metrics.batches.labels(*names, "thread")}
+
+    def predicted(self, predictions: Sequence[Prediction]) -> None:
+        best = [prediction.top[0] for prediction in predictions]
+        for label, count in Counts(score.label for score in best).items():
+            self._predictions[label].inc(count)
+        # A whole batch at a time, past Histogram.observe: one call a text costs a third of what classifying it does.
+        for bucket, count in Counts(bisect_left(SHARES, score.probability) for score in best).items():
+            self._confidence._buckets[bucket].inc(count)
+        self._confidence._sum.inc(sum(score.probability for score in best))

@@ -1,36 +1,26 @@
-"""The models that answer."""
+"""The models that answer: loaded aside, tried, swapped in; the one before stays at hand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import logging
+import random
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
-from service.errors import NotReadyError
+from service.deployment import Classifier, Deployment, warm_up
+from service.errors import NotReadyError, UnknownModelError
+from service.find_model import find_model, list_versions
+from service.metrics import Metrics
+from service.plan import FILE, LIVE, PREVIOUS, ModelPlan, Plans, is_name, read_plans, write_plans
 from service.settings import Settings
-from textcnn.types import Prediction
+from textcnn.errors import ArtifactError, TextCNNError
 
-
-class Classifier(Protocol):
-    """What the service needs of a model; `textcnn.TextClassifier` is one."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def classes_(self) -> tuple[str, ...]: ...
-    @property
-    def engine_name(self) -> str: ...
-    @property
-    def max_length(self) -> int: ...
-
-    def classify(self, texts: Sequence[str], *, top_k: int | None = 1) -> list[Prediction]:
-        """One prediction a text, in order. Called from several threads at once."""
-        ...
-
+log = logging.getLogger(__name__)
 
 Load = Callable[[Path], Classifier]
+POLL_SECONDS = 0.5
+NOT_LOADED = "The model is still loading; try again shortly. /health/ready says when it answers."
 
 
 def load_classifier(path: Path, settings: Settings) -> Classifier:
@@ -48,26 +38,188 @@ def load_classifier(path: Path, settings: Settings) -> Classifier:
 
 
 class ModelRegistry:
-    """One model for now, and none until it has been loaded and has answered once."""
+    """Every loaded version by name, and the plan that says which of them answers. Lives on one event loop.
 
-    def __init__(self, load: Load) -> None:
+    Raises ArtifactError where there is no model.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, load: Load) -> None:
+        self._settings = settings
+        self._metrics = metrics
         self._load = load
-        self._current: Classifier | None = None
+        self._root = settings.models
+        self._loaded: dict[str, dict[str, Deployment]] = {}
+        self._plans: Plans = {}
+        self._changing = asyncio.Lock()
+        self._stamp = self._file_stamp()
+        asked = [name.strip() for name in settings.model.split(",")]
+        self._paths = {path.parent.name: path for path in (find_model(self._root, name) for name in asked)}
+        self._default = next(iter(self._paths))
+        # Whether the operator named a version: then that one answers, whatever the file says.
+        self._fixed = {name for name, text in zip(self._paths, asked, strict=False) if text and text != name}
 
-    def add(self, path: Path) -> Classifier:
-        """Load aside, warm up, publish. Blocks for seconds: call it off the event loop."""
-        classifier = self._load(path)
-        # The first call pays for lazy set-up in the engine; it is not to be a user's.
-        classifier.classify(["warm up", ""])
-        self._current = classifier
-        return classifier
+    async def start(self) -> None:
+        """Bring up every model. Raises TextCNNError, or whatever else loading raised."""
+        wanted = read_plans(self._root)
+        for name, path in self._paths.items():
+            if name in self._fixed or LIVE not in wanted.get(name, ModelPlan()).aliases:
+                wanted[name] = wanted.get(name, ModelPlan()).activated(path.name)
+        for name, plan in wanted.items():
+            await self._apply(name, plan)
 
-    def get(self) -> Classifier:
-        """The model that answers now. Raises NotReadyError."""
-        if self._current is None:
-            raise NotReadyError("The model is still loading; try again shortly. /health/ready says when it answers.")
-        return self._current
+    async def watch(self) -> None:
+        """Follow serving.json, so that all processes serve what one was told to. Never returns."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            stamp = self._file_stamp()
+            if stamp == self._stamp:
+                continue
+            self._stamp = stamp
+            try:
+                async with self._changing:
+                    for name, plan in read_plans(self._root).items():
+                        if name not in self._fixed:
+                            await self._apply(name, plan)
+            except Exception as error:
+                expected = isinstance(error, TextCNNError)
+                log.error("%s is not followed: %s", FILE, error, exc_info=not expected)
 
-    def all(self) -> list[Classifier]:
-        """Every loaded model."""
-        return [] if self._current is None else [self._current]
+    def choose(self, asked: str = "") -> Deployment:
+        """Who answers: the default model, or as asked: `name`, `name/version` or `name/alias`.
+
+        Raises NotReadyError while the first is loading, UnknownModelError.
+        """
+        name, _, version = asked.partition("/")
+        name = name or self._default
+        versions = self._loaded.get(name)
+        if not versions:
+            if name in self._paths:
+                raise NotReadyError(NOT_LOADED)
+            raise UnknownModelError(f"There is no model {asked[:130]!r}; /v1/models lists them.")
+        plan = self._plans[name]
+        if not version:
+            version = _drawn(plan.weights) if plan.weights else plan.aliases[LIVE]
+        else:
+            version = plan.aliases.get(version, version)
+        deployment = versions.get(version)
+        if deployment is None:
+            raise UnknownModelError(f"There is no model {asked[:130]!r} loaded; /v1/models lists them.")
+        return deployment
+
+    def shadow_of(self, deployment: Deployment) -> Deployment | None:
+        """The version that is to answer the same texts unseen."""
+        shadow = self._plans[deployment.name].shadow
+        if shadow is None or shadow == deployment.version:
+            return None
+        return self._loaded[deployment.name].get(shadow)
+
+    def check_ready(self) -> None:
+        """Raises NotReadyError until every model has been loaded and has answered once."""
+        if not all(name in self._loaded for name in self._paths):
+            raise NotReadyError(NOT_LOADED)
+
+    def all(self) -> list[Deployment]:
+        """Every loaded version."""
+        return [deployment for versions in self._loaded.values() for deployment in versions.values()]
+
+    @property
+    def plans(self) -> Plans:
+        return dict(self._plans)
+
+    @property
+    def default(self) -> str:
+        return self._default
+
+    def on_disk(self) -> dict[str, list[str]]:
+        """Complete versions of each model in the models folder, lowest first."""
+        return list_versions(self._root)
+
+    async def activate(self, name: str, version: str) -> ModelPlan:
+        """Make a version live. Raises UnknownModelError, or ArtifactError and leaves all as it was."""
+        return await self.change(name, lambda plan: plan.activated(version))
+
+    async def roll_back(self, name: str) -> ModelPlan:
+        """Make what was live before live again; it is loaded, so this takes no time. Raises ArtifactError."""
+
+        def back(plan: ModelPlan) -> ModelPlan:
+            if PREVIOUS not in plan.aliases:
+                raise ArtifactError(f"model {name} has no version to go back to")
+            return plan.activated(plan.aliases[PREVIOUS])
+
+        return await self.change(name, back)
+
+    async def change(self, name: str, edit: Callable[[ModelPlan], ModelPlan]) -> ModelPlan:
+        """Apply a changed plan here and write it down for the other processes."""
+        async with self._changing:
+            if name not in self.on_disk():
+                raise UnknownModelError(f"There is no model {name[:64]!r} on disk.")
+            plan = edit(self._plans.get(name, ModelPlan()))
+            await self._apply(name, plan)
+            write_plans(self._root, {**read_plans(self._root), name: plan})
+            self._stamp = self._file_stamp()
+        return plan
+
+    async def _apply(self, name: str, plan: ModelPlan) -> None:
+        """Load what the plan needs, then switch to it in one step. If anything fails, nothing has changed."""
+        if LIVE not in plan.aliases:
+            raise ArtifactError(f"the plan of model {name} has no alias {LIVE!r}")
+        if plan.weights and not any(plan.weights.values()):
+            raise ArtifactError(f"the weights of model {name} are all 0")
+        have = self._loaded.get(name, {})
+        fresh: dict[str, Deployment] = {}
+        try:
+            for version in plan.versions:
+                if version not in have:
+                    fresh[version] = await self._bring_up(name, version)
+        except BaseException:
+            for deployment in fresh.values():
+                deployment.retire()
+            raise
+        known = {**have, **fresh}
+        self._loaded[name] = {version: known[version] for version in plan.versions}
+        self._plans[name] = plan
+        for version, deployment in have.items():
+            if version not in plan.versions:
+                deployment.retire()
+
+    async def _bring_up(self, name: str, version: str) -> Deployment:
+        path = self._paths.get(name)
+        if path is None or path.name != version:
+            if not is_name(name) or not is_name(version):
+                raise ArtifactError(f"{name}/{version} is no name of a model")
+            path = self._root / name / version
+
+        def load() -> tuple[Classifier, list[tuple[int, float]]]:
+            classifier = self._load(path)
+            return classifier, warm_up(classifier)
+
+        try:
+            classifier, timings = await asyncio.to_thread(load)
+        except Exception:
+            self._metrics.reloads.labels("failed").inc()
+            raise
+        self._metrics.reloads.labels("ok").inc()
+        deployment = Deployment(
+            classifier,
+            self._metrics,
+            name=name,
+            version=version,
+            max_batch_texts=self._settings.max_batch_texts,
+            max_batch_chars=self._settings.max_batch_chars,
+        )
+        for cost, seconds in timings:
+            deployment.batcher.pace.learn(cost, seconds)
+        fields = {"model": deployment.name, "version": deployment.version, "engine": classifier.engine_name}
+        log.info("loaded", extra={"fields": fields})
+        return deployment
+
+    def _file_stamp(self) -> tuple[int, int] | None:
+        try:
+            status = (self._root / FILE).stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ino
+
+
+def _drawn(weights: dict[str, int]) -> str:
+    return random.choices(list(weights), list(weights.values()))[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 FORGET = 0.98  # weight of what was known when a batch is added: some fifty of them count
 STRETCH = 5.0  # a batch that took longer than this many times its forecast tells of the machine, not of the model
+CHEAPEST = 0.01  # at least this share of the time goes with the cost
 
 
 class Pace:
@@ -29,10 +30,10 @@ class Pace:
         squares, products = squares + cost * cost, products + cost * seconds
         self._sums = (batches, costs, times, squares, products)
         spread = batches * squares - costs * costs
-        # Batches all alike say nothing about the slope: then all the time is put down to the cost.
-        slope = (batches * products - costs * times) / spread if spread > 1e-9 * batches * squares else 0.0
-        through_zero = times / max(costs, 1.0)
-        self.per_cost = slope if 0 < slope <= through_zero else through_zero
+        dearest = times / max(costs, 1.0)  # all the time put down to the cost
+        # Batches all alike say nothing about the slope. Nor is it ever nothing, whatever chance has measured.
+        slope = (batches * products - costs * times) / spread if spread > 1e-9 * batches * squares else dearest
+        self.per_cost = min(max(slope, CHEAPEST * dearest), dearest)
         self.overhead = max((times - self.per_cost * costs) / batches, 0.0)
         self.known = True
 

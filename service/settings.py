@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 CHECKOUT = Path(__file__).resolve().parent.parent
 ENV_PREFIX = "TEXTCNN_"
 
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+
 AtLeastOne = Annotated[int, Field(ge=1)]
 
 
@@ -41,7 +43,9 @@ class Settings(BaseSettings):
         description="folder of <name>/<version>/; ./models, else the one that ships beside this package",
     )
     model: str = Field(
-        "", description="name, name/version or path of the model; empty: the first name, highest version"
+        "",
+        description="name, name/version or path of the model; several with commas, the first answers what names none; "
+        "empty: the first name, highest version",
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     engine: str = Field("auto", description="what computes the answers; auto takes the fastest that can run the model")
@@ -55,11 +59,38 @@ class Settings(BaseSettings):
     max_texts: AtLeastOne = Field(1024, description="texts in one request")
     max_text_chars: AtLeastOne = Field(100_000, description="characters in one text")
     max_body_bytes: AtLeastOne = Field(2_000_000, description="bytes in one request body")
+    max_batch_texts: AtLeastOne = Field(256, description="texts in one run of the model")
+    max_batch_chars: AtLeastOne = Field(65_536, description="characters in one run of the model")
+    max_wait_ms: AtLeastOne = Field(500, description="forecast wait, ms, from which requests are refused with 429")
+    max_queued_bytes: ByteSize = Field(
+        ByteSize(64 << 20), description="size of all texts that wait, from which requests are refused with 429"
+    )
+    max_timeout_ms: AtLeastOne = Field(
+        30_000, description="longest that a request may wait for its turn; X-Request-Timeout-Ms asks for less"
+    )
+    keys: Path | None = Field(
+        None, description="file of keys, made by python -m service.keys; without it, none is asked for"
+    )
+    allow_anonymous: bool = Field(False, description="listen beyond this machine though no keys are given")
+    hosts: str = Field(
+        "", description="names, with commas, for the Host header; empty: local ones on loopback, any elsewhere"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe line that is logged"
     )
     docs: bool = Field(True, description="serve /docs and /openapi.json")
     workers: AtLeastOne = Field(1, description="processes, each with its own copy of the model")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host in LOCAL_NAMES or self.host.startswith("127.")
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """What the Host header may say; empty: anything."""
+        given = frozenset(name.strip().lower() for name in self.hosts.split(",") if name.strip())
+        return given or (LOCAL_NAMES | {self.host} if self.is_local else frozenset())
 
 
 def describe_faults(error: ValidationError) -> str:

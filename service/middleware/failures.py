@@ -1,42 +1,29 @@
-"""Turn an error that nobody expected into the constant 500 body, and say in the log where it happened."""
+"""Turn every error into an answer; say in the log where one that nobody expected happened."""
 
 from __future__ import annotations
 
 import logging
 import traceback
 
-from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from service.errors import internal_error
+from service.answer import Answer
+from service.call import Call
+from service.errors import RequestError, error_answer
+from service.route import Endpoint
 
 log = logging.getLogger(__name__)
 
 
-class FailuresMiddleware:
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        started = False
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+def answer_failures(endpoint: Endpoint) -> Endpoint:
+    async def answered(call: Call) -> Answer:
         try:
-            await self.app(scope, receive, send_and_note)
-        except ClientDisconnect:
-            pass  # nobody is left to answer
+            return await endpoint(call)
+        except RequestError as error:
+            return error_answer(error)
         except Exception as error:
             log_failure(error)
-            if started:
-                raise  # half an answer is out: only breaking the connection tells the client so
-            await internal_error()(scope, receive, send)
+            return error_answer(error)
+
+    return answered
 
 
 def log_failure(error: Exception) -> None:
@@ -46,4 +33,5 @@ def log_failure(error: Exception) -> None:
         "error": f"{type(error).__module__}.{type(error).__qualname__}",
         "stack": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     }
-    log.error("request failed", extra={"fields": fields}, exc_info=log.isEnabledFor(logging.DEBUG))
+    debugging = log.isEnabledFor(logging.DEBUG)
+    log.error("request failed", extra={"fields": fields}, exc_info=error if debugging else None)

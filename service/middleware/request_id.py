@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import re
 import secrets
+from itertools import count
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
+from service.answer import Answer
+from service.call import Call
 from service.request_context import REQUEST_ID
+from service.route import Endpoint
 
 HEADER = b"x-request-id"
 HARMLESS = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
-class RequestIdMiddleware:
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+def request_ids(endpoint: Endpoint) -> Endpoint:
+    # An id has to be unique, not secret: a random beginning for each process, and a number.
+    process, numbers = secrets.token_hex(8), count()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        request_id = secrets.token_hex(16)
-        for name, value in scope["headers"]:
-            if name == HEADER and HARMLESS.fullmatch(value):
-                request_id = value.decode("ascii")
-        REQUEST_ID.set(request_id)
-        header = (HEADER, request_id.encode("ascii"))
+    async def named(call: Call) -> Answer:
+        given = call.header(HEADER)
+        if given and HARMLESS.fullmatch(given):
+            call.id = given.decode("ascii")
+        else:
+            call.id = f"{process}{next(numbers):016x}"
+        REQUEST_ID.set(call.id)
+        answer = await endpoint(call)
+        answer.headers.append((HEADER, call.id.encode("ascii")))
+        return answer
 
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], header]
-            await send(message)
-
-        await self.app(scope, receive, send_with_id)
+    return named

@@ -2,109 +2,159 @@
 
 from __future__ import annotations
 
-from functools import partial
-from time import perf_counter
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import orjson
-from anyio import CapacityLimiter, to_thread
-from starlette.requests import Request
-from starlette.responses import Response
 
-from service.errors import InvalidJSONError, InvalidRequestError, UnsupportedMediaTypeError, json_response
-from service.metrics import Metrics
+from service.answer import JSON, Answer
+from service.call import Call
+from service.deployment import Deployment
+from service.errors import INTERNAL, InvalidJSONError, InvalidRequestError
+from service.inference import Inference, Outcome
+from service.middleware.failures import log_failure
 from service.model_registry import ModelRegistry
-from service.request_context import REQUEST_ID
-from service.routes.lean import LeanRoute, documented
+from service.route import Route
 from service.schemas import ClassifyResponse, ClassifyText, ClassifyTexts
 from service.settings import Settings
+from textcnn.types import Prediction
 
-FIELDS = frozenset({"text", "texts", "top_k"})
+FIELDS = frozenset({"text", "texts", "top_k", "threshold", "model"})
+ERRORS = (400, 401, 403, 404, 413, 415, 421, 422, 429, 500, 503, 504)
+FAILED_TEXT = {"error": {"code": INTERNAL[0], "message": "The model failed on this text."}}
 
 
-def routes(settings: Settings, registry: ModelRegistry, metrics: Metrics, limiter: CapacityLimiter) -> list[LeanRoute]:
-    """`limiter` bounds how many requests are in the model at once."""
+class Asked(NamedTuple):
+    texts: list[str]
+    top_k: int | None = None  # None: one, or all that reach the threshold
+    threshold: float | None = None
+    model: str = ""
 
-    async def classify(request: Request) -> Response:
+
+def routes(settings: Settings, registry: ModelRegistry, inference: Inference) -> list[Route]:
+    async def classify(call: Call) -> Answer:
         """The most probable labels of one text (`text`) or of several (`texts`), best first."""
-        classifier = registry.get()
-        check_headers(request)
-        texts, top_k = parse(await request.body(), max_texts=settings.max_texts, max_text_chars=settings.max_text_chars)
-        if top_k > len(classifier.classes_):
-            raise InvalidRequestError(f"top_k is {top_k}, but the model has {len(classifier.classes_)} labels.")
-        start = perf_counter()
-        # In a thread, so that the loop goes on answering the others meanwhile.
-        predictions = await to_thread.run_sync(partial(classifier.classify, texts, top_k=top_k), limiter=limiter)
-        metrics.classify_seconds.observe(perf_counter() - start)
-        metrics.texts.inc(len(texts))
-        return json_response(
-            {
-                "model": classifier.name,
-                "version": classifier.version,
-                "request_id": REQUEST_ID.get(),
-                "predictions": [
-                    # orjson writes the frozen LabelScore objects of `top` as they are
-                    {"label": prediction.label, "probability": prediction.probability, "top": prediction.top}
-                    for prediction in predictions
-                ],
-            }
+        call.need(b"application/json")
+        inference.check(call)
+        asked = parse(await call.body(), max_texts=settings.max_texts, max_text_chars=settings.max_text_chars)
+        deployment = registry.choose(asked.model)
+        outcomes = await inference.classify(call, deployment, asked.texts, labels_wanted(asked, deployment))
+        predictions = shown(outcomes, asked.threshold)
+        return Answer(
+            orjson.dumps(
+                {
+                    "model": deployment.name,
+                    "version": deployment.version,
+                    "request_id": call.id,
+                    "predictions": predictions,
+                }
+            ),
+            headers=[JSON],
         )
 
-    route = LeanRoute(
-        "/v1/classify",
-        classify,
-        methods=["POST"],
-        response_model=ClassifyResponse,
-        responses=documented(400, 413, 415, 422, 500, 503),
-        openapi_extra={"requestBody": request_body(settings)},
-        tags=["classify"],
-    )
-    return [route]
+    return [
+        Route(
+            method="POST",
+            path="/v1/classify",
+            endpoint=classify,
+            needs="infer",
+            answer=ClassifyResponse,
+            errors=ERRORS,
+            body=request_body(settings),
+            tag="classify",
+        )
+    ]
 
 
-def check_headers(request: Request) -> None:
-    """Raises UnsupportedMediaTypeError unless the body is declared as plain JSON."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise UnsupportedMediaTypeError("Send JSON, and say so in the header: Content-Type: application/json.")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaTypeError("Send the body as it is, without Content-Encoding.")
+def labels_wanted(asked: Asked, deployment: Deployment) -> int:
+    """How many labels of each text have to be computed. Raises InvalidRequestError if the model has not as many."""
+    count = len(deployment.labels)
+    if asked.top_k is None:
+        return 1 if asked.threshold is None else count
+    if asked.top_k > count:
+        raise InvalidRequestError(f"top_k is {asked.top_k}, but the model has {count} labels.")
+    return asked.top_k
 
 
-def parse(body: bytes, *, max_texts: int, max_text_chars: int) -> tuple[list[str], int]:
-    """Texts and top_k of a request body. Raises InvalidJSONError or InvalidRequestError."""
-    try:
-        # Refuses NaN, Infinity, lone surrogates, bad UTF-8 and more than 1024 levels, and never quotes the body.
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidJSONError(f"The body is not JSON: {error}.") from None
+def shown(outcomes: Sequence[Outcome], threshold: float | None = None) -> list[dict[str, Any]]:
+    """Predictions as they are sent; of a text on which the model failed, that it did. Raises if it failed on all."""
+    shown = []
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    for failure in failures[:1]:
+        if len(failures) == len(outcomes):
+            raise failure
+        log_failure(failure)
+    for outcome in outcomes:
+        if not isinstance(outcome, Prediction):
+            shown.append(FAILED_TEXT)
+            continue
+        best, top = outcome.top[0], outcome.top
+        label: str | None = best.label
+        if threshold is not None:
+            top = tuple(score for score in top if score.probability >= threshold)
+            label = label if top else None
+        # orjson writes the frozen LabelScore objects of `top` as they are
+        shown.append({"label": label, "probability": best.probability, "top": top})
+    return shown
+
+
+def parse(body: bytes, *, max_texts: int, max_text_chars: int) -> Asked:
+    """What a request body asks for. Raises InvalidJSONError or InvalidRequestError."""
+    content = parse_json(body)
     if type(content) is not dict:
         raise InvalidRequestError('The body must be an object: {"text": "..."} or {"texts": ["...", "..."]}.')
-    if unknown := content.keys() - FIELDS:
-        names = ", ".join(repr(name[:40]) for name in sorted(unknown)[:3])
-        raise InvalidRequestError(f"Unknown field {names}; there are text, texts and top_k.")
+    if not content.keys() <= FIELDS:
+        names = ", ".join(repr(name[:40]) for name in sorted(content.keys() - FIELDS)[:3])
+        raise InvalidRequestError(f"Unknown field {names}; there are {', '.join(sorted(FIELDS))}.")
     if ("text" in content) == ("texts" in content):
         raise InvalidRequestError("Give either text (a string) or texts (a list of strings).")
-    texts = [content["text"]] if "text" in content else content["texts"]
+    if "text" in content:
+        texts = [content["text"]]
+        check_text(texts[0], "text", max_text_chars)
+    else:
+        texts = content["texts"]
+        check_texts(texts, "texts", max_texts=max_texts, max_text_chars=max_text_chars)
+    top_k, threshold, model = content.get("top_k"), content.get("threshold"), content.get("model", "")
+    if "top_k" in content and (type(top_k) is not int or top_k < 1):
+        raise InvalidRequestError("top_k must be a whole number, 1 or more.")
+    if "threshold" in content and (type(threshold) not in (int, float) or not 0 <= threshold <= 1):
+        raise InvalidRequestError("threshold must be a number from 0 to 1.")
+    if type(model) is not str:
+        raise InvalidRequestError("model must be a string: name, name/version or name/alias.")
+    # Keys, texts and the model are all the strings there are, each between two quotes; more: a key given twice.
+    if quotes(body) != 2 * (len(content) + len(texts) + ("model" in content)):
+        raise InvalidJSONError("The body gives a field twice.")
+    return Asked(texts, top_k, threshold, model)
+
+
+def parse_json(body: bytes) -> Any:
+    """The body's one JSON document. Raises InvalidJSONError."""
+    try:
+        # Refuses NaN, Infinity, lone surrogates, bad UTF-8 and more than 1024 levels, and never quotes the body.
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidJSONError(f"The body is not JSON: {error}.") from None
+
+
+def check_texts(texts: Any, name: str, *, max_texts: int, max_text_chars: int) -> None:
+    """Raises InvalidRequestError unless `texts` is a list of strings within the limits, and not empty."""
     if type(texts) is not list:
-        raise InvalidRequestError("texts must be a list of strings; for a single string use text.")
+        raise InvalidRequestError(f"{name} must be a list of strings; for a single string use text.")
     if not texts:
-        raise InvalidRequestError("texts is empty; give at least one.")
+        raise InvalidRequestError(f"{name} is empty; give at least one.")
     if len(texts) > max_texts:
         raise InvalidRequestError(f"{len(texts):,} texts in one request; at most {max_texts:,}.")
     for index, text in enumerate(texts):
-        where = "text" if "text" in content else f"texts[{index}]"
-        if type(text) is not str:
-            raise InvalidRequestError(f"{where} must be a string.")
-        if len(text) > max_text_chars:
-            raise InvalidRequestError(f"{where} has {len(text):,} characters; at most {max_text_chars:,}.")
-    top_k = content.get("top_k", 1)
-    if type(top_k) is not int or top_k < 1:
-        raise InvalidRequestError("top_k must be a whole number, 1 or more.")
-    # Keys and texts are all the strings there are, each between two quotes; more quotes belong to a key given twice.
-    if quotes(body) != 2 * (len(content) + len(texts)):
-        raise InvalidJSONError("The body gives a field twice.")
-    return texts, top_k
+        if type(text) is not str or len(text) > max_text_chars:
+            check_text(text, f"{name}[{index}]", max_text_chars)
+
+
+def check_text(text: Any, where: str, max_text_chars: int) -> None:
+    """Raises InvalidRequestError unless `text` is a string within the limit."""
+    if type(text) is not str:
+        raise InvalidRequestError(f"{where} must be a string.")
+    if len(text) > max_text_chars:
+        raise InvalidRequestError(f"{where} has {len(text):,} characters; at most {max_text_chars:,}.")
 
 
 def quotes(body: bytes) -> int:

@@ -2,40 +2,111 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.resources import files
+from typing import Any
 
-from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+import orjson
 
-from service.errors import json_response
+from service.answer import JSON, Answer
+from service.call import Call
+from service.route import Endpoint, Route
+from service.schemas import ErrorResponse
 
+TITLE, VERSION = "textcnn", "1"  # the version of the API, as in its paths
+ASSETS = {"swagger-ui-bundle.js": b"text/javascript", "swagger-ui.css": b"text/css"}
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; connect-src 'self'; img-src 'self' data:; "
-    "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+    b"default-src 'none'; connect-src 'self'; img-src 'self' data:; "
+    b"script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
 )
 
 
-def routes(app: FastAPI) -> list[BaseRoute]:
+def routes(documented: Sequence[Route]) -> list[Route]:
+    # Made when somebody looks: FastAPI, which writes the schema, takes longer to import than all the rest.
+    openapi = cache(lambda: orjson.dumps(openapi_schema(documented)))
+    page = cache(_page)
+
+    async def show_page(call: Call) -> Answer:
+        headers = [
+            (b"content-type", b"text/html; charset=utf-8"),
+            (b"content-security-policy", CONTENT_SECURITY_POLICY),
+        ]
+        return Answer(await asyncio.to_thread(page), headers=headers)
+
+    async def show_openapi(call: Call) -> Answer:
+        return Answer(await asyncio.to_thread(openapi), headers=[JSON])
+
+    return [
+        Route(method="GET", path="/openapi.json", endpoint=show_openapi),
+        Route(method="GET", path="/docs", endpoint=show_page),
+        *(
+            Route(method="GET", path=f"/docs/assets/{name}", endpoint=_asset(name, media_type))
+            for name, media_type in ASSETS.items()
+        ),
+    ]
+
+
+def openapi_schema(routes: Sequence[Route]) -> dict[str, Any]:
+    """OpenAPI of the routes that have a tag."""
+    from fastapi.openapi.utils import get_openapi
+    from fastapi.routing import APIRoute
+
+    found = [
+        APIRoute(
+            route.path,
+            _described(route),
+            methods=[route.method],
+            response_model=route.answer,
+            responses={status: {"model": ErrorResponse} for status in route.errors},
+            openapi_extra=_extra(route),
+            tags=[route.tag],
+        )
+        for route in routes
+        if route.tag
+    ]
+    return get_openapi(title=TITLE, version=VERSION, description="Labels for texts.", routes=found)
+
+
+def _described(route: Route) -> Callable[[], None]:
+    """A function with the endpoint's name and docstring, and no arguments for FastAPI to make something of."""
+
+    def endpoint() -> None: ...
+
+    endpoint.__name__ = route.endpoint.__name__
+    endpoint.__doc__ = route.endpoint.__doc__
+    return endpoint
+
+
+def _extra(route: Route) -> dict[str, Any]:
+    extra: dict[str, Any] = {}
+    if route.body:
+        extra["requestBody"] = route.body
+    if route.parameters:
+        extra["parameters"] = list(route.parameters)
+    return extra
+
+
+def _page() -> bytes:
+    from fastapi.openapi.docs import get_swagger_ui_html
+
     page = get_swagger_ui_html(
         openapi_url="/openapi.json",
-        title=app.title,
+        title=TITLE,
         swagger_js_url="/docs/assets/swagger-ui-bundle.js",
         swagger_css_url="/docs/assets/swagger-ui.css",
         swagger_favicon_url="data:,",
         # else Swagger UI sends the address of our openapi.json to a validator on the internet
         swagger_ui_parameters={"validatorUrl": None},
     )
-    page.headers["content-security-policy"] = CONTENT_SECURITY_POLICY
+    return bytes(page.body)
 
-    async def docs(request: Request) -> Response:
-        return page
 
-    async def openapi(request: Request) -> Response:
-        return json_response(app.openapi())
+def _asset(name: str, media_type: bytes) -> Endpoint:
+    content = cache(lambda: (files("fastapi_offline") / "static" / name).read_bytes())
 
-    assets = StaticFiles(directory=str(files("fastapi_offline") / "static"))
-    return [Route("/openapi.json", openapi), Route("/docs", docs), Mount("/docs/assets", assets)]
+    async def show(call: Call) -> Answer:
+        return Answer(await asyncio.to_thread(content), headers=[(b"content-type", media_type)])
+
+    return show

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
+from service.answer import Answer
+from service.call import Call
 from service.metrics import Metrics
-from service.routes.lean import LeanRoute
+from service.route import Route
 
 
-def routes(metrics: Metrics) -> list[LeanRoute]:
-    async def show(request: Request) -> Response:
-        """Prometheus text format."""
-        return Response(generate_latest(metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})
+def routes(metrics: Metrics) -> list[Route]:
+    async def show(call: Call) -> Answer:
+        """Prometheus text format; of all processes together."""
+        return Answer(metrics.exposition(), headers=[(b"content-type", CONTENT_TYPE_LATEST.encode())])
 
-    return [LeanRoute("/metrics", show, methods=["GET"], response_class=PlainTextResponse, tags=["metrics"])]
+    return [Route(method="GET", path="/metrics", endpoint=show, needs="metrics", errors=(401, 403, 421), tag="metrics")]

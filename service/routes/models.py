@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
-from starlette.responses import Response
-
-from service.errors import json_response
+from service.answer import Answer, json_answer
+from service.call import Call
 from service.model_registry import ModelRegistry
-from service.routes.lean import LeanRoute
+from service.route import Route
 from service.schemas import ModelsResponse
 
 
-def routes(registry: ModelRegistry) -> list[LeanRoute]:
-    async def models(request: Request) -> Response:
-        """Every loaded model with its labels; empty while the first is loading."""
-        return json_response(
+def routes(registry: ModelRegistry) -> list[Route]:
+    async def models(call: Call) -> Answer:
+        """Every loaded version with its labels; empty while the first is loading."""
+        plans = registry.plans
+        return json_answer(
             {
+                "default": registry.default,
                 "models": [
                     {
-                        "name": classifier.name,
-                        "version": classifier.version,
-                        "labels": classifier.classes_,
-                        "engine": classifier.engine_name,
-                        "max_length": classifier.max_length,
+                        "name": deployment.name,
+                        "version": deployment.version,
+                        "aliases": [
+                            alias
+                            for alias, version in plans[deployment.name].aliases.items()
+                            if version == deployment.version
+                        ],
+                        "labels": deployment.labels,
+                        "engine": deployment.classifier.engine_name,
+                        "max_length": deployment.classifier.max_length,
                     }
-                    for classifier in registry.all()
-                ]
+                    for deployment in registry.all()
+                ],
             }
         )
 
-    return [LeanRoute("/v1/models", models, methods=["GET"], response_model=ModelsResponse, tags=["models"])]
+    return [
+        Route(
+            method="GET",
+            path="/v1/models",
+            endpoint=models,
+            needs="infer",
+            answer=ModelsResponse,
+            errors=(401, 403, 421),
+            tag="models",
+        )
+    ]

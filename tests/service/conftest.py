@@ -18,7 +18,10 @@ from textcnn.types import LabelScore, Prediction
 
 
 class FakeClassifier:
-    """Puts a text into the class whose name it holds, else into the first. `gate` keeps "wait" waiting."""
+    """Puts a text into the class whose name it holds, else into the first. "boom" fails; `gate` keeps "wait" waiting.
+
+    With `slow` every call takes so long that none is run on the event loop.
+    """
 
     name = "fake"
     version = "3"
@@ -28,14 +31,19 @@ class FakeClassifier:
 
     def __init__(self) -> None:
         self.gate = threading.Event()
+        self.begun = threading.Event()
+        self.slow = False
 
     def classify(self, texts, *, top_k=1):
+        if self.slow:
+            time.sleep(0.003)
         return [self._classify_one(text, top_k) for text in texts]
 
     def _classify_one(self, text, top_k):
         if text == "boom":
             raise RuntimeError("cannot classify boom")
         if text == "wait":
+            self.begun.set()
             self.gate.wait(10)
         best = next((label for label in self.classes_ if label in text), "apple")
         others = [label for label in self.classes_ if label != best]
@@ -75,8 +83,9 @@ def make_client(make_model, tmp_path: Path, classifier: FakeClassifier) -> Itera
     with ExitStack() as stack:
 
         def make(*, wait: bool = True, load=lambda path: classifier, **settings) -> TestClient:
-            app = create_app(Settings(models=tmp_path / "models", **settings), load=load)
-            client = stack.enter_context(TestClient(app))
+            settings = {"models": tmp_path / "models", "hosts": "testserver", **settings}
+            app = create_app(Settings(**settings), load=load)
+            client = stack.enter_context(TestClient(app, raise_server_exceptions=True))
             deadline = time.monotonic() + 5
             while wait and client.get("/health/ready").status_code != 200:
                 assert time.monotonic() < deadline, "the fake model did not load"

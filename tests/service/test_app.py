@@ -29,7 +29,8 @@ def test_the_service_is_live_but_not_ready_while_the_model_loads(make_client, cl
     assert response.headers["retry-after"] == "1"
     assert response.json()["error"]["code"] == "not_ready"
     assert client.post("/v1/classify", json={"text": "a"}).status_code == 503
-    assert client.get("/v1/models").json() == {"models": []}
+    assert client.get("/health/startup").status_code == 503
+    assert client.get("/v1/models").json() == {"default": "fake", "models": []}
     loaded.set()
     while client.get("/health/ready").status_code == 503:
         pass
@@ -59,10 +60,13 @@ def test_a_model_that_cannot_be_loaded_is_logged_and_reported(make_model, tmp_pa
     assert "Traceback" not in caplog.text
 
 
-def test_a_slow_text_does_not_keep_others_waiting(client, classifier):
+def test_a_slow_model_does_not_keep_other_paths_waiting(make_client, classifier):
+    classifier.slow = True
+    client = make_client()
     answers = []
     slow = threading.Thread(target=lambda: answers.append(client.post("/v1/classify", json={"text": "wait"})))
     slow.start()
+    assert classifier.begun.wait(5)
     assert client.get("/health/live").status_code == 200
     assert not answers
     classifier.gate.set()

@@ -32,6 +32,13 @@ def test_larger_batches_that_happened_to_be_faster_do_not_make_work_free():
     assert pace.overhead >= 0
 
 
+def test_a_model_that_takes_its_time_for_one_text_as_for_many_is_known_to_be_slow():
+    pace = Pace()
+    for cost in (60, 1000, 60):
+        pace.learn(cost, 0.003)
+    assert pace.seconds(1) > 0.0025
+
+
 def test_one_batch_that_was_held_up_does_not_turn_the_forecast():
     pace = Pace()
     for cost in (10, 100) * 20:

@@ -4,8 +4,6 @@ import logging
 
 import pytest
 
-from service.middleware.failures import FailuresMiddleware
-
 
 def test_an_unexpected_error_gives_the_constant_body_and_a_log_line_without_the_text(client, caplog):
     response = client.post("/v1/classify", json={"text": "boom"}, headers={"X-Request-ID": "r-1"})
@@ -26,16 +24,25 @@ def test_the_message_is_logged_when_debugging(client, caplog):
 
 
 @pytest.mark.anyio
-async def test_half_an_answer_breaks_the_connection():
-    async def break_off(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        raise RuntimeError("too late")
-
+async def test_half_an_answer_breaks_the_connection(monkeypatch, make_client):
+    app = make_client().app
     sent = []
+
+    class Half:
+        headers: list = []
+        status = 200
+
+        async def __call__(self, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            raise RuntimeError("too late")
+
+    async def broken(call):
+        return Half()
 
     async def send(message):
         sent.append(message)
 
+    monkeypatch.setattr(app, "_answer", broken)
     with pytest.raises(RuntimeError):
-        await FailuresMiddleware(break_off)({"type": "http", "headers": []}, None, send)
+        await app({"type": "http", "method": "GET", "path": "/", "headers": []}, None, send)
     assert len(sent) == 1

@@ -14,7 +14,7 @@ def test_requests_are_counted_by_route_template_and_status(client):
     assert 'textcnn_http_requests_total{method="POST",route="/v1/classify",status="422"} 1.0' in lines
     assert 'textcnn_http_requests_total{method="GET",route="/v1/classify",status="405"} 1.0' in lines
     assert 'textcnn_http_request_seconds_count{route="/v1/classify"} 3.0' in lines
-    assert "textcnn_texts_total 2.0" in lines
+    assert 'textcnn_texts_total{model="fake",version="3"} 2.0' in lines
     assert 'textcnn_model_info{engine="fake",model="fake",version="3"} 1.0' in lines
 
 
@@ -39,5 +39,5 @@ def test_a_failure_is_counted_as_500(client):
 def test_two_apps_in_one_process_count_apart(make_client):
     first, second = make_client(), make_client()
     first.post("/v1/classify", json={"text": "a"})
-    assert "textcnn_texts_total 1.0" in series(first)
-    assert "textcnn_texts_total 0.0" in series(second)
+    assert 'textcnn_texts_total{model="fake",version="3"} 1.0' in series(first)
+    assert 'textcnn_texts_total{model="fake",version="3"} 0.0' in series(second)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -34,6 +36,65 @@ def test_texts_are_answered_in_order_with_their_best_labels(client):
     body = client.post("/v1/classify", json={"texts": ["cherry", "apple", ""], "top_k": 3}).json()
     assert [prediction["label"] for prediction in body["predictions"]] == ["cherry", "apple", "apple"]
     assert [score["label"] for score in body["predictions"][0]["top"]] == ["cherry", "apple", "banana"]
+
+
+def test_a_threshold_leaves_out_what_does_not_reach_it(client):
+    def ask(**asked):
+        return client.post("/v1/classify", json={"text": "cherry", **asked}).json()["predictions"][0]
+
+    assert [score["label"] for score in ask(threshold=0.3)["top"]] == ["cherry", "apple"]
+    assert [score["label"] for score in ask(threshold=0.3, top_k=1)["top"]] == ["cherry"]
+    assert ask(threshold=0.6) == {"label": None, "probability": 0.5, "top": []}
+    assert len(ask(threshold=0)["top"]) == 3
+
+
+@pytest.mark.parametrize("model", ["fake", "fake/3", "fake/live", ""])
+def test_a_model_is_asked_by_name_version_or_alias(client, model):
+    body = client.post("/v1/classify", json={"text": "a", "model": model}).json()
+    assert (body["model"], body["version"]) == ("fake", "3")
+
+
+def test_a_text_on_which_the_model_fails_does_not_keep_the_others_from_their_answers(client):
+    texts = ["cherry"] * 256
+    texts[100] = "boom"
+    response = client.post("/v1/classify", json={"texts": texts})
+    assert response.status_code == 200
+    ClassifyResponse.model_validate_json(response.content)
+    predictions = response.json()["predictions"]
+    assert predictions.pop(100)["error"]["code"] == "internal_error"
+    assert {prediction["label"] for prediction in predictions} == {"cherry"}
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "1.5", "soon", "9" * 10])
+def test_a_timeout_that_is_no_number_of_milliseconds_is_refused(client, given):
+    response = client.post("/v1/classify", json={"text": "a"}, headers={"x-request-timeout-ms": given})
+    assert response.status_code == 422
+    assert "X-Request-Timeout-Ms" in response.json()["error"]["message"]
+
+
+def test_a_request_that_would_be_answered_after_its_timeout_is_given_up(make_client, classifier):
+    classifier.slow = True
+    client = make_client()
+    holding = threading.Thread(target=lambda: client.post("/v1/classify", json={"text": "wait"}))
+    holding.start()
+    assert classifier.begun.wait(5)
+    threading.Timer(0.1, classifier.gate.set).start()
+    response = client.post("/v1/classify", json={"text": "a"}, headers={"x-request-timeout-ms": "50"})
+    holding.join(5)
+    assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline_passed")
+
+
+def test_ten_thousand_texts_at_once_get_their_own_answers(client):
+    names = ["apple", "banana", "cherry"]
+    texts = [f"{names[number % 3]} {number}" for number in range(10_000)]
+
+    def ask(start: int) -> list[str]:
+        body = client.post("/v1/classify", json={"texts": texts[start : start + 250]}).json()
+        return [prediction["label"] for prediction in body["predictions"]]
+
+    with ThreadPoolExecutor(16) as pool:
+        labels = [label for part in pool.map(ask, range(0, 10_000, 250)) for label in part]
+    assert labels == [names[number % 3] for number in range(10_000)]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +161,16 @@ REFUSED = [
     ("top_k null", b'{"text": "a", "top_k": null}', 422, "invalid_request", "top_k"),
     ("top_k huge", b'{"text": "a", "top_k": ' + b"9" * 400 + b"}", 400, "invalid_json", "infinity"),
     ("top_k over the labels", b'{"text": "a", "top_k": 4}', 422, "invalid_request", "3 labels"),
+    ("threshold over 1", b'{"text": "a", "threshold": 1.01}', 422, "invalid_request", "threshold"),
+    ("threshold negative", b'{"text": "a", "threshold": -0.1}', 422, "invalid_request", "threshold"),
+    ("threshold a string", b'{"text": "a", "threshold": "0.5"}', 422, "invalid_request", "threshold"),
+    ("threshold true", b'{"text": "a", "threshold": true}', 422, "invalid_request", "threshold"),
+    ("threshold null", b'{"text": "a", "threshold": null}', 422, "invalid_request", "threshold"),
+    ("model a number", b'{"text": "a", "model": 3}', 422, "invalid_request", "model"),
+    ("model given twice", b'{"text": "a", "model": "fake", "model": "fake"}', 400, "invalid_json", "twice"),
+    ("model unknown", b'{"text": "a", "model": "other"}', 404, "unknown_model", "'other'"),
+    ("version unknown", b'{"text": "a", "model": "fake/9"}', 404, "unknown_model", "'fake/9'"),
+    ("model a path", b'{"text": "a", "model": "../fake/3"}', 404, "unknown_model", "no model"),
     ("body too long", b'{"text": "' + b"x" * 1_000_000 + b'"}', 413, "body_too_large", "1,000,000 bytes"),
 ]
 
@@ -140,7 +211,7 @@ def test_the_schema_and_the_parser_refuse_the_same_shapes():
     """The parser is by hand for speed; the documented schema must not promise otherwise."""
     schema = TypeAdapter(ClassifyText | ClassifyTexts)
     for name, body, status, _, _ in REFUSED:
-        if status == 422 and "too" not in name and "over" not in name:
+        if status == 422 and "too" not in name and "over the labels" not in name:
             with pytest.raises(ValidationError):
                 schema.validate_json(body, strict=True)
 

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from service.call import Call
+from service.errors import BodyTooLargeError
+
 JSON = {"content-type": "application/json"}
 
 
@@ -26,15 +29,9 @@ def test_a_longer_body_is_refused_however_it_comes(make_client, content):
 
 @pytest.mark.anyio
 async def test_a_body_that_says_it_is_too_long_is_not_read():
-    from service.errors import BodyTooLargeError
-    from service.middleware.body_limit import BodyLimitMiddleware
-
-    async def read(scope, receive, send):
-        await receive()
-
     async def never():
         raise AssertionError("the body was read")
 
-    scope = {"type": "http", "headers": [(b"content-length", b"101")]}
+    scope = {"method": "POST", "path": "/", "headers": [(b"content-length", b"101")]}
     with pytest.raises(BodyTooLargeError):
-        await BodyLimitMiddleware(read, max_bytes=100)(scope, never, never)
+        await Call(scope, never, max_body_bytes=100).body()

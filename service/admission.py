@@ -1,0 +1,95 @@
+"""What is let in, what is refused, and for how long. A request is let in or refused whole, before it costs anything."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+from service.errors import OverloadedError, RateLimitedError
+from service.keys import Key
+
+JITTER_SECONDS = 2.0  # so that those who were refused together do not come back together
+BURST_SECONDS = 2.0  # what a key may save up, in seconds of its rate
+
+
+class Admission:
+    """Bounds how long work waits (`max_wait`, seconds, by forecast) and how much memory it takes meanwhile (bytes).
+
+    When nothing waits anything is let in: a request too big for the bound is still answered by an idle service.
+    """
+
+    def __init__(self, *, max_wait: float, max_bytes: int) -> None:
+        self.max_wait = max_wait
+        self.max_bytes = max_bytes
+        self.seconds = 0.0  # forecast of all the work that was let in and is not done
+        self.bytes = 0
+
+    def check(self, size: int) -> None:
+        """Raises OverloadedError if `size` bytes more are too many now. For before a body is read."""
+        if self.bytes and (self.seconds > self.max_wait or self.bytes + size > self.max_bytes):
+            raise self._overloaded()
+
+    @contextmanager
+    def let_in(self, seconds: float, size: int) -> Iterator[None]:
+        """Holds the place of `seconds` of work and `size` bytes. Raises OverloadedError."""
+        self.check(size)
+        self.seconds += seconds
+        self.bytes += size
+        try:
+            yield
+        finally:
+            self.bytes -= size
+            # sums of floats drift; an empty house is the moment to set them right
+            self.seconds = self.seconds - seconds if self.bytes else 0.0
+
+    def _overloaded(self) -> OverloadedError:
+        wait = math.ceil(self.seconds + random.uniform(0, JITTER_SECONDS))
+        return OverloadedError(
+            "More is waiting than can be answered in time; try again when Retry-After says.",
+            headers={"retry-after": str(max(1, wait))},
+        )
+
+
+class TokenBucket:
+    """`rate` a second on average, and as much as BURST_SECONDS of it (at least one) at once."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self.most = max(1.0, rate * BURST_SECONDS)
+        self._level = self.most
+        self._seen = monotonic()
+
+    def take(self, count: int) -> float:
+        """Takes `count` and returns 0; where they are not there takes nothing and returns the seconds until they are.
+
+        More than the bucket holds is given when it is full, and owed.
+        """
+        now = monotonic()
+        self._level = min(self.most, self._level + (now - self._seen) * self.rate)
+        self._seen = now
+        wanted = min(float(count), self.most)
+        if self._level < wanted:
+            return (wanted - self._level) / self.rate
+        self._level -= count
+        return 0.0
+
+
+class RateLimits:
+    """A bucket for each key that has a rate."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, TokenBucket] = {}
+
+    def take(self, key: Key | None, texts: int) -> None:
+        """Raises RateLimitedError, with the time after which as many texts are allowed."""
+        if key is None or not key.per_second:
+            return
+        bucket = self._buckets.setdefault(key.name, TokenBucket(key.per_second))
+        if wait := bucket.take(texts):
+            raise RateLimitedError(
+                f"This key may send {key.per_second:g} texts a second.",
+                headers={"retry-after": str(math.ceil(wait))},
+            )

@@ -1,0 +1,81 @@
+"""From texts to predictions: let in, batched, given up where the client left or its time is over."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from time import monotonic, perf_counter
+
+from service.admission import Admission, RateLimits
+from service.batcher import DeadlinePassedError
+from service.call import Call
+from service.deployment import Deployment, text_cost
+from service.errors import ClientGoneError, DeadlineError, InvalidRequestError
+from textcnn.types import Prediction
+
+Outcome = Prediction | Exception
+
+TIMEOUT_HEADER = b"x-request-timeout-ms"
+
+
+class Inference:
+    """Shared by all routes that classify."""
+
+    def __init__(self, admission: Admission, rates: RateLimits, *, max_timeout_ms: int) -> None:
+        self._admission = admission
+        self._rates = rates
+        self._max_timeout_ms = max_timeout_ms
+
+    def check(self, call: Call) -> None:
+        """Before the body is read. Raises OverloadedError, or DeadlineError if it came to its turn too late."""
+        self._admission.check(call.declared_bytes)
+        self._deadline(call)
+
+    async def classify(self, call: Call, deployment: Deployment, texts: Sequence[str], top_k: int) -> list[Outcome]:
+        """A prediction for each text, or the exception that it alone caused.
+
+        Raises OverloadedError, RateLimitedError, DeadlineError, ClientGoneError.
+        """
+        costs = [text_cost(text) for text in texts]
+        cost = sum(costs)
+        batcher = deployment.batcher
+        deadline = self._deadline(call)
+        self._rates.take(call.key, len(texts))
+        with self._admission.let_in(batcher.pace.per_cost * cost, cost), deployment.held():
+            long = not batcher.is_short(cost)
+            work = batcher.submit([(text, top_k) for text in texts], costs, deadline=deadline)
+            try:
+                return await (_while_connected(work, call) if long else work)
+            except DeadlinePassedError:
+                raise _late() from None
+
+    def _deadline(self, call: Call) -> float:
+        """When the answer has to be there, of time.monotonic."""
+        given = call.header(TIMEOUT_HEADER)
+        timeout = self._max_timeout_ms
+        if given:
+            if not re.fullmatch(rb"[0-9]{1,9}", given) or int(given) == 0:
+                raise InvalidRequestError("X-Request-Timeout-Ms must be a whole number of milliseconds, 1 or more.")
+            timeout = min(timeout, int(given))
+        left = timeout / 1000 - (perf_counter() - call.arrived)
+        if left <= 0:
+            raise _late()
+        return monotonic() + left
+
+
+async def _while_connected(work: asyncio.Future[list[Outcome]], call: Call) -> list[Outcome]:
+    """The outcome, unless the client leaves first: then nothing that has not begun is done."""
+    gone = asyncio.ensure_future(call.gone())
+    try:
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        raise ClientGoneError("The client left.")
+    finally:
+        gone.cancel()
+        work.cancel()
+
+
+def _late() -> DeadlineError:
+    return DeadlineError("There was not time enough left to answer; nothing was done.")

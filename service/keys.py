@@ -1,0 +1,119 @@
+"""Who may ask for what. Keys are kept as SHA-256 hashes, so the file does not give them away.
+
+python -m service.keys add NAME --file keys.jsonl --scope infer     makes a key, shows it once, keeps its hash
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from textcnn.errors import TextCNNError
+
+SCOPES = frozenset({"infer", "admin", "metrics"})
+FIELDS = frozenset({"name", "sha256", "scopes", "per_second"})
+
+
+class KeysError(TextCNNError):
+    """The file of keys cannot be used; the message names the line."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """`per_second` is how many texts a second the key may send, on average; 0: no limit."""
+
+    name: str
+    digest: bytes
+    scopes: frozenset[str]
+    per_second: float = 0.0
+
+
+class KeyRing:
+    """All keys. Without any, nothing asks for one."""
+
+    def __init__(self, keys: Iterable[Key] = ()) -> None:
+        self.keys = tuple(keys)
+
+    def __bool__(self) -> bool:
+        return bool(self.keys)
+
+    def find(self, presented: bytes) -> Key | None:
+        """The key that was presented. Compares with every one, so the time says nothing about how near it came."""
+        digest = hashlib.sha256(presented).digest()
+        found = None
+        for key in self.keys:
+            if hmac.compare_digest(key.digest, digest):
+                found = key
+        return found
+
+
+def read_keys(path: Path | None) -> KeyRing:
+    """Keys of a JSON Lines file. Raises KeysError."""
+    if path is None:
+        return KeyRing()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeysError(f"cannot read the keys in {path}: {getattr(error, 'strerror', None) or error}") from None
+    keys = [_key(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    if not keys:
+        raise KeysError(f"{path} has no keys; make one: python -m service.keys add NAME --file {path} --scope infer")
+    return KeyRing(keys)
+
+
+def _key(line: str, where: str) -> Key:
+    expected = 'expected {"name": "...", "sha256": "64 hexadecimal digits", "scopes": ["infer"], "per_second": 100}'
+    try:
+        given = json.loads(line)
+    except ValueError:
+        raise KeysError(f"{where} is not JSON; {expected}") from None
+    if not isinstance(given, dict) or given.keys() - FIELDS or not {"name", "sha256", "scopes"} <= given.keys():
+        raise KeysError(f"{where} has other fields; {expected}")
+    digest, scopes, rate = given["sha256"], given["scopes"], given.get("per_second", 0)
+    if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest) or not isinstance(given["name"], str):
+        raise KeysError(f"{where} has no name or no hash; {expected}")
+    if not isinstance(scopes, list) or not scopes or not all(scope in SCOPES for scope in scopes):
+        raise KeysError(f"{where} has scopes {scopes!r}; they are {', '.join(sorted(SCOPES))}")
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1e9:
+        raise KeysError(f"{where} has per_second {rate!r}, expected a number, 0 or more")
+    return Key(given["name"], bytes.fromhex(digest), frozenset(scopes), float(rate))
+
+
+def add_key(path: Path, name: str, scopes: Iterable[str], per_second: float) -> str:
+    """Append the hash of a new key to the file, which only its owner can read, and return the key."""
+    key = f"tc_{secrets.token_urlsafe(32)}"
+    entry = {"name": name, "sha256": hashlib.sha256(key.encode()).hexdigest(), "scopes": sorted(scopes)}
+    if per_second:
+        entry["per_second"] = per_second
+    with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+    return key
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m service.keys", description="Make a key for the service.")
+    add = parser.add_subparsers(required=True).add_parser("add", help="make a key, show it once, keep its hash")
+    add.add_argument("name", help="whose key it is, for logs")
+    add.add_argument("--file", type=Path, required=True, help="file of keys, made if need be")
+    add.add_argument("--scope", choices=sorted(SCOPES), action="append", help="what it is for; default: infer")
+    add.add_argument("--per-second", type=float, default=0, help="texts a second; 0: no limit")
+    given = parser.parse_args(arguments)
+    try:
+        sys.stdout.write(add_key(given.file, given.name, given.scope or ["infer"], given.per_second) + "\n")
+    except OSError as error:
+        sys.stderr.write(f"python -m service.keys: cannot write {given.file}: {error.strerror}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

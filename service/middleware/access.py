@@ -1,0 +1,60 @@
+"""Whom we answer: the right Host, and a key with the scope that the route needs. By default nothing is let through."""
+
+from __future__ import annotations
+
+from service.admission import TokenBucket
+from service.answer import Answer
+from service.call import Call
+from service.errors import ForbiddenError, MisdirectedError, RateLimitedError, UnauthorizedError
+from service.keys import KeyRing
+from service.route import Endpoint, RouteTable
+
+BAD_KEYS_PER_SECOND = 20.0
+
+
+def check_host(endpoint: Endpoint, hosts: frozenset[str]) -> Endpoint:
+    """`hosts` without ports; empty: any. Keeps a web page from asking a service on its visitor's machine."""
+    if not hosts:
+        return endpoint
+    known = {host.encode("ascii") for host in hosts}
+    met: set[bytes] = set()  # headers found good, with their port
+
+    async def checked(call: Call) -> Answer:
+        given = call.header(b"host")
+        # probes ask by address, and learn nothing that a web page must not know
+        if given not in met and not call.path.startswith("/health/"):
+            name = given.lower().removesuffix(b":" + given.rpartition(b":")[2]) if b":" in given else given.lower()
+            if name not in known and given.lower() not in known:
+                raise MisdirectedError("This service does not go by that name; --hosts says which it goes by.")
+            if len(met) < 1000:
+                met.add(given)
+        return await endpoint(call)
+
+    return checked
+
+
+def dispatch(table: RouteTable, keys: KeyRing) -> Endpoint:
+    """Finds the route, checks the key, and calls the endpoint."""
+    bad_keys = TokenBucket(BAD_KEYS_PER_SECOND)
+
+    async def dispatched(call: Call) -> Answer:
+        route = table.find(call)
+        if route.needs is not None and keys:
+            call.key = keys.find(_presented(call))
+            if call.key is None:
+                wait = bad_keys.take(1)
+                if wait:
+                    raise RateLimitedError("Too many wrong keys; wait.", headers={"retry-after": "1"})
+                raise UnauthorizedError(
+                    "Send a key in the header: Authorization: Bearer KEY.", headers={"www-authenticate": "Bearer"}
+                )
+            if route.needs not in call.key.scopes:
+                raise ForbiddenError(f"The key {call.key.name!r} has not the scope {route.needs!r}.")
+        return await route.endpoint(call)
+
+    return dispatched
+
+
+def _presented(call: Call) -> bytes:
+    scheme, _, key = call.header(b"authorization").partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else b""
