@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from service.admission import Admission, RateLimits
 from service.answer import Send
 from service.call import Call, Receive
 from service.inference import Inference
-from service.keys import read_keys
+from service.keys import KeyRing, read_keys
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.middleware.access import check_host, dispatch
@@ -22,12 +23,15 @@ from service.middleware.metrics import count_requests
 from service.middleware.request_id import request_ids
 from service.model_registry import Load, ModelRegistry, load_classifier
 from service.route import Route, RouteTable
-from service.routes import classify, docs, health, models
+from service.routes import admin, classify, docs, health, models
 from service.routes import metrics as metrics_route
 from service.settings import Settings
 from textcnn.errors import TextCNNError
 
 log = logging.getLogger(__name__)
+
+CLOSE = (b"connection", b"close")
+GAUGES_SECONDS = 1.0
 
 
 class App:
@@ -38,12 +42,17 @@ class App:
         routes: list[Route],
         settings: Settings,
         metrics: Metrics,
-        background: list[Callable[[], Awaitable[None]]],
+        keys: KeyRing,
+        lifecycle: Lifecycle,
+        background: Sequence[Callable[[], Awaitable[None]]] = (),
+        admin: App | None = None,
     ) -> None:
         self.routes = routes
+        self.admin = admin
+        self._lifecycle = lifecycle
         self._max_body_bytes = settings.max_body_bytes
         self._background = background
-        endpoint = dispatch(RouteTable(routes), read_keys(settings.keys))
+        endpoint = dispatch(RouteTable(routes), keys)
         # outermost last: a failure is turned into an answer inside of what counts and names answers
         endpoint = answer_failures(check_host(endpoint, settings.host_names))
         self._answer = request_ids(count_requests(endpoint, metrics))
@@ -53,11 +62,18 @@ class App:
             await self._live(receive, send)
             return
         answer = await self._answer(Call(scope, receive, self._max_body_bytes))
+        if self._lifecycle.draining:
+            answer.headers.append(CLOSE)
         try:
             await answer(send)
         except Exception as error:
             log_failure(error)
             raise  # half an answer is out: only breaking the connection tells the client so
+
+    @property
+    def streams(self) -> frozenset[str]:
+        """Paths whose request body may go on for ever."""
+        return frozenset(route.path for route in self.routes if route.streams)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -86,7 +102,6 @@ def create_app(
     lifecycle = lifecycle or Lifecycle()
     registry = ModelRegistry(settings, metrics, load or partial(load_classifier, settings=settings))
     admission = Admission(max_wait=settings.max_wait_ms / 1000, max_bytes=settings.max_queued_bytes)
-    metrics.queued_seconds.set_function(lambda: admission.seconds)
     inference = Inference(admission, RateLimits(), max_timeout_ms=settings.max_timeout_ms)
 
     async def bring_up() -> None:
@@ -97,9 +112,20 @@ def create_app(
             log.critical("cannot load the model: %s", error, exc_info=not expected)
             on_load_failure(error)
             return
+        # What there is now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         fields = {"models": [f"{deployment.name}/{deployment.version}" for deployment in registry.all()]}
         log.info("ready", extra={"fields": fields})
-        await registry.watch()
+        try:
+            await registry.watch()
+        finally:
+            registry.close()
+
+    async def keep_gauges() -> None:
+        while True:
+            await asyncio.sleep(GAUGES_SECONDS)
+            metrics.queued_seconds.set(admission.seconds)
 
     routes = [
         *classify.routes(settings, registry, inference),
@@ -109,4 +135,6 @@ def create_app(
     ]
     if settings.docs:
         routes += docs.routes(routes)
-    return App(routes, settings, metrics, [bring_up])
+    keys = read_keys(settings.keys)
+    admin_app = App(admin.routes(registry), settings, metrics, keys, lifecycle)
+    return App(routes, settings, metrics, keys, lifecycle, [bring_up, keep_gauges], admin_app)

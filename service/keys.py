@@ -91,7 +91,11 @@ def _key(line: str, where: str) -> Key:
 def add_key(path: Path, name: str, scopes: Iterable[str], per_second: float) -> str:
     """Append the hash of a new key to the file, which only its owner can read, and return the key."""
     key = f"tc_{secrets.token_urlsafe(32)}"
-    entry = {"name": name, "sha256": hashlib.sha256(key.encode()).hexdigest(), "scopes": sorted(scopes)}
+    entry: dict[str, object] = {
+        "name": name,
+        "sha256": hashlib.sha256(key.encode()).hexdigest(),
+        "scopes": sorted(scopes),
+    }
     if per_second:
         entry["per_second"] = per_second
     with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as file:

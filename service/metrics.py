@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
+from service.supervisor import METRICS_FOLDER
 from textcnn.types import Prediction
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -21,7 +24,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        if METRICS_FOLDER not in os.environ:
+            ProcessCollector(registry=self.registry)
         self.requests = Counter(
             "textcnn_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
         )
@@ -88,8 +92,12 @@ class Metrics:
         )
 
     def exposition(self) -> bytes:
-        """All series in Prometheus' text format."""
-        return generate_latest(self.registry)
+        """All series in Prometheus' text format; of all processes, where there are several."""
+        if METRICS_FOLDER not in os.environ:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(together)
 
 
 class VersionMetrics:

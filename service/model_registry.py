@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from service.deployment import Classifier, Deployment, warm_up
 from service.errors import NotReadyError, UnknownModelError
@@ -122,6 +123,19 @@ class ModelRegistry:
         """Every loaded version."""
         return [deployment for versions in self._loaded.values() for deployment in versions.values()]
 
+    def overview(self) -> dict[str, Any]:
+        """Versions on disk and loaded, and the plan, of every model. Raises OSError."""
+        on_disk = self.on_disk()
+        names = sorted({*on_disk, *self._loaded})
+        return {
+            name: {
+                "on_disk": on_disk.get(name, []),
+                "loaded": list(self._loaded.get(name, {})),
+                **self._plans.get(name, ModelPlan()).model_dump(),
+            }
+            for name in names
+        }
+
     @property
     def plans(self) -> Plans:
         return dict(self._plans)
@@ -158,6 +172,12 @@ class ModelRegistry:
             write_plans(self._root, {**read_plans(self._root), name: plan})
             self._stamp = self._file_stamp()
         return plan
+
+    def close(self) -> None:
+        """Let go of every version."""
+        for deployment in self.all():
+            deployment.retire()
+        self._loaded.clear()
 
     async def _apply(self, name: str, plan: ModelPlan) -> None:
         """Load what the plan needs, then switch to it in one step. If anything fails, nothing has changed."""

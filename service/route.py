@@ -18,6 +18,7 @@ KeyScope = Literal["infer", "admin", "metrics"]
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Route:
     """`path` may have {names}, each for one segment. `needs` is the scope of the key, None where none is asked for.
+    `streams`: the request body may go on for ever.
 
     The rest is for the documentation: `answer` is the model of a 200, `errors` the other statuses, `parameters` and
     `body` OpenAPI as it is; the endpoint's docstring describes it. Without a `tag` it is not documented.
@@ -27,6 +28,7 @@ class Route:
     path: str
     endpoint: Endpoint
     needs: KeyScope | None = None
+    streams: bool = False
     answer: type | None = None
     errors: tuple[int, ...] = ()
     parameters: tuple[dict[str, Any], ...] = ()

@@ -1,24 +1,28 @@
-"""Bind, run uvicorn, and end with an exit code that says how it went."""
+"""Bind, run uvicorn in this process or in several, and end with an exit code that says how it went."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
-import os
 import signal
 import socket
+import ssl
 import sys
-from functools import partial
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from service import logs
 from service.app import create_app
+from service.guard import Limits, guarded, look_over
+from service.keys import read_keys
+from service.lifecycle import Lifecycle
 from service.settings import Settings
+from service.supervisor import STARTUP_FAILURE, supervise
 from textcnn.errors import TextCNNError
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,10 @@ USER_ERROR = 2
 BACKLOG = 2048
 # Less than the 10 s after which container engines kill.
 GRACEFUL_SHUTDOWN_SECONDS = 8
+# How long the event loop may wait for a batch's thread to let go of the interpreter; Python's own 5 ms is too long.
+SWITCH_SECONDS = 0.0005
+
+Sockets = list[tuple[socket.socket, bool]]  # with whether it is the admin's
 
 
 class CannotListenError(Exception):
@@ -38,8 +46,28 @@ def serve(settings: Settings) -> int:
     logs.configure(settings.log_level)
     # uvicorn repeats the signal that ended it, once it has finished cleanly; SIGTERM is then no failure.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    with listen(settings.host, settings.port) as listener:
-        return _serve_in_workers(settings, listener) if settings.workers > 1 else _serve_here(settings, listener)
+    _check_access(settings)
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(listen(settings.host, settings.port))]
+        if settings.admin_port:
+            listeners.append(stack.enter_context(listen(settings.admin_host, settings.admin_port)))
+        for listener, name in zip(listeners, ("listening", "admin listening"), strict=False):
+            log.info("%s on %s", name, _url(listener, tls=settings.tls_cert is not None and name == "listening"))
+        if settings.workers == 1:
+            failure = _run(settings, listeners)
+            if isinstance(failure, TextCNNError):
+                raise failure
+            return 1 if failure else 0
+        ended_well = supervise(work, (settings, listeners), settings.workers, wait=GRACEFUL_SHUTDOWN_SECONDS)
+        return 0 if ended_well else USER_ERROR
+
+
+def work(settings: Settings, listeners: list[socket.socket]) -> None:
+    """One process of several."""
+    logs.configure(settings.log_level)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    if _run(settings, listeners):
+        sys.exit(STARTUP_FAILURE)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -57,58 +85,115 @@ def listen(host: str, port: int) -> socket.socket:
         raise CannotListenError(f"cannot listen on {host} port {port}: {reason}") from None
 
 
-def _serve_here(settings: Settings, listener: socket.socket) -> int:
+def _check_access(settings: Settings) -> None:
+    keys = read_keys(settings.keys)
+    if not settings.is_local and not keys and not settings.allow_anonymous:
+        raise CannotListenError(
+            f"not listening on {settings.host}, where others can reach it, without keys. Make one with "
+            "python -m service.keys add NAME --file keys.jsonl and say --keys keys.jsonl, "
+            "or let everybody in with --allow-anonymous"
+        )
+    if settings.admin_port and not settings.admin_is_local and not any("admin" in key.scopes for key in keys.keys):
+        raise CannotListenError(f"not listening on {settings.admin_host} for admins without a key of scope admin")
+
+
+class Server(uvicorn.Server):
+    """Told to end, it first says so (/health/ready), then answers for a while, then closes."""
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._drain_seconds = drain_seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig == signal.SIGTERM and not self._lifecycle.draining:
+            self._lifecycle.draining = True
+            log.info("draining")
+            self._captured_signals.append(sig)
+            # From a signal handler, so by way of the loop.
+            self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_seconds, self._stop)
+            return
+        super().handle_exit(sig, frame)
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        looking = asyncio.ensure_future(look_over(self.server_state))
+        try:
+            await super().serve(sockets)
+        finally:
+            looking.cancel()
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+class AdminServer(uvicorn.Server):
+    """Ends with the other server; signals are not its business."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _run(settings: Settings, listeners: list[socket.socket]) -> Exception | None:
+    """Serve in this process until told to stop; what kept a model from loading, if that was the end of it."""
     failures: list[Exception] = []
 
     def stop(error: Exception) -> None:
         failures.append(error)
         server.should_exit = True
 
-    app = create_app(settings, on_load_failure=stop)
-    server = uvicorn.Server(uvicorn.Config(app, **_uvicorn_options()))
-    _say_listening(listener)
-    server.run([listener])
-    if failures and isinstance(failures[0], TextCNNError):
-        raise failures[0]
-    return 1 if failures else 0
+    lifecycle = Lifecycle()
+    app = create_app(settings, on_load_failure=stop, lifecycle=lifecycle)
+    limits = Limits(settings.header_timeout, settings.body_timeout, app.streams)
+    server = Server(_config(app, limits, settings), lifecycle, settings.drain_seconds)
+    admin = AdminServer(_config(app.admin, limits)) if len(listeners) > 1 else None
+    sys.setswitchinterval(SWITCH_SECONDS)
+
+    async def serve_all() -> None:
+        beside = asyncio.ensure_future(admin.serve([listeners[1]])) if admin else None
+        await server.serve([listeners[0]])
+        if admin and beside:
+            admin.should_exit = True
+            await beside
+
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(serve_all())
+    return failures[0] if failures else None
 
 
-def _serve_in_workers(settings: Settings, listener: socket.socket) -> int:
-    app = partial(_app_of_worker, settings)
-    supervisor = Multiprocess(
-        uvicorn.Config(app, factory=True, workers=settings.workers, **_uvicorn_options()), [listener]
+def _config(app: Any, limits: Limits, settings: Settings | None = None) -> uvicorn.Config:
+    config = uvicorn.Config(
+        app,
+        http=guarded(limits),
+        loop="auto",  # uvloop where it is installed: everywhere but on Windows
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
+        **(_tls(settings) if settings else {}),
     )
-    _say_listening(listener)
-    supervisor.run()
-    failed = any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes)
-    return USER_ERROR if failed else 0
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        # OpenSSL's own words are of no help: they do not even name the file
+        raise CannotListenError(f"the TLS certificate, key or client CA cannot be used: {error}") from None
+    return config
 
 
-def _app_of_worker(settings: Settings) -> FastAPI:
-    logs.configure(settings.log_level)
-
-    def give_up(error: Exception) -> None:
-        # The code by which the supervisor knows that another try would end the same way.
-        os._exit(STARTUP_FAILURE)
-
-    return create_app(settings, on_load_failure=give_up)
-
-
-def _uvicorn_options() -> dict[str, Any]:
-    return {
-        "http": "httptools",
-        "loop": "auto",  # uvloop where it is installed: everywhere but on Windows
-        "ws": "none",
-        "lifespan": "on",
-        "log_config": None,
-        "access_log": False,
-        "server_header": False,
-        "proxy_headers": False,
-        "timeout_graceful_shutdown": GRACEFUL_SHUTDOWN_SECONDS,
-    }
+def _tls(settings: Settings) -> dict[str, Any]:
+    if settings.tls_cert is None:
+        return {}
+    options: dict[str, Any] = {"ssl_certfile": settings.tls_cert, "ssl_keyfile": settings.tls_key}
+    if settings.tls_client_ca:
+        options |= {"ssl_ca_certs": str(settings.tls_client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return options
 
 
-def _say_listening(listener: socket.socket) -> None:
+def _url(listener: socket.socket, *, tls: bool) -> str:
     host, port = listener.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    log.info("listening on %s", url)
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

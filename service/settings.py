@@ -13,6 +13,7 @@ ENV_PREFIX = "TEXTCNN_"
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 
+Seconds = Annotated[float, Field(gt=0, le=3600)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 
 
@@ -72,6 +73,16 @@ class Settings(BaseSettings):
         None, description="file of keys, made by python -m service.keys; without it, none is asked for"
     )
     allow_anonymous: bool = Field(False, description="listen beyond this machine though no keys are given")
+    tls_cert: Path | None = Field(None, description="file of the certificate chain, PEM; turns TLS on")
+    tls_key: Path | None = Field(None, description="file of its private key, PEM; if it is not in the same file")
+    tls_client_ca: Path | None = Field(None, description="certificates, PEM, that clients' own must be signed by: mTLS")
+    header_timeout: Seconds = Field(10.0, description="seconds for a client to send the headers of a request")
+    body_timeout: Seconds = Field(20.0, description="seconds for a client to send a body, or to read an answer")
+    drain_seconds: Seconds = Field(
+        0.5, description="seconds from SIGTERM (/health/ready says no) to closing; more than your balancer's interval"
+    )
+    admin_port: int = Field(0, ge=0, le=65535, description="port for changing models while running; 0: none")
+    admin_host: str = Field("127.0.0.1", description="address of the admin port; beyond this machine it needs a key")
     hosts: str = Field(
         "", description="names, with commas, for the Host header; empty: local ones on loopback, any elsewhere"
     )
@@ -84,13 +95,21 @@ class Settings(BaseSettings):
     @property
     def is_local(self) -> bool:
         """Whether only this machine can reach it."""
-        return self.host in LOCAL_NAMES or self.host.startswith("127.")
+        return _is_local(self.host)
+
+    @property
+    def admin_is_local(self) -> bool:
+        return _is_local(self.admin_host)
 
     @property
     def host_names(self) -> frozenset[str]:
         """What the Host header may say; empty: anything."""
         given = frozenset(name.strip().lower() for name in self.hosts.split(",") if name.strip())
         return given or (LOCAL_NAMES | {self.host} if self.is_local else frozenset())
+
+
+def _is_local(host: str) -> bool:
+    return host in LOCAL_NAMES or host.startswith("127.")
 
 
 def describe_faults(error: ValidationError) -> str:

@@ -78,7 +78,7 @@ def labels_wanted(asked: Asked, deployment: Deployment) -> int:
 
 def shown(outcomes: Sequence[Outcome], threshold: float | None = None) -> list[dict[str, Any]]:
     """Predictions as they are sent; of a text on which the model failed, that it did. Raises if it failed on all."""
-    shown = []
+    shown: list[dict[str, Any]] = []
     failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     for failure in failures[:1]:
         if len(failures) == len(outcomes):
@@ -114,7 +114,9 @@ def parse(body: bytes, *, max_texts: int, max_text_chars: int) -> Asked:
     else:
         texts = content["texts"]
         check_texts(texts, "texts", max_texts=max_texts, max_text_chars=max_text_chars)
-    top_k, threshold, model = content.get("top_k"), content.get("threshold"), content.get("model", "")
+    top_k: Any = content.get("top_k")
+    threshold: Any = content.get("threshold")
+    model = content.get("model", "")
     if "top_k" in content and (type(top_k) is not int or top_k < 1):
         raise InvalidRequestError("top_k must be a whole number, 1 or more.")
     if "threshold" in content and (type(threshold) not in (int, float) or not 0 <= threshold <= 1):

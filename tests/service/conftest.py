@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
 from textcnn.types import LabelScore, Prediction
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class FakeClassifier:
@@ -23,8 +30,6 @@ class FakeClassifier:
     With `slow` every call takes so long that none is run on the event loop.
     """
 
-    name = "fake"
-    version = "3"
     classes_ = ("apple", "banana", "cherry")
     engine_name = "fake"
     max_length = 50
@@ -98,3 +103,103 @@ def make_client(make_model, tmp_path: Path, classifier: FakeClassifier) -> Itera
 @pytest.fixture
 def client(make_client) -> TestClient:
     return make_client()
+
+
+# The command with a fake in place of the class that it loads; workers run this file again.
+FAKE_MAIN = """
+import importlib.util, sys, time
+import textcnn
+
+spec = importlib.util.spec_from_file_location("fake", {conftest!r})
+fake = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(fake)
+
+class TextClassifier:
+    @staticmethod
+    def load(path, *, engine, **options):
+        if engine == "broken":
+            from textcnn.errors import EngineError
+            raise EngineError("no engine is called 'broken'")
+        return fake.FakeClassifier()
+
+textcnn.TextClassifier = TextClassifier
+
+if __name__ == "__main__":
+    from service.__main__ import main
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Server:
+    """The fake service in a process of its own."""
+
+    def __init__(self, script: Path, models: Path, *arguments: str) -> None:
+        self.url = f"http://127.0.0.1:{(port := free_port())}"
+        flags = ["--port", str(port), "--models", str(models), *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self.process = subprocess.Popen(
+            [sys.executable, str(script), *flags], env=environment, stderr=subprocess.PIPE, text=True
+        )
+
+    def wait_until_ready(self) -> Server:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                if httpx.get(self.url + "/health/ready").status_code == 200:
+                    return self
+            except httpx.TransportError:
+                pass
+            time.sleep(0.02)
+        raise AssertionError("the service did not become ready")
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Exit code and log."""
+        self.process.send_signal(number)
+        return self.ended()
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def ended(self) -> tuple[int, str]:
+        _, log = self.process.communicate(timeout=20)
+        return self.process.returncode, log
+
+
+@pytest.fixture(scope="module")
+def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Start the fake service with some flags, for as long as the tests of a file run."""
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "models" / "fake" / "3").mkdir(parents=True)
+    (folder / "models" / "fake" / "3" / "manifest.json").write_text("{}")
+    script = folder / "fake_main.py"
+    script.write_text(FAKE_MAIN.format(conftest=__file__))
+    servers: list[Server] = []
+
+    def make(*arguments: str) -> Server:
+        servers.append(Server(script, folder / "models", *arguments))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def start(launch) -> Iterator[Callable[..., Server]]:
+    """Start the fake service for one test."""
+    servers: list[Server] = []
+
+    def make(*arguments: str) -> Server:
+        servers.append(launch(*arguments))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.kill()

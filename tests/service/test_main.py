@@ -8,8 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -17,91 +15,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# The command with a fake in place of the class that it loads; workers run this file again.
-FAKE_MAIN = """
-import importlib.util, sys, time
-import textcnn
-
-spec = importlib.util.spec_from_file_location("fake", {conftest!r})
-fake = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(fake)
-
-class TextClassifier:
-    @staticmethod
-    def load(path, *, engine, **options):
-        if engine == "broken":
-            from textcnn.errors import EngineError
-            raise EngineError("no engine is called 'broken'")
-        return fake.FakeClassifier()
-
-textcnn.TextClassifier = TextClassifier
-
-if __name__ == "__main__":
-    from service.__main__ import main
-    sys.exit(main(sys.argv[1:]))
-"""
-
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "service", *arguments]
     return subprocess.run(
         command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=30, check=False
     )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-class Server:
-    """The fake service in a process of its own."""
-
-    def __init__(self, script: Path, models: Path, *arguments: str) -> None:
-        self.url = f"http://127.0.0.1:{(port := free_port())}"
-        flags = ["--port", str(port), "--models", str(models), *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(
-            [sys.executable, str(script), *flags], env=environment, stderr=subprocess.PIPE, text=True
-        )
-
-    def wait_until_ready(self) -> Server:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                if httpx.get(self.url + "/health/ready").status_code == 200:
-                    return self
-            except httpx.TransportError:
-                pass
-            time.sleep(0.02)
-        raise AssertionError("the service did not become ready")
-
-    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """Exit code and log."""
-        self.process.send_signal(number)
-        return self.ended()
-
-    def ended(self) -> tuple[int, str]:
-        _, log = self.process.communicate(timeout=20)
-        return self.process.returncode, log
-
-
-@pytest.fixture
-def start(tmp_path: Path, make_model) -> Iterator[Callable[..., Server]]:
-    make_model("models/fake/3")
-    script = tmp_path / "fake_main.py"
-    script.write_text(FAKE_MAIN.format(conftest=str(ROOT / "tests" / "service" / "conftest.py")))
-    servers: list[Server] = []
-
-    def make(*arguments: str) -> Server:
-        servers.append(Server(script, tmp_path / "models", *arguments))
-        return servers[-1]
-
-    yield make
-    for server in servers:
-        if server.process.poll() is None:
-            server.process.kill()
-        server.process.communicate()
 
 
 def test_help_shows_every_setting_and_loads_no_web_framework():
@@ -156,8 +75,8 @@ def test_it_answers_over_http_and_ends_with_0_on_sigterm(start):
     code, log = server.stop()
     assert code == 0
     lines = [json.loads(line) for line in log.splitlines()]
-    assert [line["message"] for line in lines] == [f"listening on {server.url}", "ready"]
-    assert lines[1]["model"] == "fake"
+    assert [line["message"] for line in lines] == [f"listening on {server.url}", "loaded", "ready", "draining"]
+    assert (lines[1]["model"], lines[1]["version"]) == ("fake", "3")
 
 
 def test_ctrl_c_ends_it_without_a_traceback(start):

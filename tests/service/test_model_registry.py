@@ -1,32 +1,172 @@
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
 
 import pytest
 
-from service.errors import NotReadyError
+from service.errors import NotReadyError, UnknownModelError
+from service.metrics import Metrics
 from service.model_registry import ModelRegistry, load_classifier
 from service.settings import Settings
+from textcnn.errors import ArtifactError
+
+pytestmark = pytest.mark.anyio
 
 
-def test_a_registry_is_not_ready_before_a_model_was_added(classifier):
-    registry = ModelRegistry(lambda path: classifier)
-    assert registry.all() == []
+@pytest.fixture
+def loads(classifier):
+    """Loads every version but those called broken, and notes which."""
+
+    class Loads(list):
+        def __call__(self, path: Path):
+            self.append(f"{path.parent.name}/{path.name}")
+            if (path / "broken").exists():
+                raise ArtifactError("weights are damaged")
+            return classifier
+
+    return Loads()
+
+
+@pytest.fixture
+async def registry(make_model, tmp_path, loads):
+    for path in ("models/m/1", "models/m/2", "models/other/1"):
+        make_model(path)
+    (make_model("models/m/bad") / "broken").touch()
+    made = ModelRegistry(Settings(models=tmp_path / "models", model="m/1,other"), Metrics(), loads)
+    yield made
+    made.close()
+
+
+def versions(registry):
+    return {f"{deployment.name}/{deployment.version}" for deployment in registry.all()}
+
+
+async def test_a_registry_is_not_ready_before_its_models_are_loaded(registry):
+    for asked in ("", "m", "m/1", "other"):
+        with pytest.raises(NotReadyError):
+            registry.choose(asked)
     with pytest.raises(NotReadyError):
-        registry.get()
-    registry.add(Path("m"))
-    assert registry.get() is classifier
-    assert registry.all() == [classifier]
+        registry.check_ready()
+    await registry.start()
+    registry.check_ready()
+    assert versions(registry) == {"m/1", "other/1"}
+    assert registry.choose() is registry.choose("m") is registry.choose("m/1") is registry.choose("m/live")
+    assert registry.choose("other").name == "other"
 
 
-def test_a_model_that_fails_its_warm_up_is_not_published(classifier, monkeypatch):
+@pytest.mark.parametrize("asked", ["nothing", "m/2", "m/none", "m/", "/", "../m", "m/../m/1", "m/1/"])
+async def test_what_is_not_loaded_is_unknown(registry, asked):
+    await registry.start()
+    if asked in ("m/", "/"):
+        assert registry.choose(asked).version == "1"
+        return
+    with pytest.raises(UnknownModelError):
+        registry.choose(asked)
+
+
+async def test_a_version_is_activated_and_rolled_back_without_loading_again(registry, loads, tmp_path):
+    await registry.start()
+    await registry.activate("m", "2")
+    assert registry.choose().version == "2"
+    assert versions(registry) == {"m/1", "m/2", "other/1"}
+    plan = json.loads((tmp_path / "models" / "serving.json").read_text())["m"]
+    assert plan["aliases"] == {"live": "2", "previous": "1"}
+    await registry.roll_back("m")
+    assert registry.choose().version == "1"
+    assert loads.count("m/1") == loads.count("m/2") == 1
+
+
+async def test_a_broken_version_replaces_nothing(registry, tmp_path):
+    await registry.start()
+    before = registry.choose()
+    for version in ("bad", "none"):
+        with pytest.raises(ArtifactError):
+            if version == "none":
+                (tmp_path / "models" / "m" / "none").mkdir()
+                (tmp_path / "models" / "m" / "none" / "broken").touch()
+            await registry.activate("m", version)
+        assert registry.choose() is before
+    assert not (tmp_path / "models" / "serving.json").exists()
+
+
+async def test_a_model_without_a_version_before_cannot_be_rolled_back(registry):
+    await registry.start()
+    with pytest.raises(ArtifactError, match="no version to go back to"):
+        await registry.roll_back("m")
+
+
+async def test_weights_share_the_requests_out(registry):
+    await registry.start()
+    await registry.change("m", lambda plan: plan.model_copy(update={"weights": {"1": 3, "2": 1}}))
+    drawn = [registry.choose().version for _ in range(400)]
+    assert 240 < drawn.count("1") < 360
+    assert registry.choose("m/2").version == "2"
+
+
+async def test_weights_that_are_all_zero_are_refused(registry):
+    await registry.start()
+    with pytest.raises(ArtifactError, match="all 0"):
+        await registry.change("m", lambda plan: plan.model_copy(update={"weights": {"1": 0}}))
+    assert registry.choose().version == "1"
+
+
+async def test_a_version_that_is_no_longer_named_is_freed_when_nobody_uses_it(registry):
+    await registry.start()
+    await registry.activate("m", "2")
+    old = registry.choose("m/1")
+    with old.held():
+        await registry.change("m", lambda plan: plan.model_copy(update={"aliases": {"live": "2"}}))
+        assert versions(registry) == {"m/2", "other/1"}
+        assert await old.batcher.submit([("banana", 1)], [6])
+    with pytest.raises(Exception, match="closed"):
+        await old.batcher.submit([("banana", 1)], [6])
+
+
+async def test_another_process_changing_the_file_is_followed(registry, make_model, tmp_path, loads, monkeypatch):
+    monkeypatch.setattr("service.model_registry.POLL_SECONDS", 0.01)
+    follower = ModelRegistry(Settings(models=tmp_path / "models", model="m"), Metrics(), loads)
+    (tmp_path / "models" / "m" / "2" / "manifest.json").unlink()
+    (tmp_path / "models" / "m" / "bad" / "manifest.json").unlink()
+    follower = ModelRegistry(Settings(models=tmp_path / "models", model="m"), Metrics(), loads)
+    await follower.start()
+    (tmp_path / "models" / "m" / "2" / "manifest.json").write_text("{}")
+    watching = asyncio.ensure_future(follower.watch())
+    await registry.start()
+    await registry.activate("m", "2")
+    async with asyncio.timeout(5):
+        while follower.choose().version != "2":
+            await asyncio.sleep(0.01)
+    (tmp_path / "models" / "serving.json").write_text("half a fi")
+    await asyncio.sleep(0.1)
+    assert follower.choose().version == "2"
+    watching.cancel()
+    follower.close()
+
+
+async def test_a_restart_serves_what_was_live(registry, tmp_path, loads):
+    await registry.start()
+    await registry.activate("m", "2")
+    again = ModelRegistry(Settings(models=tmp_path / "models", model="m"), Metrics(), loads)
+    await again.start()
+    assert again.choose().version == "2"
+    again.close()
+    fixed = ModelRegistry(Settings(models=tmp_path / "models", model="m/1"), Metrics(), loads)
+    await fixed.start()
+    assert fixed.choose().version == "1"
+    fixed.close()
+
+
+async def test_a_model_that_fails_its_warm_up_is_not_published(classifier, monkeypatch, make_model, tmp_path):
     def fail(texts, *, top_k=1):
         raise RuntimeError("broken")
 
+    make_model("models/m/1")
     monkeypatch.setattr(classifier, "classify", fail)
-    registry = ModelRegistry(lambda path: classifier)
+    registry = ModelRegistry(Settings(models=tmp_path / "models"), Metrics(), lambda path: classifier)
     with pytest.raises(RuntimeError, match="broken"):
-        registry.add(Path("m"))
+        await registry.start()
     assert registry.all() == []
 
 

@@ -1,0 +1,142 @@
+"""What uvicorn leaves open: clients that never finish their headers or body, or do not read; headers without end.
+
+One look over all connections twice a second; on the way of a request it costs a few assignments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from math import inf
+from time import perf_counter
+from typing import Any
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5
+MAX_HEADER_BYTES = 16_384
+MAX_HEADERS = 100
+REASONS = {
+    400: ("bad_request", "This is not HTTP as we read it."),
+    408: ("too_slow", "The request did not come in time."),
+    431: (
+        "headers_too_large",
+        f"Headers and address take more than {MAX_HEADER_BYTES:,} bytes or {MAX_HEADERS} lines.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds: for the headers of a request, for its body (a stream: for its next piece), for reading an answer."""
+
+    header: float
+    body: float
+    streams: frozenset[str] = frozenset()  # paths whose body may go on for ever
+
+
+class HeadersTooLargeError(Exception):
+    """Ends the parsing of a request."""
+
+
+class Guard(HttpToolsProtocol):
+    """One connection. Give it to uvicorn as `http=guarded(limits)`."""
+
+    limits: Limits
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # when what we wait for has to be there, of loop.time(); inf: we wait for nothing, or uvicorn's keep-alive does
+        self.due = inf
+        self.unread_since = inf  # since when the client does not read
+        self.in_headers = True
+        self.header_bytes = 0
+        self.refusal = 400
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.due = self.loop.time() + self.limits.header
+
+    def data_received(self, data: bytes) -> None:
+        if self.due == inf and self.in_headers:
+            # from its first byte on, which need not be one that the parser takes for the beginning
+            self.due = self.loop.time() + self.limits.header
+        super().data_received(data)
+        if self.in_headers and self.parser is not None:
+            # a line without end is not shown to us before it ends
+            self.header_bytes += len(data)
+            if self.header_bytes > MAX_HEADER_BYTES:
+                self.refuse(431)
+
+    def on_headers_complete(self) -> None:
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > MAX_HEADER_BYTES or len(self.headers) > MAX_HEADERS:
+            self.refusal = 431
+            raise HeadersTooLargeError
+        self.in_headers, self.header_bytes = False, 0
+        self.due = self.loop.time() + self.limits.body
+        self.scope["textcnn.arrived"] = perf_counter()  # type: ignore[typeddict-unknown-key]
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self.scope["path"] in self.limits.streams:
+            self.due = self.loop.time() + self.limits.body
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self.in_headers, self.due = True, inf
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.unread_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.unread_since = inf
+
+    def send_400_response(self, msg: str) -> None:
+        self.refuse(self.refusal)
+
+    def refuse(self, status: int) -> None:
+        """Say why, unless an answer is under way, and close."""
+        self.due = inf
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            code, message = REASONS[status]
+            body = orjson.dumps({"error": {"code": code, "message": message, "request_id": ""}})
+            self.transport.write(
+                STATUS_LINE[status]
+                + b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+                + body
+            )
+        self.transport.close()
+
+    def look(self, now: float) -> None:
+        """Close the connection if it is overdue."""
+        if now - self.unread_since > self.limits.body:
+            self.transport.abort()  # what is not read cannot be sent first
+        elif now > self.due and not self.flow.read_paused:
+            self.refuse(408)
+
+
+def guarded(limits: Limits) -> type[Guard]:
+    """The protocol with its limits, for uvicorn makes the objects itself."""
+    return type("LimitedGuard", (Guard,), {"limits": limits})
+
+
+async def look_over(state: ServerState) -> None:
+    """Look over all connections of a server, for ever."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        now = loop.time()
+        for connection in list(state.connections):
+            if isinstance(connection, Guard):
+                connection.look(now)

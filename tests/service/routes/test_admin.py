@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.app import create_app
+from service.keys import add_key
+from service.settings import Settings
+
+HOSTILE = [
+    "..", "%2e%2e", "%252e%252e", "..%2f..%2fetc", "..%5c..%5cetc", "m;x=1", "m%23x", "m%00", ".hidden", "~root",
+    "http:%2f%2fevil", "$HOME", "a" * 100,
+]  # fmt: skip
+
+
+@pytest.fixture
+def admin(make_model, tmp_path, classifier):
+    for version in ("1", "2", "3"):
+        make_model(f"models/fake/{version}")
+    app = create_app(
+        Settings(models=tmp_path / "models", model="fake/3", hosts="testserver"), load=lambda path: classifier
+    )
+
+    async def both(scope, receive, send):
+        """One server for both, so that they share an event loop as they do in life."""
+        await (app.admin if scope.get("path", "").startswith("/admin") else app)(scope, receive, send)
+
+    with TestClient(both) as client:
+        while client.get("/health/ready").status_code != 200:
+            pass
+        yield client
+
+
+def test_models_are_listed_with_what_is_on_disk_and_loaded(admin):
+    body = admin.get("/admin/models").json()
+    assert body == {
+        "models": {
+            "fake": {
+                "on_disk": ["1", "2", "3"],
+                "loaded": ["3"],
+                "aliases": {"live": "3"},
+                "weights": {},
+                "shadow": None,
+            }
+        }
+    }
+
+
+def test_a_version_is_activated_and_rolled_back(admin):
+    response = admin.post("/admin/models/fake/activate", json={"version": "2"})
+    assert response.status_code == 200
+    assert response.json()["aliases"] == {"live": "2", "previous": "3"}
+    assert admin.post("/v1/classify", json={"text": "a"}).json()["version"] == "2"
+    assert admin.post("/admin/models/fake/rollback").json()["aliases"]["live"] == "3"
+    assert admin.post("/v1/classify", json={"text": "a"}).json()["version"] == "3"
+
+
+def test_a_plan_is_set_whole(admin):
+    plan = {"aliases": {"live": "1", "next": "2"}, "weights": {}, "shadow": None}
+    assert admin.put("/admin/models/fake/plan", json=plan).json() == {"name": "fake", **plan}
+    assert admin.post("/v1/classify", json={"text": "a", "model": "fake/next"}).json()["version"] == "2"
+    assert admin.post("/v1/classify", json={"text": "a", "model": "fake/3"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/admin/models/fake/activate", {"version": "9"}, 404),
+        ("POST", "/admin/models/fake/activate", {"version": "../3"}, 422),
+        ("POST", "/admin/models/fake/activate", {"version": 2}, 422),
+        ("POST", "/admin/models/fake/activate", {"path": "/tmp/x"}, 422),
+        ("POST", "/admin/models/fake/activate", {"version": "2", "url": "http://evil"}, 422),
+        ("POST", "/admin/models/none/activate", {"version": "2"}, 404),
+        ("POST", "/admin/models/fake/rollback", {}, 409),
+        ("PUT", "/admin/models/fake/plan", {}, 409),
+        ("PUT", "/admin/models/fake/plan", {"aliases": {"live": "9"}}, 404),
+        ("PUT", "/admin/models/fake/plan", {"aliases": {"live": "3"}, "weights": {"3": 0}}, 409),
+        ("PUT", "/admin/models/fake/plan", {"aliases": {"live": "$HOME"}}, 422),
+        ("PUT", "/admin/models/fake/plan", {"aliases": {"live": "3"}, "more": 1}, 422),
+        ("DELETE", "/admin/models/fake/plan", None, 405),
+    ],
+)
+def test_what_cannot_be_done_changes_nothing(admin, method, path, body, status):
+    response = admin.request(method, path, json=body)
+    assert response.status_code == status, response.text
+    assert admin.post("/v1/classify", json={"text": "a"}).json()["version"] == "3"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_leads_out_of_the_models_folder(admin, name):
+    for path in (f"/admin/models/{name}/activate", f"/admin/models/{name}/rollback"):
+        assert admin.post(path, json={"version": "1"}).status_code == 404
+
+
+def test_every_admin_route_needs_its_key_with_every_method(make_client, tmp_path):
+    keys = tmp_path / "keys"
+    infer, admin = add_key(keys, "shop", ["infer"], 0), add_key(keys, "ops", ["admin"], 0)
+    client = TestClient(make_client(keys=keys).app.admin)
+    for route in client.app.routes:
+        path = route.path.replace("{name}", "fake")
+        for key, status in ((None, 401), (infer, 403)):
+            headers = {} if key is None else {"authorization": f"Bearer {key}"}
+            for method in {route.method, "DELETE", "PATCH", "OPTIONS"}:
+                response = client.request(method, path, headers=headers)
+                assert response.status_code in (status, 405), (method, path)
+        assert client.request(route.method, path, headers={"authorization": f"Bearer {admin}"}).status_code != 401
+
+
+def test_the_admin_routes_are_not_among_the_public_ones(make_client):
+    assert make_client().get("/admin/models").status_code == 404
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80"])
+def test_a_web_page_elsewhere_cannot_reach_them_by_a_name_of_its_own(make_client, host):
+    client = TestClient(make_client(hosts="").app.admin)
+    assert client.post("/admin/models/fake/rollback", headers={"host": host}).status_code == 421

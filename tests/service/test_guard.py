@@ -1,0 +1,167 @@
+"""Clients that do not behave, on real sockets."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+DEADLINE = 0.5  # seconds; the server looks twice a second
+CLOSED_WITHIN = DEADLINE + 1.0
+HEAD = b"POST /v1/classify HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def server(launch):
+    timeouts = ["--header-timeout", str(DEADLINE), "--body-timeout", str(DEADLINE)]
+    return launch(*timeouts, "--max-body-bytes", "100000000").wait_until_ready()
+
+
+@contextmanager
+def connection(server) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=5) as client:
+        yield client
+
+
+def until_closed(client: socket.socket) -> bytes:
+    """Everything that comes before the server closes."""
+    parts = []
+    try:
+        while part := client.recv(65536):
+            parts.append(part)
+    except ConnectionResetError:
+        pass
+    return b"".join(parts)
+
+
+def trickled(client: socket.socket, begin: bytes, piece: bytes) -> bytes:
+    client.sendall(begin)
+    client.settimeout(0.1)
+    received = b""
+    while True:
+        try:
+            client.sendall(piece)
+            part = client.recv(65536)
+            if not part:
+                return received
+            received += part
+        except TimeoutError:
+            continue
+        except (ConnectionResetError, BrokenPipeError):
+            return received
+
+
+@pytest.mark.parametrize("begin", [b"", b"POST", HEAD, b"\r\n"])
+def test_a_client_that_falls_silent_is_closed_by_the_deadline(server, begin):
+    with connection(server) as client:
+        client.sendall(begin)
+        begun = time.monotonic()
+        answer = until_closed(client)
+    assert time.monotonic() - begun < CLOSED_WITHIN + 0.5
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "too_slow"
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        (b"", b"\r\n"),
+        (b"POST /", b"x"),
+        (HEAD, b"x-more: 1\r\n"),
+        (HEAD + b"content-length: 1000\r\n\r\n", b" "),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    ],
+)
+def test_a_client_that_trickles_is_closed_by_the_deadline(server, begin, piece):
+    with connection(server) as client:
+        begun = time.monotonic()
+        answer = trickled(client, begin, piece)
+    assert time.monotonic() - begun < CLOSED_WITHIN + 0.5
+    assert answer.startswith(b"HTTP/1.1 408 ") or not answer
+
+
+def test_a_trickle_on_a_connection_that_was_used_is_closed_too(server):
+    with connection(server) as client:
+        client.sendall(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        begun = time.monotonic()
+        trickled(client, b"", b"\r\n")
+    assert time.monotonic() - begun < CLOSED_WITHIN + 0.5
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        HEAD + b"x: " + b"a" * 20_000,
+        HEAD + b"a: b\r\n" * 101,
+        HEAD + b"x: " + b"a" * 2_000_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /" + b"a" * 20_000,
+    ],
+    ids=["a line without end", "many lines", "a long line", "a long address", "an address without end"],
+)
+def test_headers_that_are_too_large_are_refused(server, head):
+    with connection(server) as client:
+        try:
+            client.sendall(
+                head if b"\r\n\r\n" in head or b"without" in head else head + b"\r\n\r\n"[: len(head) % 2 * 4]
+            )
+            answer = until_closed(client)
+        except (ConnectionResetError, BrokenPipeError):
+            answer = b"HTTP/1.1 431 "  # closed while we were still sending
+    assert answer.startswith(b"HTTP/1.1 431 ") or answer == b""
+    assert httpx.get(server.url + "/health/live").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET  HTTP/1.1\r\n\r\n",
+        HEAD + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"content-length: -1\r\n\r\n",
+        HEAD + b"content-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+        HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_is_not_http_is_refused(server, request_bytes):
+    with connection(server) as client:
+        client.sendall(request_bytes)
+        answer = until_closed(client)
+    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 408 "))
+
+
+def test_a_client_that_does_not_read_its_answer_is_closed(server):
+    texts = b'{"texts": [' + b",".join([b'"cherry"'] * 1000) + b'], "top_k": 3}'
+    request = HEAD + b"content-length: %d\r\n\r\n" % len(texts) + texts
+    with connection(server) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(0.2)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                client.sendall(request)
+            except (ConnectionResetError, BrokenPipeError):
+                break
+            except TimeoutError:
+                continue
+        else:
+            pytest.fail("the connection is still open")
+
+
+def test_pipelined_requests_and_kept_connections_are_answered(server):
+    request = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with connection(server) as client:
+        client.sendall(request * 3)
+        received = b""
+        while received.count(b"HTTP/1.1 200") < 3:
+            received += client.recv(65536)
+        time.sleep(DEADLINE + 0.7)  # kept alive for longer than headers may take
+        client.sendall(request)
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
