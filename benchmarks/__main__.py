@@ -28,6 +28,7 @@ BENCHMARKS = {
     "startup": Program("loading, the first answer of a new process, memory of the service", data=True),
     "evaluate": Program("calibration, label sets, out-of-scope texts, the data doctor", data=True),
     "zoo": Program("every preset, depth, pre-training and transfer, tasks together", data=True),
+    "service": Program("the service under load; all rows, or those named after it", data=True),
     "gpu": Program("the Triton kernels beside torch and cuDNN; needs a CUDA device"),
 }
 ZOO_PARTS = ("presets", "depth", "start", "tasks")
@@ -45,6 +46,7 @@ def main(arguments: list[str]) -> int:
 
     given: dict[str, Any] = {
         "quick": options.quick, "folds": options.folds, "part": options.part, "only": options.only,
+        "chosen": options.rows,
     }  # fmt: skip
     try:
         if program.data:
@@ -72,6 +74,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("benchmark", choices=BENCHMARKS, metavar="|".join(BENCHMARKS))
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="service: the rows to measure, by name; else all")
     parser.add_argument("--quick", action="store_true", help="few rounds and small parts: shows that it runs, no more")
     parser.add_argument("--json-only", action="store_true", help="only the JSON line")
     parser.add_argument("--data", type=Path, help="folder of the data sets; else $TEXTCNN_DATA, else ../shared/data")

@@ -8,17 +8,20 @@ has its answer. What limits it: one core of Python, some 25,000 requests a secon
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import subprocess
 import sys
 import time
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from benchmarks.data import ROOT
 
 SPIN = 0.0005  # seconds between looks at the clock
+POLL_SECONDS = 0.1
 GRACE = 10.0  # seconds for the last answers
 
 
@@ -34,7 +37,8 @@ class Load:
     rate: float | None = None
     headers: dict[str, str] = field(default_factory=dict)
     core: int | None = None
-    keep: list[str] = field(default_factory=list)  # JSON keys of the answers to count the values of
+    keep: bool = False  # count the answers by version and first label
+    ports: list[int] = field(default_factory=list)  # several: as a balancer does, to those of them that are ready
 
 
 def generate(load: Load) -> dict[str, Any]:
@@ -67,12 +71,12 @@ def start(load: Load) -> Running:
 
 
 class Report:
-    def __init__(self, keep: list[str]) -> None:
+    def __init__(self, keep: bool) -> None:
         self.statuses: Counter[int] = Counter()
         self.seconds: dict[int, list[float]] = {}
         self.without_retry_after = 0
         self.keep = keep
-        self.kept: dict[str, Counter[str]] = {key: Counter() for key in keep}
+        self.kept: Counter[str] = Counter()
         self.first_failure = ""
         self.sent = 0
 
@@ -85,8 +89,7 @@ class Report:
             self.first_failure = f"{status}: {body[:200].decode(errors='replace')}"
         if self.keep and status == 200:
             content = json.loads(body)
-            for key in self.keep:
-                self.kept[key][str(content[key])] += 1
+            self.kept[f"{content['version']}:{content['predictions'][0]['label']}"] += 1
 
     def broken(self, reason: str) -> None:
         self.statuses[0] += 1
@@ -108,7 +111,7 @@ class Report:
             "refused_p50_ms": _quantile(refused, 0.5),
             "refused_p99_ms": _quantile(refused, 0.99),
             "without_retry_after": self.without_retry_after,
-            "kept": {key: dict(counts) for key, counts in self.kept.items()},
+            "kept": dict(self.kept),
             "first_failure": self.first_failure,
         }
 
@@ -120,8 +123,9 @@ def _quantile(values: list[float], share: float) -> float | None:
 class Connection(asyncio.Protocol):
     """One keep-alive connection with at most one request under way."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, port: int) -> None:
         self.driver = driver
+        self.port = port
         self.buffer = b""
         self.due = 0.0
         self.sent = 0.0
@@ -150,7 +154,10 @@ class Connection(asyncio.Protocol):
         status = int(head[9:12])
         begun = self.due if status == 200 else self.sent
         self.driver.report.answer(status, head, body, time.perf_counter() - begun)
-        self.driver.free(self)
+        if b"\r\nconnection: close" in head.lower():
+            self.transport.close()
+        else:
+            self.driver.free(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.driver.lost(self)
@@ -165,6 +172,7 @@ class Driver:
         self.open = 0
         self.turn = 0
         self.over = False
+        self.ready = load.ports or [load.port]
         lines = "".join(f"{name}: {value}\r\n" for name, value in load.headers.items())
         self.payloads = []
         for text in load.bodies:
@@ -200,8 +208,10 @@ class Driver:
     async def connect(self) -> None:
         loop = asyncio.get_running_loop()
         while not self.over:
+            self.turn += 1
+            port = self.ready[self.turn % len(self.ready)]
             try:
-                _, connection = await loop.create_connection(lambda: Connection(self), "127.0.0.1", self.load.port)
+                _, connection = await loop.create_connection(partial(Connection, self, port), "127.0.0.1", port)
             except OSError:
                 await asyncio.sleep(0.02)
                 continue
@@ -209,9 +219,19 @@ class Driver:
             self.free(connection)
             return
 
+    async def watch(self) -> None:
+        """What a balancer does: ask which are ready, and send nothing to the others."""
+        while not self.over:
+            await asyncio.sleep(POLL_SECONDS)
+            ready = [port for port in self.load.ports if await asyncio.to_thread(_is_ready, port)]
+            self.ready = ready or self.load.ports
+            for connection in [idle for idle in self.idle if idle.port not in self.ready]:
+                connection.transport.close()
+
     async def run(self) -> dict[str, Any]:
         started = time.perf_counter()
         await asyncio.gather(*(self.connect() for _ in range(self.load.connections)))
+        watching = asyncio.ensure_future(self.watch()) if self.load.ports else None
         started = time.perf_counter()
         if self.load.rate is None:
             await asyncio.sleep(self.load.seconds)
@@ -237,12 +257,25 @@ class Driver:
         self.waiting.clear()
         await self._settle()
         self.over = True
+        if watching:
+            await watching
         return {**self.report.summary(seconds), "unsent": unsent}
 
     async def _settle(self) -> None:
         deadline = time.perf_counter() + GRACE
         while len(self.idle) < self.open and time.perf_counter() < deadline:
             await asyncio.sleep(0.01)
+
+
+def _is_ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 def main() -> None:

@@ -27,6 +27,10 @@ class Admission:
         self.seconds = 0.0  # forecast of all the work that was let in and is not done
         self.bytes = 0
 
+    @property
+    def is_full(self) -> bool:
+        return self.bytes > 0 and (self.seconds > self.max_wait or self.bytes > self.max_bytes)
+
     def check(self, size: int) -> None:
         """Raises OverloadedError if `size` bytes more are too many now. For before a body is read."""
         if self.bytes and (self.seconds > self.max_wait or self.bytes + size > self.max_bytes):
@@ -83,12 +87,16 @@ class RateLimits:
     def __init__(self) -> None:
         self._buckets: dict[str, TokenBucket] = {}
 
+    def wait(self, key: Key | None, texts: int) -> float:
+        """Takes them and returns 0, or the seconds after which so many are allowed."""
+        if key is None or not key.per_second:
+            return 0.0
+        return self._buckets.setdefault(key.name, TokenBucket(key.per_second)).take(texts)
+
     def take(self, key: Key | None, texts: int) -> None:
         """Raises RateLimitedError, with the time after which as many texts are allowed."""
-        if key is None or not key.per_second:
-            return
-        bucket = self._buckets.setdefault(key.name, TokenBucket(key.per_second))
-        if wait := bucket.take(texts):
+        if wait := self.wait(key, texts):
+            assert key is not None
             raise RateLimitedError(
                 f"This key may send {key.per_second:g} texts a second.",
                 headers={"retry-after": str(math.ceil(wait))},

@@ -23,7 +23,7 @@ from service.middleware.metrics import count_requests
 from service.middleware.request_id import request_ids
 from service.model_registry import Load, ModelRegistry, load_classifier
 from service.route import Route, RouteTable
-from service.routes import admin, classify, docs, health, models
+from service.routes import admin, classify, docs, health, models, stream
 from service.routes import metrics as metrics_route
 from service.settings import Settings
 from textcnn.errors import TextCNNError
@@ -129,6 +129,7 @@ def create_app(
 
     routes = [
         *classify.routes(settings, registry, inference),
+        *stream.routes(settings, registry, inference),
         *health.routes(registry, lifecycle),
         *models.routes(registry),
         *metrics_route.routes(metrics),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import perf_counter
 from typing import Any
+from urllib.parse import parse_qsl
 
 from service.errors import BodyTooLargeError, ClientGoneError, UnsupportedMediaTypeError
 from service.keys import Key
@@ -46,6 +47,11 @@ class Call:
             if key == name:
                 return value  # type: ignore[no-any-return]
         return b""
+
+    def query(self) -> list[tuple[str, str]]:
+        """Names and values of the query, in order."""
+        given: bytes = self.scope.get("query_string", b"")
+        return parse_qsl(given.decode("latin-1"), keep_blank_values=True, errors="replace") if given else []
 
     def media_type(self) -> bytes:
         """The media type of the body, without parameters. Raises UnsupportedMediaTypeError for a compressed body."""

@@ -55,7 +55,7 @@ class Guard(HttpToolsProtocol):
         self.due = inf
         self.unread_since = inf  # since when the client does not read
         self.in_headers = True
-        self.header_bytes = 0
+        self.header_bytes = self.fed = 0
         self.refusal = 400
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -66,6 +66,7 @@ class Guard(HttpToolsProtocol):
         if self.due == inf and self.in_headers:
             # from its first byte on, which need not be one that the parser takes for the beginning
             self.due = self.loop.time() + self.limits.header
+        self.fed = len(data)
         super().data_received(data)
         if self.in_headers and self.parser is not None:
             # a line without end is not shown to us before it ends
@@ -90,6 +91,7 @@ class Guard(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self.in_headers, self.due = True, inf
+        self.header_bytes = -self.fed  # the bytes in hand belong to what is complete
         super().on_message_complete()
 
     def pause_writing(self) -> None:

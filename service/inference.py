@@ -16,6 +16,7 @@ from textcnn.types import Prediction
 
 Outcome = Prediction | Exception
 
+STREAM_PAUSE = 0.01  # seconds between looks at a full queue
 TIMEOUT_HEADER = b"x-request-timeout-ms"
 
 
@@ -49,6 +50,21 @@ class Inference:
                 return await (_while_connected(work, call) if long else work)
             except DeadlinePassedError:
                 raise _late() from None
+
+    async def classify_part(
+        self, call: Call, deployment: Deployment, texts: Sequence[str], top_k: int
+    ) -> list[Outcome]:
+        """As `classify`, for a part of a stream: it waits for its turn and its rate instead of being refused.
+
+        A stream holds but a few parts at a time, so what waits here is bounded by the number of connections.
+        """
+        costs = [text_cost(text) for text in texts]
+        while wait := self._rates.wait(call.key, len(texts)):
+            await asyncio.sleep(wait)
+        while self._admission.is_full:
+            await asyncio.sleep(STREAM_PAUSE)
+        with self._admission.let_in(deployment.batcher.pace.per_cost * sum(costs), sum(costs)), deployment.held():
+            return await deployment.batcher.submit([(text, top_k) for text in texts], costs)
 
     def _deadline(self, call: Call) -> float:
         """When the answer has to be there, of time.monotonic."""

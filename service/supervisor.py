@@ -7,9 +7,10 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -34,7 +35,7 @@ class Worker:
 
     def start(self) -> None:
         # Spawned, not forked: a fork of a process with threads may hang, and CUDA does not survive one.
-        self.process: SpawnProcess = get_context("spawn").Process(target=self._target, args=self._arguments)
+        self.process: SpawnProcess = get_context("spawn").Process(target=_work, args=(self._target, self._arguments))
         self.process.start()
         self.started = time.monotonic()
 
@@ -51,6 +52,19 @@ class Worker:
     def end(self, number: int) -> None:
         if self.process.is_alive() and self.process.pid:
             os.kill(self.process.pid, number)
+
+
+def _work(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """In the new process: do the work, and end when the supervisor does, however it ended."""
+    supervisor = parent_process()
+    assert supervisor is not None
+
+    def end_with_supervisor() -> None:
+        wait_for_any([supervisor.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_with_supervisor, daemon=True).start()
+    target(*arguments)
 
 
 def supervise(target: Callable[..., None], arguments: tuple[Any, ...], count: int, *, wait: float) -> bool:

@@ -76,12 +76,17 @@ def labels_wanted(asked: Asked, deployment: Deployment) -> int:
     return asked.top_k
 
 
-def shown(outcomes: Sequence[Outcome], threshold: float | None = None) -> list[dict[str, Any]]:
-    """Predictions as they are sent; of a text on which the model failed, that it did. Raises if it failed on all."""
+def shown(
+    outcomes: Sequence[Outcome], threshold: float | None = None, *, all_may_fail: bool = False
+) -> list[dict[str, Any]]:
+    """Predictions as they are sent; of a text on which the model failed, that it did.
+
+    Raises the failure if it failed on all, unless `all_may_fail`.
+    """
     shown: list[dict[str, Any]] = []
     failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     for failure in failures[:1]:
-        if len(failures) == len(outcomes):
+        if len(failures) == len(outcomes) and not all_may_fail:
             raise failure
         log_failure(failure)
     for outcome in outcomes:

@@ -165,7 +165,7 @@ class Server:
     def kill(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.communicate()
+            self.process.communicate(timeout=20)
 
     def ended(self) -> tuple[int, str]:
         _, log = self.process.communicate(timeout=20)

@@ -6,12 +6,17 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
 import pytest
+import trustme
+
+from .conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,3 +96,115 @@ def test_workers_share_the_port_and_end_together(start):
     code, log = server.stop()
     assert code == 0
     assert "Traceback" not in log
+
+
+def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(start):
+    server = start("--workers", "2").wait_until_ready()
+    first = set(children(server.process.pid))
+    victim = min(first)
+    os.kill(victim, signal.SIGKILL)
+    assert eventually(lambda: len(set(children(server.process.pid)) - {victim}) == len(first))
+    for _ in range(20):
+        assert httpx.post(server.url + "/v1/classify", json={"text": "banana"}).status_code in (200, 503)
+    code, log = server.stop()
+    assert code == 0
+    died = [json.loads(line) for line in log.splitlines() if "a process died" in line]
+    assert [line["exit_code"] for line in died] == [-signal.SIGKILL]
+
+
+def test_the_metrics_of_all_workers_are_added_up(start):
+    server = start("--workers", "2").wait_until_ready()
+    for _ in range(30):
+        assert eventually(lambda: httpx.post(server.url + "/v1/classify", json={"text": "a"}).status_code == 200)
+    for _ in range(5):
+        lines = httpx.get(server.url + "/metrics").text.splitlines()
+        assert 'textcnn_texts_total{model="fake",version="3"} 30.0' in lines
+        assert 'textcnn_confidence_count{model="fake",version="3"} 30.0' in lines
+
+
+def test_it_does_not_listen_to_others_without_keys_unless_told_to(start):
+    for host in ("0.0.0.0", "::"):
+        code, log = start("--host", host).ended()
+        assert code == 2
+        assert "--allow-anonymous" in log and "Traceback" not in log
+    start("--host", "0.0.0.0", "--allow-anonymous").wait_until_ready()
+
+
+def test_sigterm_says_not_ready_first_and_still_answers(start):
+    server = start("--drain-seconds", "1").wait_until_ready()
+    server.process.send_signal(signal.SIGTERM)
+    assert eventually(lambda: httpx.get(server.url + "/health/ready").status_code == 503)
+    answer = httpx.post(server.url + "/v1/classify", json={"text": "a"})
+    assert answer.status_code == 200
+    assert answer.headers["connection"] == "close"
+    assert server.ended()[0] == 0
+
+
+def test_models_are_changed_on_a_port_of_its_own(start):
+    port = free_port()
+    server = start("--admin-port", str(port)).wait_until_ready()
+    assert httpx.get(f"http://127.0.0.1:{port}/admin/models").json()["models"]["fake"]["loaded"] == ["3"]
+    assert httpx.get(f"{server.url}/admin/models").status_code == 404
+    assert server.stop()[0] == 0
+
+
+def test_tls_and_certificates_of_clients(start, tmp_path):
+    authority, strangers = trustme.CA(), trustme.CA()
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    flags = ["--tls-cert", str(tmp_path / "server.pem"), "--tls-client-ca", str(tmp_path / "ca.pem")]
+    server = start(*flags)
+    url = server.url.replace("http://127.0.0.1", "https://localhost")
+
+    def ask(issuer: trustme.CA | None) -> int:
+        context = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+        if issuer:
+            issuer.issue_cert("client.example").configure_cert(context)
+        try:
+            return httpx.get(url + "/health/live", verify=context).status_code
+        except httpx.TransportError:
+            return 0
+
+    assert eventually(lambda: ask(authority) == 200)
+    assert ask(None) == ask(strangers) == 0
+
+
+def test_a_certificate_that_cannot_be_used_ends_with_a_message(start, tmp_path):
+    (tmp_path / "empty.pem").write_text("")
+    code, log = start("--tls-cert", str(tmp_path / "empty.pem")).ended()
+    assert code == 2
+    assert "TLS" in log and "Traceback" not in log
+
+
+def children(pid: int) -> list[int]:
+    """Processes below `pid` that serve; multiprocessing's own helper is not one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            command = (path.parent / "cmdline").read_text()
+        except OSError:
+            continue
+        if parent == pid and "spawn_main" in command:
+            found.append(int(path.parent.name))
+    return found
+
+
+def eventually(check, seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if check():
+                return True
+        except httpx.TransportError:
+            pass
+        time.sleep(0.02)
+    return False
+
+
+def test_workers_do_not_outlive_their_supervisor(start):
+    server = start("--workers", "2").wait_until_ready()
+    workers = children(server.process.pid)
+    server.process.kill()
+    server.process.communicate(timeout=20)  # until nobody holds the pipe
+    assert workers and eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))

@@ -1,0 +1,470 @@
+"""The service under load: python -m benchmarks service ROW ... (all rows without one). Ratios within one run.
+
+The server has one core, the load generator another (benchmarks/load.py). What limits each row stands beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import statistics
+import string
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.data import ROOT, demo_model, mr_model, read_csv
+from benchmarks.load import Load, generate, start
+from benchmarks.machine import resident_mb, say
+from service.keys import add_key
+
+READY_WITHIN = 60.0  # seconds
+CONNECTIONS = 32
+BATCH = 256  # texts of a request where the row is about work, not about requests
+
+EMPTY_FASTAPI = """
+import sys, uvicorn
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+class Request(BaseModel):
+    text: str
+    top_k: int = 1
+
+class Label(BaseModel):
+    label: str
+    probability: float
+
+class Response(BaseModel):
+    model: str
+    version: str
+    request_id: str
+    predictions: list[Label]
+
+app = FastAPI()
+
+@app.post("/v1/classify")
+async def classify(request: Request) -> Response:
+    return Response(model="m", version="1", request_id="1", predictions=[Label(label="pos", probability=0.5)])
+
+@app.get("/health/ready")
+async def ready() -> str:
+    return "ready"
+
+uvicorn.run(app, port=int(sys.argv[1]), http="httptools", loop="uvloop", log_level="warning", access_log=False)
+"""
+# The service, but the model fails on a text that says so.
+POISONED = """
+import sys, textcnn
+classify = textcnn.TextClassifier.classify
+def failing(self, texts, **options):
+    if "poison" in texts:
+        raise RuntimeError("poison")
+    return classify(self, texts, **options)
+textcnn.TextClassifier.classify = failing
+from service.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+LIMITS = {
+    "classify_over_empty_fastapi": "uvicorn's own work on a request is about half of either",
+    "stream_over_offline": "the event loop and the batches' thread share one core and one interpreter lock",
+    "p99_at_80_over_idle_p50": "queueing at 80 % alone gives some 5 for exponential times; pauses of the machine add",
+    "overload_goodput_share": "receiving a body and saying no; at 10x nine of ten requests are refused",
+}
+
+
+class Rows:
+    """Each method is a row: its name is that of its main figure."""
+
+    def __init__(self, data: Path, *, quick: bool) -> None:
+        self.quick = quick
+        self.model = mr_model(data, epochs=1 if quick else 4)
+        self.texts = read_csv(data / "mr" / "all.csv")[0]
+        self.server_core, self.load_core = sorted(os.sched_getaffinity(0))[-1], sorted(os.sched_getaffinity(0))[0]
+        self.scratch = Path(tempfile.mkdtemp(prefix="textcnn-benchmark-"))
+        self.key = add_key(self.scratch / "keys", "load", ["infer", "admin", "metrics"], 1e8)
+        self.one = [json.dumps({"text": text}) for text in self.texts[:2000]]
+        self.many = [json.dumps({"texts": self.texts[begin : begin + BATCH]}) for begin in range(0, 20 * BATCH, BATCH)]
+
+    def seconds(self, full: float) -> float:
+        return min(full, 3.0) if self.quick else full
+
+    def load(self, port: int, **options: Any) -> Load:
+        headers = {"authorization": f"Bearer {self.key}"}
+        given = {"path": "/v1/classify", "bodies": self.one, "connections": CONNECTIONS, "seconds": self.seconds(5)}
+        return Load(port=port, core=self.load_core, headers=headers, **{**given, **options})
+
+    @contextmanager
+    def serving(self, *flags: str, model: str = "", core: bool = True) -> Iterator[Server]:
+        flags = ("--model", model or str(self.model), "--keys", str(self.scratch / "keys"), *flags)
+        with running([sys.executable, "-m", "service", *flags], self.server_core if core else None) as server:
+            yield server
+
+    def classify_over_empty_fastapi(self) -> dict[str, Any]:
+        script = self.scratch / "empty_fastapi.py"
+        script.write_text(EMPTY_FASTAPI)
+        rates: dict[str, list[float]] = {"ours": [], "empty": []}
+        rounds = 2 if self.quick else 7
+        with self.serving() as ours, running([sys.executable, str(script)], self.server_core) as empty:
+            for _ in range(rounds):
+                for name, server in (("ours", ours), ("empty", empty)):
+                    result = generate(self.load(server.port))
+                    _expect_all_good(result)
+                    rates[name].append(result["per_second"])
+        ratios = [mine / its for mine, its in zip(rates["ours"], rates["empty"], strict=True)]
+        return {
+            "classify_over_empty_fastapi": statistics.median(ratios),
+            "classify_per_second": statistics.median(rates["ours"]),
+            "empty_fastapi_per_second": statistics.median(rates["empty"]),
+        }
+
+    def stream_over_offline(self) -> dict[str, Any]:
+        texts = self.texts if self.quick else self.texts * 5
+        code = (
+            "import json, sys, time; from textcnn import TextClassifier\n"
+            f"model = TextClassifier.load({str(self.model)!r}, threads=1); texts = json.load(sys.stdin)\n"
+            "model.predict(texts); began = time.perf_counter(); model.predict(texts)\n"
+            "print(len(texts) / (time.perf_counter() - began))"
+        )
+        body = "".join(json.dumps(text) + "\n" for text in texts).encode()
+        rates: dict[str, list[float]] = {"offline": [], "stream": []}
+        with self.serving() as server:
+            for _ in range(2 if self.quick else 5):
+                done = subprocess.run(
+                    ["taskset", "-c", str(self.server_core), sys.executable, "-c", code],
+                    input=json.dumps(texts), capture_output=True, text=True, check=True, cwd=ROOT,
+                )  # fmt: skip
+                rates["offline"].append(float(done.stdout))
+                rates["stream"].append(len(texts) / self._stream(server.port, body, len(texts)))
+        return {
+            "stream_over_offline": statistics.median(rates["stream"]) / statistics.median(rates["offline"]),
+            "stream_texts_per_second": statistics.median(rates["stream"]),
+            "offline_texts_per_second": statistics.median(rates["offline"]),
+        }
+
+    def _stream(self, port: int, body: bytes, lines: int) -> float:
+        """Seconds from the first byte sent to the last received; a thread writes while this one reads."""
+        head = (
+            f"POST /v1/classify/stream HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {self.key}\r\n"
+            f"connection: close\r\ncontent-type: application/x-ndjson\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            began = time.perf_counter()
+            writer = threading.Thread(target=connection.sendall, args=(head.encode() + body,))
+            writer.start()
+            received = 0
+            while part := connection.recv(1 << 20):
+                received += part.count(b'{"line":')
+            seconds = time.perf_counter() - began
+            writer.join()
+        if received != lines:
+            raise RuntimeError(f"{lines} lines went in, {received} came back")
+        return seconds
+
+    def p99_at_80_over_idle_p50(self) -> dict[str, Any]:
+        with self.serving() as server:
+            most = generate(self.load(server.port))["per_second"]
+            idle = generate(self.load(server.port, rate=50.0, connections=4))
+            busy = generate(self.load(server.port, rate=0.8 * most, seconds=self.seconds(20)))
+            _expect_all_good(busy)
+        return {
+            "p99_at_80_over_idle_p50": busy["p99_ms"] / idle["p50_ms"],
+            "idle_p50_ms": idle["p50_ms"],
+            "p99_at_80_ms": busy["p99_ms"],
+        }
+
+    def overload(self) -> dict[str, Any]:
+        """Requests of BATCH texts: with one text each the sockets are the queue and nothing has to be refused."""
+        figures: dict[str, Any] = {"overload_5xx": 0, "overload_goodput_share": 1.0}
+        with self.serving("--max-wait-ms", "100") as server:
+            work = self.load(server.port, bodies=self.many, seconds=self.seconds(10))
+            generate(replace(work, seconds=1.0))
+            most = generate(work)["per_second"]
+            before = resident_mb(server.pid)
+            for times in (2, 10):
+                over = replace(work, rate=times * most, connections=256, seconds=self.seconds(60))
+                result = generate(over)
+                share = result["per_second"] / most
+                bad = sum(count for status, count in result["statuses"].items() if status >= "500" or status == "0")
+                figures["overload_goodput_share"] = min(figures["overload_goodput_share"], share)
+                figures["overload_5xx"] += bad
+                figures[f"at_{times}x"] = {
+                    "goodput_share": share,
+                    "refused": result["statuses"].get("429", 0),
+                    "refused_p99_ms": result["refused_p99_ms"],
+                    "without_retry_after": result["without_retry_after"],
+                    "memory_growth": resident_mb(server.pid) / before - 1,
+                }
+                began = time.perf_counter()
+                after = generate(replace(work, connections=1, seconds=1.0))
+                _expect_all_good(after)
+                figures[f"at_{times}x"]["recovered_within_s"] = time.perf_counter() - began
+        return figures
+
+    def reload_failed(self) -> dict[str, Any]:
+        models = self.scratch / "models"
+        for version, folder in (("1", self.model), ("2", demo_model())):
+            shutil.copytree(folder, models / "m" / version)
+        labels = {version: _labels(models / "m" / version) for version in ("1", "2")}
+        admin = free_port()
+        reloads = 10 if self.quick else 200
+        with self.serving("--models", str(models), "--admin-port", str(admin), model="m") as server:
+            most = generate(self.load(server.port))["per_second"]
+            self._activate(admin, "1")
+            before = resident_mb(server.pid)
+            under_way = start(self.load(server.port, rate=0.7 * most, seconds=reloads * 0.25, keep=True))
+            for number in range(reloads):
+                self._activate(admin, str(number % 2 + 1))
+                time.sleep(0.1)
+            result = under_way.result()
+            time.sleep(1)
+            after = resident_mb(server.pid)
+        mixed = sum(
+            count
+            for seen, count in result["kept"].items()
+            if seen.partition(":")[2] not in labels[seen.partition(":")[0]]
+        )
+        return {
+            "reload_failed": result["failed"],
+            "reload_mixed": mixed,
+            "reloads": reloads,
+            "requests": result["sent"],
+            "memory_growth": after / before - 1,
+            "first_failure": result["first_failure"],
+        }
+
+    def _activate(self, port: int, version: str) -> None:
+        """Live is `version` alone: the other is let go, so that every change loads."""
+        body = json.dumps({"aliases": {"live": version}})
+        status, answer = self._ask(port, "PUT", "/admin/models/m/plan", body)
+        if status != 200:
+            raise RuntimeError(f"activating version {version}: {status} {answer!r}")
+
+    def _ask(self, port: int, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+        with contextlib.closing(connection):
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    def sigterm_failed(self) -> dict[str, Any]:
+        """Two services behind a balancer that asks /health/ready every 0.1 s; one is told to end under load."""
+        with self.serving("--drain-seconds", "1") as first, self.serving("--drain-seconds", "1") as second:
+            rate = 0.3 * generate(self.load(first.port))["per_second"]
+            balanced = self.load(first.port, rate=rate, seconds=self.seconds(10))
+            under_way = start(replace(balanced, ports=[first.port, second.port]))
+            time.sleep(1.5)
+            os.kill(first.pid, signal.SIGTERM)
+            result = under_way.result()
+            code = first.process.wait(20)
+        with self.serving() as idle:
+            began = time.perf_counter()
+            os.kill(idle.pid, signal.SIGTERM)
+            idle.process.wait(20)
+            seconds = time.perf_counter() - began
+        return {
+            "sigterm_failed": result["failed"],
+            "sigterm_exit_code": code,
+            "sigterm_idle_exit_s": seconds,
+            "requests": result["sent"],
+            "first_failure": result["first_failure"],
+        }
+
+    def kill9_failed_beyond_in_flight(self) -> dict[str, Any]:
+        """A worker of two is killed under load: what fails are the requests that it had in hand."""
+        with self.serving("--workers", "2", core=False) as server:
+            rate = 0.3 * generate(self.load(server.port))["per_second"]
+            under_way = start(self.load(server.port, rate=rate, seconds=self.seconds(8)))
+            time.sleep(1.5)
+            victim = _children(server.pid)[0]
+            os.kill(victim, signal.SIGKILL)
+            result = under_way.result()
+        # one request a connection: more than the connections cannot have been in flight
+        return {
+            "kill9_failed_beyond_in_flight": max(0, result["failed"] - CONNECTIONS),
+            "failed": result["failed"],
+            "connections": CONNECTIONS,
+            "statuses": result["statuses"],
+            "requests": result["sent"],
+        }
+
+    def slow_sockets_open_after_deadline(self) -> dict[str, Any]:
+        count = 100 if self.quick else 1000
+        deadline = 2.0
+        timeouts = ("--header-timeout", str(deadline), "--body-timeout", str(deadline))
+        with self.serving(*timeouts) as server:
+            rate = 0.3 * generate(self.load(server.port))["per_second"]
+            steady = self.load(server.port, rate=rate, seconds=deadline + 3)
+            alone = generate(steady)
+            sockets = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2 * count)]
+            opened = time.monotonic()
+            under_way = start(steady)
+            for connection in sockets:
+                connection.setblocking(False)
+            for connection in sockets[count:]:
+                connection.send(b"POST /v1/classify HTTP/1.1\r\n")
+            while time.monotonic() < opened + deadline + 1.0:
+                for number, connection in enumerate(sockets[count:]):
+                    with contextlib.suppress(OSError):
+                        connection.send(b"x" if number % 2 else b"a: b\r\n")
+                time.sleep(0.2)
+            still_open = sum(_is_open(connection) for connection in sockets)
+            beside = under_way.result()
+            for connection in sockets:
+                connection.close()
+        return {
+            "slow_sockets_open_after_deadline": still_open,
+            "sockets": 2 * count,
+            "others_p99_ratio": beside["p99_ms"] / alone["p99_ms"],
+            "others_failed": beside["failed"],
+        }
+
+    def poison_answers_of_256(self) -> dict[str, Any]:
+        script = self.scratch / "poisoned.py"
+        script.write_text(POISONED)
+        texts = [*self.texts[:100], "poison", *self.texts[100:255]]
+        command = [sys.executable, str(script), "--model", str(self.model)]
+        with running(command, self.server_core) as server:
+            _, body = self._ask(server.port, "POST", "/v1/classify", json.dumps({"texts": texts}))
+        answers = ["label" in prediction for prediction in json.loads(body)["predictions"]]
+        return {"poison_answers_of_256": sum(answers), "poison_is_the_guilty": not answers[100]}
+
+    def random_paths_new_series(self) -> dict[str, Any]:
+        count = 500 if self.quick else 10_000
+        choose = random.Random(0)
+        letters = string.ascii_letters + string.digits + "/%.-_~"
+        with self.serving() as server:
+
+            def series() -> int:
+                return len(re.findall(rb"^textcnn_", self._ask(server.port, "GET", "/metrics")[1], re.MULTILINE))
+
+            for path in ("/metrics", "/nowhere"):
+                self._ask(server.port, "GET", path)
+            before = series()
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+            for _ in range(count):
+                connection.request("GET", "/" + "".join(choose.choices(letters, k=choose.randint(1, 60))))
+                connection.getresponse().read()
+            connection.close()
+            after = series()
+        return {"random_paths_new_series": after - before, "paths": count, "series": after}
+
+
+class Server:
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self.process = process
+        self.pid = process.pid
+        self.port = port
+
+
+def rows() -> dict[str, Callable[[Rows], dict[str, Any]]]:
+    return {name: method for name, method in vars(Rows).items() if not name.startswith("_") and name not in HELPERS}
+
+
+HELPERS = ("seconds", "load", "serving")
+
+
+def run(*, data: Path, quick: bool = False, chosen: list[str] | None = None) -> dict[str, Any]:
+    known = rows()
+    if unknown := set(chosen or ()) - set(known):
+        raise SystemExit(f"benchmarks service: no row {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    about = machine.describe()
+    table = Rows(data, quick=quick)
+    figures: dict[str, Any] = {}
+    for name in chosen or known:
+        say(f"{name} ...")
+        figures |= known[name](table)
+    shutil.rmtree(table.scratch)
+    return {**figures, "limits": {key: LIMITS[key] for key in LIMITS if key in figures}, "machine": about}
+
+
+@contextmanager
+def running(command: list[str], core: int | None) -> Iterator[Server]:
+    """A server on a free port, given as --port or as the last argument, from when it is ready."""
+    port = free_port()
+    ours = "service" in command or "--model" in command
+    command = [*command, *(["--port", str(port), "--log-level", "error"] if ours else [str(port)])]
+    if core is not None:
+        command = ["taskset", "-c", str(core), *command]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
+        try:
+            _wait_until_ready(process, port)
+            yield Server(process, port)
+        except Exception:
+            log.seek(0)
+            say(log.read().decode(errors="replace")[-4000:])
+            raise
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            process.wait(20)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + READY_WITHIN
+    while time.monotonic() < deadline and process.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        with contextlib.closing(connection), contextlib.suppress(OSError):
+            connection.request("GET", "/health/ready")
+            if connection.getresponse().status == 200:
+                return
+        time.sleep(0.05)
+    raise RuntimeError("the server did not become ready")
+
+
+def _expect_all_good(result: dict[str, Any]) -> None:
+    if result["failed"]:
+        raise RuntimeError(f"{result['failed']} of {result['sent']} requests failed: {result['first_failure']}")
+
+
+def _labels(folder: Path) -> set[str]:
+    from textcnn import TextClassifier
+
+    return set(TextClassifier.load(folder).classes_)
+
+
+def _children(pid: int) -> list[int]:
+    """Processes that `pid` spawned to serve."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            if parent == pid and "spawn_main" in (path.parent / "cmdline").read_text():
+                found.append(int(path.parent.name))
+    return found
+
+
+def _is_open(connection: socket.socket) -> bool:
+    try:
+        while data := connection.recv(65536):
+            del data
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

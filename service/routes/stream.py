@@ -1,0 +1,180 @@
+"""POST /v1/classify/stream: NDJSON both ways. As many texts as you like in one request, answered as they come.
+
+A line is a text in quotes, or {"text": "...", "id": anything}; the answer is a line in the same place. A line that
+cannot be used gets an error and the rest go on. Nothing is held but a window of lines: while the client does not take
+answers we do not read, so neither side runs full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+
+from service.answer import Answer, Stream
+from service.call import Call
+from service.deployment import Deployment
+from service.errors import TABLE, ClientGoneError, InvalidRequestError, RequestError, UnsupportedMediaTypeError
+from service.inference import Inference
+from service.model_registry import ModelRegistry
+from service.route import Route
+from service.routes.classify import ERRORS, Asked, check_text, labels_wanted, shown
+from service.settings import Settings
+
+MEDIA_TYPES = (b"application/x-ndjson", b"application/jsonl", b"application/ndjson")
+HEADERS = [(b"content-type", b"application/x-ndjson"), (b"x-accel-buffering", b"no")]
+LINES_AT_ONCE = 256
+WINDOW = 4  # batches of lines under way: one read, some in the model, one written
+NOT_A_LINE = 'A line must be a string or {"text": "...", "id": ...}.'
+PARAMETERS = tuple(
+    {"name": name, "in": "query", "required": False, "schema": schema}
+    for name, schema in (
+        ("top_k", {"type": "integer", "minimum": 1, "default": 1}),
+        ("threshold", {"type": "number", "minimum": 0, "maximum": 1}),
+        ("model", {"type": "string"}),
+    )
+)
+BODY = {
+    "required": True,
+    "content": {"application/x-ndjson": {"schema": {"type": "string", "examples": ['{"text": "a text", "id": 1}\n']}}},
+}
+
+Line = tuple[int, str | None, dict[str, Any]]  # number; the text or None; id or error, to be sent back
+
+
+def routes(settings: Settings, registry: ModelRegistry, inference: Inference) -> list[Route]:
+    async def classify_stream(call: Call) -> Answer:
+        """Labels for a stream of texts: one JSON value a line in (a string or an object with `text`), one a line out.
+
+        Each answer has the number of its line, `id` if one was given, and either the prediction or `error`.
+        """
+        if call.media_type() not in MEDIA_TYPES:
+            raise UnsupportedMediaTypeError("Send lines of JSON: Content-Type: application/x-ndjson.")
+        asked = _asked(call)
+        deployment = registry.choose(asked.model)
+        top_k = labels_wanted(asked, deployment)
+        inference.check(call)
+
+        async def answers() -> AsyncIterator[bytes]:
+            under_way: deque[asyncio.Task[bytes]] = deque()
+            try:
+                async for lines in _lines(call, settings):
+                    work = _classify_lines(inference, call, deployment, lines, top_k, asked.threshold)
+                    under_way.append(asyncio.ensure_future(work))
+                    while under_way and (len(under_way) >= WINDOW or under_way[0].done()):
+                        yield await under_way.popleft()
+                while under_way:
+                    yield await under_way.popleft()
+            finally:
+                for task in under_way:
+                    task.cancel()
+
+        return Stream(answers(), [*HEADERS])
+
+    return [
+        Route(
+            method="POST",
+            path="/v1/classify/stream",
+            endpoint=classify_stream,
+            needs="infer",
+            streams=True,
+            errors=ERRORS,
+            parameters=PARAMETERS,
+            body=BODY,
+            tag="classify",
+        )
+    ]
+
+
+async def _lines(call: Call, settings: Settings) -> AsyncIterator[list[Line]]:
+    """The lines as they come, at most LINES_AT_ONCE together; waiting for no more than is there."""
+    # JSON may need six bytes for a character
+    longest = 6 * settings.max_text_chars + 1000
+    number, rest, skipping = 0, b"", False
+    try:
+        async for piece in call.pieces():
+            *whole, rest = (rest + piece).split(b"\n")
+            if skipping and whole:
+                whole, skipping = whole[1:], False
+            found: list[Line] = []
+            for line in whole:
+                number += 1
+                if line.strip():
+                    found.append(_line(line, number, settings))
+            if len(rest) > longest:
+                if not skipping:
+                    number += 1
+                    found.append((number, None, _error(InvalidRequestError(f"The line has over {longest:,} bytes."))))
+                rest, skipping = b"", True
+            for start in range(0, len(found), LINES_AT_ONCE):
+                yield found[start : start + LINES_AT_ONCE]
+    except ClientGoneError:
+        return
+    if rest.strip() and not skipping:
+        yield [_line(rest, number + 1, settings)]
+
+
+def _line(line: bytes, number: int, settings: Settings) -> Line:
+    try:
+        content = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return number, None, {"error": {"code": "invalid_json", "message": f"The line is not JSON: {error}."}}
+    more: dict[str, Any] = {}
+    if type(content) is dict:
+        if "id" in content:
+            more["id"] = content["id"]
+        if content.keys() - {"text", "id"} or "text" not in content:
+            return number, None, {**more, **_error(InvalidRequestError(NOT_A_LINE))}
+        content = content["text"]
+    try:
+        if type(content) is not str:
+            raise InvalidRequestError(NOT_A_LINE)
+        check_text(content, "text", settings.max_text_chars)
+    except InvalidRequestError as error:
+        return number, None, {**more, **_error(error)}
+    return number, content, more
+
+
+async def _classify_lines(
+    inference: Inference, call: Call, deployment: Deployment, lines: list[Line], top_k: int, threshold: float | None
+) -> bytes:
+    """The answers to some lines, each ended by a newline."""
+    texts = [text for _, text, _ in lines if text is not None]
+    try:
+        outcomes = await inference.classify_part(call, deployment, texts, top_k) if texts else []
+        predictions = iter(shown(outcomes, threshold, all_may_fail=True))
+    except RequestError as error:
+        predictions = iter([_error(error)] * len(texts))
+    # orjson has no lines: each is written by itself
+    return b"".join(
+        orjson.dumps(
+            {"line": number, **more, **(next(predictions) if text is not None else {})},
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+        for number, text, more in lines
+    )
+
+
+def _error(error: RequestError) -> dict[str, Any]:
+    return {"error": {"code": TABLE[type(error)][1], "message": str(error)}}
+
+
+def _asked(call: Call) -> Asked:
+    """The options in the query. Raises InvalidRequestError."""
+    given: dict[str, str] = {}
+    for name, value in call.query():
+        if name not in ("top_k", "threshold", "model") or name in given:
+            raise InvalidRequestError("The query takes top_k, threshold and model, each once.")
+        given[name] = value
+    top_k, threshold = given.get("top_k"), given.get("threshold")
+    if top_k is not None and not re.fullmatch("[1-9][0-9]{0,8}", top_k):
+        raise InvalidRequestError("top_k must be a whole number, 1 or more.")
+    if threshold is not None and not re.fullmatch(r"0(\.[0-9]{1,20})?|1(\.0{1,20})?", threshold):
+        raise InvalidRequestError("threshold must be a number from 0 to 1.")
+    return Asked(
+        [], int(top_k) if top_k else None, float(threshold) if threshold is not None else None, given.get("model", "")
+    )
