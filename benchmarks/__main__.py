@@ -81,7 +81,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--folds", type=int, default=10, help="training, evaluate: folds of MR, of 10; 0: none")
     parser.add_argument("--part", default="", choices=ZOO_PARTS, help="zoo: one part of it")
     parser.add_argument("--only", default="", metavar="ROW", help="zoo: one row of the part, such as a preset")
-    return parser.parse_args(arguments)
+    return parser.parse_intermixed_args(arguments)
 
 
 if __name__ == "__main__":
