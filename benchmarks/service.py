@@ -35,6 +35,7 @@ from service.keys import add_key
 
 READY_WITHIN = 60.0  # seconds
 CONNECTIONS = 32
+WARM_RELOADS = 5  # memory is compared with what it was after so many
 BATCH = 256  # texts of a request where the row is about work, not about requests
 
 EMPTY_FASTAPI = """
@@ -226,14 +227,16 @@ class Rows:
         reloads = 10 if self.quick else 200
         with self.serving("--models", str(models), "--admin-port", str(admin), model="m") as server:
             most = generate(self.load(server.port))["per_second"]
-            self._activate(admin, "1")
-            before = resident_mb(server.pid)
             under_way = start(self.load(server.port, rate=0.7 * most, seconds=reloads * 0.25, keep=True))
             for number in range(reloads):
                 self._activate(admin, str(number % 2 + 1))
                 time.sleep(0.1)
+                if number == WARM_RELOADS:
+                    time.sleep(2)
+                    before = resident_mb(server.pid)
             result = under_way.result()
-            time.sleep(1)
+            # every text was seen since, so the tables are as full as they were
+            time.sleep(2)
             after = resident_mb(server.pid)
         mixed = sum(
             count

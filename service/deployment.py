@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Protocol
 
+import orjson
+
 from service.batcher import BatchReport, MicroBatcher
 from service.metrics import Metrics, VersionMetrics
 from textcnn.types import Prediction
@@ -64,6 +66,7 @@ class Deployment:
         self.name = name
         self.version = version
         self.labels = classifier.classes_
+        self.quoted_labels = {label: orjson.dumps(label).decode() for label in self.labels}
         self.in_use = 0
         self._retired = False
         self._series = VersionMetrics(metrics, self.name, self.version, self.labels)
@@ -101,6 +104,8 @@ class Deployment:
         most = max(top_k for _, top_k in items)
         predictions = self.classifier.classify([text for text, _ in items], top_k=most)
         self._series.predicted(predictions)
+        if all(top_k == most for _, top_k in items):
+            return predictions
         return [
             prediction if top_k == most else Prediction(prediction.top[:top_k])
             for prediction, (_, top_k) in zip(predictions, items, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 from collections.abc import Callable
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 Load = Callable[[Path], Classifier]
 POLL_SECONDS = 0.5
+FREE_SECONDS = 1.0  # after which the requests that held a version are over
 NOT_LOADED = "The model is still loading; try again shortly. /health/ready says when it answers."
 
 
@@ -198,9 +200,13 @@ class ModelRegistry:
         known = {**have, **fresh}
         self._loaded[name] = {version: known[version] for version in plan.versions}
         self._plans[name] = plan
-        for version, deployment in have.items():
-            if version not in plan.versions:
-                deployment.retire()
+        let_go = [deployment for version, deployment in have.items() if version not in plan.versions]
+        for deployment in let_go:
+            deployment.retire()
+        if let_go:
+            del have, known, let_go, deployment
+            # A deployment and its batcher hold each other, and their tables are too large to wait for the collector.
+            asyncio.get_running_loop().call_later(FREE_SECONDS, gc.collect)
 
     async def _bring_up(self, name: str, version: str) -> Deployment:
         path = self._paths.get(name)

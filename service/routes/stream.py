@@ -8,10 +8,11 @@ answers we do not read, so neither side runs full.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -24,6 +25,7 @@ from service.model_registry import ModelRegistry
 from service.route import Route
 from service.routes.classify import ERRORS, Asked, check_text, labels_wanted, shown
 from service.settings import Settings
+from textcnn.types import Prediction
 
 MEDIA_TYPES = (b"application/x-ndjson", b"application/jsonl", b"application/ndjson")
 HEADERS = [(b"content-type", b"application/x-ndjson"), (b"x-accel-buffering", b"no")]
@@ -43,6 +45,7 @@ BODY = {
     "content": {"application/x-ndjson": {"schema": {"type": "string", "examples": ['{"text": "a text", "id": 1}\n']}}},
 }
 
+NOTHING: dict[str, Any] = {}
 Line = tuple[int, str | None, dict[str, Any]]  # number; the text or None; id or error, to be sent back
 
 
@@ -100,11 +103,8 @@ async def _lines(call: Call, settings: Settings) -> AsyncIterator[list[Line]]:
             *whole, rest = (rest + piece).split(b"\n")
             if skipping and whole:
                 whole, skipping = whole[1:], False
-            found: list[Line] = []
-            for line in whole:
-                number += 1
-                if line.strip():
-                    found.append(_line(line, number, settings))
+            found = _parsed(whole, number + 1, settings)
+            number += len(whole)
             if len(rest) > longest:
                 if not skipping:
                     number += 1
@@ -118,15 +118,28 @@ async def _lines(call: Call, settings: Settings) -> AsyncIterator[list[Line]]:
         yield [_line(rest, number + 1, settings)]
 
 
+def _parsed(lines: list[bytes], first: int, settings: Settings) -> list[Line]:
+    """Lines that are not blank, numbered from `first`."""
+    if all(line[:1] == line[-1:] == b'"' for line in lines):
+        # Nothing but strings, the usual case, is parsed in one go. A string cannot go on over a line's end, so no line
+        # can join the next; one that holds several makes the counts differ, and then each is looked at by itself.
+        with contextlib.suppress(orjson.JSONDecodeError):
+            texts = orjson.loads(b"[" + b"\n,\n".join(lines) + b"]")
+            longest = settings.max_text_chars
+            if len(texts) == len(lines) and all(type(text) is str and len(text) <= longest for text in texts):
+                return [(number, text, NOTHING) for number, text in enumerate(texts, first)]
+    return [_line(line, number, settings) for number, line in enumerate(lines, first) if line.strip()]
+
+
 def _line(line: bytes, number: int, settings: Settings) -> Line:
     try:
         content = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         return number, None, {"error": {"code": "invalid_json", "message": f"The line is not JSON: {error}."}}
-    more: dict[str, Any] = {}
+    more = NOTHING
     if type(content) is dict:
         if "id" in content:
-            more["id"] = content["id"]
+            more = {"id": content["id"]}
         if content.keys() - {"text", "id"} or "text" not in content:
             return number, None, {**more, **_error(InvalidRequestError(NOT_A_LINE))}
         content = content["text"]
@@ -144,11 +157,11 @@ async def _classify_lines(
 ) -> bytes:
     """The answers to some lines, each ended by a newline."""
     texts = [text for _, text, _ in lines if text is not None]
-    try:
-        outcomes = await inference.classify_part(call, deployment, texts, top_k) if texts else []
-        predictions = iter(shown(outcomes, threshold, all_may_fail=True))
-    except RequestError as error:
-        predictions = iter([_error(error)] * len(texts))
+    outcomes = await inference.classify_part(call, deployment, texts, top_k) if texts else []
+    if top_k == 1 and threshold is None and all(more is NOTHING for _, _, more in lines):
+        if len(outcomes) == len(lines) and not any(isinstance(outcome, Exception) for outcome in outcomes):
+            return _written(lines, cast(list[Prediction], outcomes), deployment.quoted_labels)
+    predictions = iter(shown(outcomes, threshold, all_may_fail=True))
     # orjson has no lines: each is written by itself
     return b"".join(
         orjson.dumps(
@@ -157,6 +170,16 @@ async def _classify_lines(
         )
         for number, text, more in lines
     )
+
+
+def _written(lines: list[Line], predictions: list[Prediction], quoted: dict[str, str]) -> bytes:
+    """The usual answers, best label only, by hand: twice as fast as through dictionaries."""
+    parts = []
+    for (number, _, _), prediction in zip(lines, predictions, strict=True):
+        best = prediction.top[0]
+        score = f'"label":{quoted[best.label]},"probability":{best.probability!r}'
+        parts.append(f'{{"line":{number},{score},"top":[{{{score}}}]}}\n')
+    return "".join(parts).encode()
 
 
 def _error(error: RequestError) -> dict[str, Any]:
