@@ -23,14 +23,28 @@ from service.middleware.metrics import count_requests
 from service.middleware.request_id import request_ids
 from service.model_registry import Load, ModelRegistry, load_classifier
 from service.route import Route, RouteTable
-from service.routes import admin, classify, docs, health, models, stream
+from service.routes import (
+    admin,
+    classify,
+    docs,
+    health,
+    hugging_face,
+    mlflow,
+    models,
+    open_inference,
+    stream,
+    tei,
+    tf_serving,
+)
 from service.routes import metrics as metrics_route
+from service.routes.foreign import Foreign
 from service.settings import Settings
 from textcnn.errors import TextCNNError
 
 log = logging.getLogger(__name__)
 
 CLOSE = (b"connection", b"close")
+FORMATS = (hugging_face, tei, open_inference, mlflow, tf_serving)
 GAUGES_SECONDS = 1.0
 
 
@@ -127,9 +141,11 @@ def create_app(
             await asyncio.sleep(GAUGES_SECONDS)
             metrics.queued_seconds.set(admission.seconds)
 
+    foreign = Foreign(settings, registry, inference)
     routes = [
         *classify.routes(settings, registry, inference),
         *stream.routes(settings, registry, inference),
+        *(route for other in FORMATS for route in other.routes(foreign)),
         *health.routes(registry, lifecycle),
         *models.routes(registry),
         *metrics_route.routes(metrics),

@@ -1,0 +1,97 @@
+"""What the routes in other servers' formats share: texts in, all labels out, and errors in their own shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from service.answer import Answer, json_answer
+from service.call import Call
+from service.deployment import Deployment
+from service.errors import INTERNAL, TABLE, InvalidRequestError, RequestError
+from service.inference import Inference
+from service.middleware.failures import log_failure
+from service.model_registry import ModelRegistry
+from service.route import Endpoint
+from service.routes.classify import check_texts, parse_json
+from service.settings import Settings
+from textcnn.types import Prediction
+
+Shape = Callable[[int, str, str], tuple[int, Any]]  # status, code, message -> status, body
+
+ERRORS = (400, 401, 403, 404, 413, 415, 421, 422, 429, 500, 503, 504)
+
+
+class Foreign:
+    """Reads bodies and classifies, for all formats alike."""
+
+    def __init__(self, settings: Settings, registry: ModelRegistry, inference: Inference) -> None:
+        self.settings = settings
+        self.registry = registry
+        self._inference = inference
+
+    async def read(self, call: Call) -> dict[str, Any]:
+        """The body, an object. Raises RequestError."""
+        call.need(b"application/json")
+        self._inference.check(call)
+        content = parse_json(await call.body())
+        if type(content) is not dict:
+            raise InvalidRequestError("The body must be a JSON object.")
+        return content
+
+    async def classify(
+        self, call: Call, deployment: Deployment, texts: Sequence[Any], name: str, top_k: int | None = None
+    ) -> list[Prediction]:
+        """The `top_k` labels of each text (None: all), best first; `name` is where they stood. Raises RequestError."""
+        check_texts(texts, name, max_texts=self.settings.max_texts, max_text_chars=self.settings.max_text_chars)
+        count = len(deployment.labels)
+        outcomes = await self._inference.classify(call, deployment, texts, min(top_k or count, count))
+        predictions = []
+        for outcome in outcomes:
+            # these formats have no place for the failure of one text
+            if isinstance(outcome, Exception):
+                raise outcome
+            predictions.append(outcome)
+        return predictions
+
+
+def errors_as(shape: Shape) -> Callable[[Endpoint], Endpoint]:
+    """Errors of an endpoint in another shape than ours; status and headers stay unless `shape` changes them."""
+
+    def wrap(endpoint: Endpoint) -> Endpoint:
+        async def answered(call: Call) -> Answer:
+            try:
+                return await endpoint(call)
+            except RequestError as error:
+                status, code = TABLE[type(error)]
+                status, body = shape(status, code, str(error))
+                return json_answer(body, status=status, headers=error.headers)
+            except Exception as error:
+                log_failure(error)
+                status, body = shape(500, *INTERNAL)
+                return json_answer(body, status=status)
+
+        answered.__name__, answered.__doc__ = endpoint.__name__, endpoint.__doc__
+        return answered
+
+    return wrap
+
+
+def plain_error(status: int, code: str, message: str) -> tuple[int, Any]:
+    """`{"error": message}`, which most of them use."""
+    return status, {"error": message}
+
+
+def flag(content: dict[str, Any], name: str) -> bool:
+    """A boolean that may be missing or null. Raises InvalidRequestError."""
+    value = content.get(name)
+    if value is not None and type(value) is not bool:
+        raise InvalidRequestError(f"{name} must be true or false.")
+    return bool(value)
+
+
+def whole(value: Any, name: str) -> int | None:
+    """A whole number of 1 or more, or None. Raises InvalidRequestError."""
+    if value is not None and (type(value) is not int or value < 1):
+        raise InvalidRequestError(f"{name} must be a whole number, 1 or more.")
+    return value

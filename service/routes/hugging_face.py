@@ -1,0 +1,50 @@
+"""Hugging Face's text classification, as `huggingface_hub.InferenceClient` asks for it.
+
+POST /models/{name}: {"inputs": "...", "parameters": {"top_k": 2}} gives [[{"label", "score"}, ...]], nested as both
+official clients read it, though the published schema says flat. A list of inputs gives a list for each.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.answer import Answer, json_answer
+from service.call import Call
+from service.errors import InvalidRequestError
+from service.route import Route
+from service.routes.foreign import ERRORS, Foreign, errors_as, plain_error, whole
+
+
+def routes(foreign: Foreign) -> list[Route]:
+    @errors_as(plain_error)
+    async def classify_hugging_face(call: Call) -> Answer:
+        """Labels in the format of Hugging Face's text classification."""
+        content = await foreign.read(call)
+        names = call.parameters
+        deployment = foreign.registry.choose("/".join(names[key] for key in ("name", "version") if key in names))
+        top_k = _top_k(content.get("parameters"))
+        inputs = content.get("inputs")
+        texts = [inputs] if type(inputs) is str else inputs
+        predictions = await foreign.classify(call, deployment, texts, "inputs", top_k)  # type: ignore[arg-type]
+        answer = [
+            [{"label": score.label, "score": score.probability} for score in prediction.top]
+            for prediction in predictions
+        ]
+        return json_answer(answer)
+
+    return [
+        Route(method="POST", path=path, endpoint=classify_hugging_face, needs="infer", errors=ERRORS)
+        for path in ("/models/{name}", "/models/{name}/{version}")
+    ]
+
+
+def _top_k(parameters: Any) -> int | None:
+    """Raises InvalidRequestError."""
+    if parameters is None:
+        return None
+    if type(parameters) is not dict:
+        raise InvalidRequestError("parameters must be an object.")
+    function = parameters.get("function_to_apply")
+    if function not in (None, "softmax"):
+        raise InvalidRequestError("function_to_apply: this model gives probabilities by softmax only.")
+    return whole(parameters.get("top_k"), "top_k")

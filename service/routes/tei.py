@@ -1,0 +1,108 @@
+"""Text Embeddings Inference's classifier routes: POST /predict and GET /info.
+
+Its trap: ["a", "b"] is one input, a pair, where Hugging Face means two texts. [["a"], ["b"]] is a batch.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from service.answer import Answer, json_answer
+from service.call import Call
+from service.errors import InvalidRequestError
+from service.route import Route
+from service.routes.foreign import ERRORS, Foreign, errors_as, flag
+
+TYPES = {422: "Validation", 429: "Overloaded", 500: "Backend", 503: "Unhealthy"}
+PAIR = "pairs of texts cannot be classified by this model"
+NOT_INPUTS = "`inputs` must be a string or a list of lists of one string"
+
+
+def _error(status: int, code: str, message: str) -> tuple[int, Any]:
+    # it has a status of its own for a model that failed
+    return 424 if status == 500 else status, {"error": message, "error_type": TYPES.get(status, "Validation")}
+
+
+def routes(foreign: Foreign) -> list[Route]:
+    @errors_as(_error)
+    async def predict_tei(call: Call) -> Answer:
+        """Labels in the format of Text Embeddings Inference."""
+        content = await foreign.read(call)
+        deployment = foreign.registry.choose()
+        if flag(content, "raw_scores"):
+            raise InvalidRequestError("`raw_scores`: this model gives probabilities only")
+        if content.get("truncate") is False:
+            raise InvalidRequestError("`truncate`: this model always cuts what is longer than it reads")
+        texts, single = _texts(content.get("inputs"))
+        started = perf_counter()
+        predictions = await foreign.classify(call, deployment, texts, "inputs")
+        answer = [
+            [{"score": score.probability, "label": score.label} for score in prediction.top]
+            for prediction in predictions
+        ]
+        headers = {
+            "x-compute-type": "cpu",
+            "x-compute-characters": str(sum(map(len, texts))),
+            "x-inference-time": str(round((perf_counter() - started) * 1000)),
+            "x-total-time": str(round((perf_counter() - call.arrived) * 1000)),
+        }
+        return json_answer(answer[0] if single else answer, headers=headers)
+
+    @errors_as(_error)
+    async def info_tei(call: Call) -> Answer:
+        """The model, in the format of Text Embeddings Inference."""
+        deployment = foreign.registry.choose()
+        labels = deployment.labels
+        settings = foreign.settings
+        return json_answer(
+            {
+                "model_id": deployment.name,
+                "model_sha": deployment.version,
+                "model_dtype": settings.table_precision,
+                "served_model_name": deployment.name,
+                "model_type": {
+                    "classifier": {
+                        "id2label": {str(number): label for number, label in enumerate(labels)},
+                        "label2id": {label: number for number, label in enumerate(labels)},
+                    }
+                },
+                "max_concurrent_requests": settings.max_texts,
+                "max_input_length": deployment.classifier.max_length,
+                "max_batch_tokens": settings.max_batch_chars,
+                "max_batch_requests": settings.max_batch_texts,
+                "max_client_batch_size": settings.max_texts,
+                "auto_truncate": True,
+                "tokenization_workers": 1,
+                "version": "1",
+                "sha": None,
+                "docker_label": None,
+            }
+        )
+
+    return [
+        Route(method="POST", path="/predict", endpoint=predict_tei, needs="infer", errors=(*ERRORS, 424)),
+        Route(method="GET", path="/info", endpoint=info_tei, needs="infer", errors=ERRORS),
+    ]
+
+
+def _texts(inputs: Any) -> tuple[list[Any], bool]:
+    """The texts, and whether it was one input and no batch. Raises InvalidRequestError."""
+    if type(inputs) is str:
+        return [inputs], True
+    if type(inputs) is not list:
+        raise InvalidRequestError(NOT_INPUTS)
+    if not inputs:
+        raise InvalidRequestError("`inputs` cannot be empty")
+    if all(type(part) is str for part in inputs):
+        if len(inputs) == 1:
+            return inputs, True
+        raise InvalidRequestError(PAIR)
+    texts = []
+    for part in inputs:
+        if type(part) is list and len(part) == 2:
+            raise InvalidRequestError(PAIR)
+        if type(part) is not list or len(part) != 1:
+            raise InvalidRequestError(NOT_INPUTS)
+        texts += part
+    return texts, False
