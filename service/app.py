@@ -27,6 +27,7 @@ from service.routes import (
     admin,
     classify,
     docs,
+    explain,
     health,
     hugging_face,
     mlflow,
@@ -144,6 +145,7 @@ def create_app(
     foreign = Foreign(settings, registry, inference)
     routes = [
         *classify.routes(settings, registry, inference),
+        *explain.routes(settings, registry, inference),
         *stream.routes(settings, registry, inference),
         *(route for other in FORMATS for route in other.routes(foreign)),
         *health.routes(registry, lifecycle),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from itertools import groupby
 from time import perf_counter
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 
 from service.batcher import BatchReport, MicroBatcher
 from service.metrics import Metrics, VersionMetrics
-from textcnn.types import Prediction
+from textcnn.types import Explanation, Prediction
 
 TEXT_COST = 32  # what a text costs beside its characters, in characters
 
@@ -30,6 +33,20 @@ class Classifier(Protocol):
         """One prediction a text, in order. Called from several threads at once."""
         ...
 
+    def explain(
+        self, texts: Sequence[str], *, labels: str | Sequence[str] | None = None, top_n: int | None = None
+    ) -> list[Explanation]:
+        """Why each text gets the logit of a label, the predicted one by default; `top_n` n-grams, None: all."""
+        ...
+
+
+class Question(NamedTuple):
+    """What is to be explained: why `text` gets `label` (None: the predicted one), by its strongest `top_n` n-grams."""
+
+    text: str
+    label: str | None
+    top_n: int
+
 
 def text_cost(text: str) -> int:
     return len(text) + TEXT_COST
@@ -47,6 +64,13 @@ def warm_up(classifier: Classifier) -> list[tuple[int, float]]:
         classifier.classify(texts)
         timings.append((sum(map(text_cost, texts)), perf_counter() - started))
     return timings[2:]
+
+
+def _shortened(prediction: Prediction, top_k: int) -> Prediction:
+    tasks = prediction.tasks
+    if tasks is not None:
+        tasks = {task: _shortened(found, top_k) for task, found in tasks.items()}
+    return replace(prediction, top=prediction.top[:top_k], tasks=tasks)
 
 
 class Deployment:
@@ -72,12 +96,23 @@ class Deployment:
         self._series = VersionMetrics(metrics, self.name, self.version, self.labels)
         metrics.model.labels(self.name, self.version, classifier.engine_name).set(1)
         self._info = metrics.model, (self.name, self.version, classifier.engine_name)
+        self._max_batch_texts, self._max_batch_chars = max_batch_texts, max_batch_chars
         self.batcher: MicroBatcher[tuple[str, int], Prediction] = MicroBatcher(
             self._classify,
+            observe=self._observe,
+            name=f"{name}/{version}",
             max_items=max_batch_texts,
             max_cost=max_batch_chars,
-            observe=self._observe,
-            name=f"{self.name}/{self.version}",
+        )
+
+    @cached_property
+    def explainer(self) -> MicroBatcher[Question, Explanation]:
+        """Made when somebody first asks why."""
+        return MicroBatcher(
+            self._explain,
+            name=f"{self.name}/{self.version} explains",
+            max_items=self._max_batch_texts,
+            max_cost=self._max_batch_chars,
         )
 
     @contextmanager
@@ -89,7 +124,7 @@ class Deployment:
         finally:
             self.in_use -= 1
             if self._retired and not self.in_use:
-                self.batcher.close()
+                self._close()
 
     def retire(self) -> None:
         """Close it as soon as nobody holds it."""
@@ -97,7 +132,26 @@ class Deployment:
         gauge, labels = self._info
         gauge.remove(*labels)
         if not self.in_use:
-            self.batcher.close()
+            self._close()
+
+    def _close(self) -> None:
+        self.batcher.close()
+        if "explainer" in self.__dict__:
+            self.explainer.close()
+
+    def _explain(self, questions: list[Question]) -> list[Explanation]:
+        """In the order of the questions; those of one kind together."""
+
+        def kind(place: int) -> tuple[bool, int]:
+            return questions[place].label is None, questions[place].top_n
+
+        answers: dict[int, Explanation] = {}
+        for (predicted, top_n), group in groupby(sorted(range(len(questions)), key=kind), key=kind):
+            places = list(group)
+            labels = None if predicted else [questions[place].label or "" for place in places]
+            found = self.classifier.explain([questions[place].text for place in places], labels=labels, top_n=top_n)
+            answers.update(zip(places, found, strict=True))
+        return [answers[place] for place in range(len(questions))]
 
     def _classify(self, items: list[tuple[str, int]]) -> list[Prediction]:
         """Predictions of (text, top_k), with so many labels each. On the loop or in the batcher's thread."""
@@ -107,7 +161,7 @@ class Deployment:
         if all(top_k == most for _, top_k in items):
             return predictions
         return [
-            prediction if top_k == most else Prediction(prediction.top[:top_k])
+            prediction if top_k == most else _shortened(prediction, top_k)
             for prediction, (_, top_k) in zip(predictions, items, strict=True)
         ]
 

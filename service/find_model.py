@@ -41,7 +41,7 @@ def _find(models: Path, model: str) -> Path:
 
 def list_versions(models: Path) -> dict[str, list[str]]:
     """The complete versions of every model in the folder, lowest first. Raises OSError."""
-    return {folder.name: [version.name for version in _versions(folder)] for folder in sorted(_folders(models))}
+    return {folder.name: [version.name for version in model_versions(folder)] for folder in _folders(models)}
 
 
 def _folders(folder: Path) -> list[Path]:

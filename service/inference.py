@@ -6,15 +6,18 @@ import asyncio
 import re
 from collections.abc import Sequence
 from time import monotonic, perf_counter
+from typing import TypeVar
 
 from service.admission import Admission, RateLimits
-from service.batcher import DeadlinePassedError
+from service.batcher import DeadlinePassedError, MicroBatcher
 from service.call import Call
-from service.deployment import Deployment, text_cost
+from service.deployment import Deployment, Question, text_cost
 from service.errors import ClientGoneError, DeadlineError, InvalidRequestError
-from textcnn.types import Prediction
+from textcnn.types import Explanation, Prediction
 
 Outcome = Prediction | Exception
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 STREAM_PAUSE = 0.01  # seconds between looks at a full queue
 TIMEOUT_HEADER = b"x-request-timeout-ms"
@@ -38,14 +41,31 @@ class Inference:
 
         Raises OverloadedError, RateLimitedError, DeadlineError, ClientGoneError.
         """
+        work = [(text, top_k) for text in texts]
+        return await self._run(call, deployment, deployment.batcher, texts, work)
+
+    async def explain(
+        self, call: Call, deployment: Deployment, questions: Sequence[Question]
+    ) -> list[Explanation | Exception]:
+        """As `classify`: why each text gets its label."""
+        texts = [question.text for question in questions]
+        return await self._run(call, deployment, deployment.explainer, texts, questions)
+
+    async def _run(
+        self,
+        call: Call,
+        deployment: Deployment,
+        batcher: MicroBatcher[Item, Result],
+        texts: Sequence[str],
+        items: Sequence[Item],
+    ) -> list[Result | Exception]:
         costs = [text_cost(text) for text in texts]
         cost = sum(costs)
-        batcher = deployment.batcher
         deadline = self._deadline(call)
         self._rates.take(call.key, len(texts))
         with self._admission.let_in(batcher.pace.per_cost * cost, cost), deployment.held():
             long = not batcher.is_short(cost)
-            work = batcher.submit([(text, top_k) for text in texts], costs, deadline=deadline)
+            work = batcher.submit(items, costs, deadline=deadline)
             try:
                 return await (_while_connected(work, call) if long else work)
             except DeadlinePassedError:
@@ -80,7 +100,7 @@ class Inference:
         return monotonic() + left
 
 
-async def _while_connected(work: asyncio.Future[list[Outcome]], call: Call) -> list[Outcome]:
+async def _while_connected(work: asyncio.Future[Result], call: Call) -> Result:
     """The outcome, unless the client leaves first: then nothing that has not begun is done."""
     gone = asyncio.ensure_future(call.gone())
     try:

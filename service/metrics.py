@@ -107,6 +107,7 @@ class VersionMetrics:
         names = (model, version)
         self._confidence = metrics.confidence.labels(*names)
         self._predictions = {label: metrics.predictions.labels(*names, label) for label in labels}
+        self._metrics, self._names = metrics, names
         self.texts = metrics.texts.labels(*names)
         self.failed_texts = metrics.failed_texts.labels(*names)
         self.queue_seconds = metrics.queue_seconds.labels(*names)
@@ -117,7 +118,11 @@ class VersionMetrics:
     def predicted(self, predictions: Sequence[Prediction]) -> None:
         best = [prediction.top[0] for prediction in predictions]
         for label, count in Counts(score.label for score in best).items():
-            self._predictions[label].inc(count)
+            # of several tasks the labels' own names are met here for the first time
+            series = self._predictions.get(label)
+            if series is None:
+                series = self._predictions[label] = self._metrics.predictions.labels(*self._names, label)
+            series.inc(count)
         # A whole batch at a time, past Histogram.observe: one call a text costs a third of what classifying it does.
         for bucket, count in Counts(bisect_left(SHARES, score.probability) for score in best).items():
             self._confidence._buckets[bucket].inc(count)

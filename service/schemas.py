@@ -23,6 +23,11 @@ THRESHOLD = Field(0.0, description="labels less probable are left out of `top`; 
 MODEL = Field("", description="name, name/version or name/alias; empty: the default", examples=["support"])
 
 
+LABEL = Field(None, description="the label to explain; null: the predicted one")
+TOP_N = Field(10, ge=0, le=1000, description="n-grams, strongest first")
+EXPLAIN = Field(False, description="give the n-grams that speak for and against the best label as well")
+
+
 class Schema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,6 +39,7 @@ class ClassifyText(Schema):
     top_k: int = TOP_K
     threshold: Probability = THRESHOLD
     model: str = MODEL
+    explain: bool = EXPLAIN
 
 
 class ClassifyTexts(Schema):
@@ -43,6 +49,7 @@ class ClassifyTexts(Schema):
     top_k: int = TOP_K
     threshold: Probability = THRESHOLD
     model: str = MODEL
+    explain: bool = EXPLAIN
 
 
 class LabelScore(Schema):
@@ -50,12 +57,66 @@ class LabelScore(Schema):
     probability: Probability
 
 
-class TextPrediction(Schema):
-    """The best label of one text, and the best `top_k` of them."""
+class TokenPart(Schema):
+    """A token of an n-gram, the characters text[start:end], and its part of what the n-gram adds."""
 
-    label: str | None = Field(description="null: none reaches the threshold")
+    start: int
+    end: int
+    text: str
+    contribution: float
+    known: bool = Field(description="whether the vocabulary has it")
+
+
+class Ngram(Schema):
+    """Neighbouring tokens, the characters text[start:end], and what they add to the label's logit."""
+
+    start: int = Field(description="in code points")
+    end: int
+    text: str
+    contribution: float = Field(description="negative: they speak against the label")
+    tokens: list[TokenPart]
+    cut: bool = Field(description="the model did not read the middle of it")
+
+
+class Faithfulness(Schema):
+    """How well the n-grams' order agrees with the model; areas below curves of the probability."""
+
+    deletion: float = Field(description="small is good")
+    insertion: float = Field(description="large is good")
+
+
+class Explanation(Schema):
+    """logit = bias + the contributions of all `ngrams` + `rest`."""
+
+    label: str
+    probability: Probability
+    logit: float
+    bias: float
+    ngrams: list[Ngram] = Field(description="strongest first")
+    rest: float = Field(description="n-grams left out, and what cannot be attributed")
+    method: str = Field(description="ngrams: what the network adds up; occlusion: the change when a token is left out")
+    exact: bool
+    faithfulness: Faithfulness | None
+    unread: tuple[int, int] | None = Field(description="characters that were cut off")
+
+
+class TaskPrediction(Schema):
+    """The best label of one text for one task, and the best `top_k` of them."""
+
+    label: str | None = Field(description="null: none reaches the threshold, or the model abstained")
     probability: Probability = Field(description="of the best label")
     top: list[LabelScore]
+    abstained: bool = Field(False, description="the best label is not probable enough to be given as an answer")
+
+
+class TextPrediction(TaskPrediction):
+    """The answer for one text."""
+
+    labels: list[LabelScore] | None = Field(
+        None, description="of a model that gives any number of labels: those that reach their thresholds"
+    )
+    tasks: dict[str, TaskPrediction] | None = Field(None, description="of a model with several tasks: each of them")
+    explanation: Explanation | None = None
 
 
 class TextFailure(Schema):
@@ -74,6 +135,31 @@ class ClassifyResponse(Schema):
     version: str
     request_id: str
     predictions: list[TextPrediction | TextFailure] = Field(min_length=1, description="one for each text, in order")
+
+
+class ExplainText(Schema):
+    """One text."""
+
+    text: str = Field(examples=["Where is my parcel?"])
+    label: str | None = LABEL
+    top_n: int = TOP_N
+    model: str = MODEL
+
+
+class ExplainTexts(Schema):
+    """Several texts, answered in order."""
+
+    texts: list[str] = Field(min_length=1, examples=[["Where is my parcel?", "I was charged twice"]])
+    label: str | None = LABEL
+    top_n: int = TOP_N
+    model: str = MODEL
+
+
+class ExplainResponse(Schema):
+    model: str
+    version: str
+    request_id: str
+    explanations: list[Explanation | TextFailure] = Field(min_length=1, description="one for each text, in order")
 
 
 class Model(Schema):

@@ -9,7 +9,7 @@ import orjson
 
 from service.answer import JSON, Answer
 from service.call import Call
-from service.deployment import Deployment
+from service.deployment import Deployment, Question
 from service.errors import INTERNAL, InvalidJSONError, InvalidRequestError
 from service.inference import Inference, Outcome
 from service.middleware.failures import log_failure
@@ -19,7 +19,8 @@ from service.schemas import ClassifyResponse, ClassifyText, ClassifyTexts
 from service.settings import Settings
 from textcnn.types import Prediction
 
-FIELDS = frozenset({"text", "texts", "top_k", "threshold", "model"})
+FIELDS = frozenset({"text", "texts", "top_k", "threshold", "model", "explain"})
+TOP_N = 5  # n-grams that `explain` gives of each text
 ERRORS = (400, 401, 403, 404, 413, 415, 421, 422, 429, 500, 503, 504)
 FAILED_TEXT = {"error": {"code": INTERNAL[0], "message": "The model failed on this text."}}
 
@@ -29,6 +30,7 @@ class Asked(NamedTuple):
     top_k: int | None = None  # None: one, or all that reach the threshold
     threshold: float | None = None
     model: str = ""
+    explain: bool = False
 
 
 def routes(settings: Settings, registry: ModelRegistry, inference: Inference) -> list[Route]:
@@ -40,6 +42,12 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
         deployment = registry.choose(asked.model)
         outcomes = await inference.classify(call, deployment, asked.texts, labels_wanted(asked, deployment))
         predictions = shown(outcomes, asked.threshold)
+        if asked.explain:
+            questions = [Question(text, None, TOP_N) for text in asked.texts]
+            reasons = await inference.explain(call, deployment, questions)
+            for prediction, reason in zip(predictions, reasons, strict=True):
+                if not isinstance(reason, Exception) and "error" not in prediction:
+                    prediction["explanation"] = reason.to_dict()
         return Answer(
             orjson.dumps(
                 {
@@ -93,14 +101,25 @@ def shown(
         if not isinstance(outcome, Prediction):
             shown.append(FAILED_TEXT)
             continue
-        best, top = outcome.top[0], outcome.top
-        label: str | None = best.label
-        if threshold is not None:
-            top = tuple(score for score in top if score.probability >= threshold)
-            label = label if top else None
-        # orjson writes the frozen LabelScore objects of `top` as they are
-        shown.append({"label": label, "probability": best.probability, "top": top})
+        shown.append(_shown(outcome, threshold))
     return shown
+
+
+def _shown(prediction: Prediction, threshold: float | None) -> dict[str, Any]:
+    best, top = prediction.top[0], prediction.top
+    label: str | None = best.label
+    if threshold is not None:
+        top = tuple(score for score in top if score.probability >= threshold)
+        label = label if top else None
+    # orjson writes the frozen LabelScore objects as they are
+    found: dict[str, Any] = {"label": label, "probability": best.probability, "top": top}
+    if prediction.abstained:
+        found |= {"label": None, "abstained": True}
+    if prediction.labels is not None:
+        found["labels"] = prediction.labels
+    if prediction.tasks is not None:
+        found["tasks"] = {task: _shown(answer, threshold) for task, answer in prediction.tasks.items()}
+    return found
 
 
 def parse(body: bytes, *, max_texts: int, max_text_chars: int) -> Asked:
@@ -128,10 +147,13 @@ def parse(body: bytes, *, max_texts: int, max_text_chars: int) -> Asked:
         raise InvalidRequestError("threshold must be a number from 0 to 1.")
     if type(model) is not str:
         raise InvalidRequestError("model must be a string: name, name/version or name/alias.")
+    explain = content.get("explain", False)
+    if type(explain) is not bool:
+        raise InvalidRequestError("explain must be true or false.")
     # Keys, texts and the model are all the strings there are, each between two quotes; more: a key given twice.
     if quotes(body) != 2 * (len(content) + len(texts) + ("model" in content)):
         raise InvalidJSONError("The body gives a field twice.")
-    return Asked(texts, top_k, threshold, model)
+    return Asked(texts, top_k, threshold, model, explain)
 
 
 def parse_json(body: bytes) -> Any:

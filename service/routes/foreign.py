@@ -51,6 +51,8 @@ class Foreign:
             # these formats have no place for the failure of one text
             if isinstance(outcome, Exception):
                 raise outcome
+            if outcome.tasks is not None:
+                raise InvalidRequestError("This model answers for several tasks; ask it at /v1/classify.")
             predictions.append(outcome)
         return predictions
 

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
-from textcnn.types import LabelScore, Prediction
+from textcnn.types import Explanation, LabelScore, Ngram, Prediction
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,6 +43,17 @@ class FakeClassifier:
         if self.slow:
             time.sleep(0.003)
         return [self._classify_one(text, top_k) for text in texts]
+
+    def explain(self, texts, *, labels=None, top_n=None):
+        return [
+            self._explain_one(text, label) for text, label in zip(texts, labels or [None] * len(texts), strict=True)
+        ]
+
+    def _explain_one(self, text, label):
+        best = self._classify_one(text, 3).top[0]
+        place = max(text.find(best.label), 0)
+        ngram = Ngram(place, place + len(best.label), text[place : place + len(best.label)], 1.5)
+        return Explanation(label or best.label, best.probability, 2.0, 0.5, (ngram,), 0.0, "ngrams", True)
 
     def _classify_one(self, text, top_k):
         if text == "boom":

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from service.errors import InvalidJSONError, RequestError
 from service.routes.classify import parse, quotes
 from service.schemas import ClassifyResponse, ClassifyText, ClassifyTexts
+from textcnn.types import LabelScore, Prediction
 
 JSON = {"content-type": "application/json"}
 LIMITS = {"max_texts": 3, "max_text_chars": 20, "max_body_bytes": 1_000_000}
@@ -52,6 +53,32 @@ def test_a_threshold_leaves_out_what_does_not_reach_it(client):
 def test_a_model_is_asked_by_name_version_or_alias(client, model):
     body = client.post("/v1/classify", json={"text": "a", "model": model}).json()
     assert (body["model"], body["version"]) == ("fake", "3")
+
+
+def test_an_answer_can_come_with_its_reasons(client):
+    response = client.post("/v1/classify", json={"texts": ["a cherry", "boom"], "explain": True})
+    ClassifyResponse.model_validate_json(response.content)
+    first, failed = response.json()["predictions"]
+    assert first["explanation"]["ngrams"][0]["text"] == "cherry"
+    assert failed["error"]["code"] == "internal_error"
+
+
+def test_what_a_model_of_another_kind_says_is_shown(make_client, classifier, monkeypatch):
+    score = LabelScore("apple", 0.7)
+    answers = {
+        "unsure": Prediction((score,), abstained=True),
+        "several": Prediction((score,), labels=(score,)),
+        "tasks": Prediction((score,), tasks={"fruit": Prediction((score,)), "tone": Prediction((score,))}),
+    }
+    monkeypatch.setattr(
+        classifier, "classify", lambda texts, top_k=1: [answers.get(text, answers["unsure"]) for text in texts]
+    )
+    response = make_client().post("/v1/classify", json={"texts": list(answers)})
+    ClassifyResponse.model_validate_json(response.content)
+    unsure, several, tasks = response.json()["predictions"]
+    assert (unsure["label"], unsure["abstained"], unsure["probability"]) == (None, True, 0.7)
+    assert several["labels"] == [{"label": "apple", "probability": 0.7}]
+    assert tasks["tasks"]["tone"]["label"] == "apple"
 
 
 def test_a_text_on_which_the_model_fails_does_not_keep_the_others_from_their_answers(client):
@@ -166,6 +193,7 @@ REFUSED = [
     ("threshold a string", b'{"text": "a", "threshold": "0.5"}', 422, "invalid_request", "threshold"),
     ("threshold true", b'{"text": "a", "threshold": true}', 422, "invalid_request", "threshold"),
     ("threshold null", b'{"text": "a", "threshold": null}', 422, "invalid_request", "threshold"),
+    ("explain a string", b'{"text": "a", "explain": "yes"}', 422, "invalid_request", "explain"),
     ("model a number", b'{"text": "a", "model": 3}', 422, "invalid_request", "model"),
     ("model given twice", b'{"text": "a", "model": "fake", "model": "fake"}', 400, "invalid_json", "twice"),
     ("model unknown", b'{"text": "a", "model": "other"}', 404, "unknown_model", "'other'"),

@@ -19,7 +19,9 @@ def test_the_documentation_page_loads_nothing_from_elsewhere(client):
 def test_every_route_is_documented_with_its_errors(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert set(paths) == {
-        "/v1/classify", "/v1/models", "/health/live", "/health/startup", "/health/ready", "/metrics"
+        "/v1/classify", "/v1/classify/stream", "/v1/explain", "/v1/models", "/health/live", "/health/startup",
+        "/health/ready",
+        "/metrics",
     }  # fmt: skip
     post = paths["/v1/classify"]["post"]
     assert set(post["responses"]) == {"200", *map(str, ERRORS)}

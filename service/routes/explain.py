@@ -1,0 +1,104 @@
+"""POST /v1/explain: the n-grams behind a label, with their characters and what each adds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from service.answer import JSON, Answer
+from service.call import Call
+from service.deployment import Question
+from service.errors import InvalidJSONError, InvalidRequestError
+from service.inference import Inference
+from service.middleware.failures import log_failure
+from service.model_registry import ModelRegistry
+from service.route import Route
+from service.routes.classify import ERRORS, FAILED_TEXT, check_text, check_texts, parse_json, quotes
+from service.schemas import ExplainResponse, ExplainText, ExplainTexts
+from service.settings import Settings
+
+FIELDS = frozenset({"text", "texts", "label", "top_n", "model"})
+MOST_TEXTS = 64  # each explanation is some kilobytes
+MOST_NGRAMS = 1000
+
+
+def routes(settings: Settings, registry: ModelRegistry, inference: Inference) -> list[Route]:
+    most_texts = min(MOST_TEXTS, settings.max_texts)
+
+    async def explain(call: Call) -> Answer:
+        """Why a text gets a label: its n-grams, strongest first, and what each adds to the label's logit."""
+        call.need(b"application/json")
+        inference.check(call)
+        body = await call.body()
+        content = _read(body, most_texts, settings.max_text_chars)
+        deployment = registry.choose(content.get("model", ""))
+        label = content.get("label")
+        if label is not None and label not in deployment.labels:
+            raise InvalidRequestError(f"The model has no label {label[:100]!r}; /v1/models lists them.")
+        top_n = content.get("top_n", 10)
+        outcomes = await inference.explain(
+            call, deployment, [Question(text, label, top_n) for text in content["texts"]]
+        )
+        explanations: list[dict[str, Any]] = []
+        failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        if len(failures) == len(outcomes):
+            raise failures[0]
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                log_failure(outcome)
+                explanations.append(FAILED_TEXT)
+            else:
+                explanations.append(outcome.to_dict())
+        return Answer(
+            orjson.dumps(
+                {
+                    "model": deployment.name,
+                    "version": deployment.version,
+                    "request_id": call.id,
+                    "explanations": explanations,
+                }
+            ),
+            headers=[JSON],
+        )
+
+    one, several = ExplainText.model_json_schema(), ExplainTexts.model_json_schema()
+    one["properties"]["text"]["maxLength"] = settings.max_text_chars
+    several["properties"]["texts"]["items"]["maxLength"] = settings.max_text_chars
+    several["properties"]["texts"]["maxItems"] = most_texts
+    return [
+        Route(
+            method="POST",
+            path="/v1/explain",
+            endpoint=explain,
+            needs="infer",
+            answer=ExplainResponse,
+            errors=ERRORS,
+            body={"required": True, "content": {"application/json": {"schema": {"oneOf": [one, several]}}}},
+            tag="explain",
+        )
+    ]
+
+
+def _read(body: bytes, max_texts: int, max_text_chars: int) -> dict[str, Any]:
+    """The body, with `texts` also where it had `text`. Raises InvalidJSONError or InvalidRequestError."""
+    content = parse_json(body)
+    if type(content) is not dict or not content.keys() <= FIELDS:
+        raise InvalidRequestError(f"The body must be an object; its fields are {', '.join(sorted(FIELDS))}.")
+    if ("text" in content) == ("texts" in content):
+        raise InvalidRequestError("Give either text (a string) or texts (a list of strings).")
+    if "text" in content:
+        check_text(content["text"], "text", max_text_chars)
+    else:
+        check_texts(content["texts"], "texts", max_texts=max_texts, max_text_chars=max_text_chars)
+    for name in ("label", "model"):
+        if name in content and type(content[name]) is not str and not (name == "label" and content[name] is None):
+            raise InvalidRequestError(f"{name} must be a string.")
+    top_n = content.get("top_n", 10)
+    if type(top_n) is not int or not 0 <= top_n <= MOST_NGRAMS:
+        raise InvalidRequestError(f"top_n must be a whole number from 0 to {MOST_NGRAMS:,}.")
+    texts = content.get("texts") or [content["text"]]
+    strings = len(content) + len(texts) + sum(type(content.get(name)) is str for name in ("label", "model"))
+    if quotes(body) != 2 * strings:
+        raise InvalidJSONError("The body gives a field twice.")
+    return {**content, "texts": texts}

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from service.schemas import ExplainResponse
+
+from ..conftest import ROOT
+
+JSON = {"content-type": "application/json"}
+
+
+def test_the_ngrams_behind_the_label_come_with_their_place(client):
+    response = client.post("/v1/explain", json={"text": "a cherry"})
+    assert response.status_code == 200
+    ExplainResponse.model_validate_json(response.content)
+    (explanation,) = response.json()["explanations"]
+    ngram = explanation["ngrams"][0]
+    assert (explanation["label"], ngram["start"], ngram["end"], ngram["text"]) == ("cherry", 2, 8, "cherry")
+    assert explanation["bias"] + ngram["contribution"] + explanation["rest"] == explanation["logit"]
+
+
+def test_a_label_can_be_named_and_texts_are_answered_in_order(client):
+    body = client.post("/v1/explain", json={"texts": ["a", "banana", "boom"], "label": "apple", "top_n": 0}).json()
+    assert [one.get("label", "failed") for one in body["explanations"]] == ["apple", "apple", "failed"]
+
+
+def test_a_text_on_which_the_model_fails_alone_is_an_error(client):
+    assert client.post("/v1/explain", json={"text": "boom"}).status_code == 500
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400), (b"[]", 422), (b"{}", 422), (b'{"text": 1}', 422), (b'{"text": "a", "texts": ["b"]}', 422),
+        (b'{"text": "a", "label": "plum"}', 422), (b'{"text": "a", "label": 1}', 422),
+        (b'{"text": "a", "top_n": -1}', 422), (b'{"text": "a", "top_n": 1001}', 422),
+        (b'{"text": "a", "top_k": 1}', 422), (b'{"text": "a", "model": "x"}', 404),
+        (b'{"text": "a", "model": null}', 422), (b'{"text": "a", "text": "b"}', 400), (b'{"texts": []}', 422),
+    ],
+)  # fmt: skip
+def test_a_body_that_is_not_a_request_is_refused(client, body, status):
+    assert client.post("/v1/explain", content=body, headers=JSON).status_code == status
+
+
+def test_the_model_that_ships_explains_exactly(make_client):
+    from textcnn import TextClassifier
+
+    real = TextClassifier.load(ROOT / "models" / "support", threads=1)
+    client = make_client(load=lambda path: real)
+    text = "hello, where is my parcel"
+    response = client.post("/v1/explain", json={"text": text, "top_n": 1000})
+    ExplainResponse.model_validate_json(response.content)
+    (explanation,) = response.json()["explanations"]
+    total = explanation["bias"] + sum(ngram["contribution"] for ngram in explanation["ngrams"]) + explanation["rest"]
+    assert total == pytest.approx(explanation["logit"], abs=1e-4)
+    assert all(ngram["cut"] or text[ngram["start"] : ngram["end"]] == ngram["text"] for ngram in explanation["ngrams"])
