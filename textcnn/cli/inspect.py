@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, read_options, reading_options, tell, tell_source
+from textcnn.cli.common import FILE, reading_options, tell, tell_source
+from textcnn.cli.settings import as_trained, expecting_columns, options_of
 
 FILTERS_SHOWN = 20
 
@@ -68,7 +69,9 @@ def _show_filters(
     if corpus:
         from textcnn.data.readers import iter_texts
 
-        stream = iter_texts(corpus, read_options(**reading))
+        trained = classifier.artifact_.config
+        with expecting_columns(trained):
+            stream = iter_texts(corpus, options_of(as_trained(trained, reading)))
         tell_source(corpus, stream)
         texts = [text for chunk in stream for text in chunk.texts]
     found = classifier.filters(texts, top_n=top_n)

@@ -11,6 +11,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from textcnn.cli.common import FILE, tell, tell_source
-from textcnn.cli.settings import as_trained, expecting_columns
+from textcnn.cli.settings import as_trained, expecting_columns, options_of
 
 if TYPE_CHECKING:
     from textcnn.config import RunConfig
@@ -119,7 +120,7 @@ def _size_of(reader: io.TextIOWrapper) -> int:
 
 
 def _rows(source: Path, config: RunConfig, keep: Sequence[str]) -> Iterator[Piece]:
-    from textcnn.data.readers import ReadOptions, iter_texts
+    from textcnn.data.readers import iter_texts
 
     def pieces(stream: TextStream) -> Iterator[Piece]:
         for chunk in stream:
@@ -127,11 +128,7 @@ def _rows(source: Path, config: RunConfig, keep: Sequence[str]) -> Iterator[Piec
         if stream.skipped:
             tell(stream.doubts[-1:])
 
-    data = config.data
-    options = ReadOptions(
-        text_columns=data.text_columns, delimiter=data.delimiter, encoding=data.encoding, bad_rows=data.bad_rows,
-        columns_needed=tuple(keep),
-    )  # fmt: skip
+    options = replace(options_of(config), columns_needed=tuple(keep))
     with expecting_columns(config):
         stream = iter_texts(source, options, batch_rows=ROWS_AT_ONCE)
     tell_source(source, stream)

@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from textcnn.cli.check import progress_bar
-from textcnn.cli.common import FILE, engine_options, read_options, reading_options, tell, tell_source
+from textcnn.cli.common import FILE, engine_options, reading_options, tell, tell_source
+from textcnn.cli.settings import as_trained, expecting_columns, options_of
 
 EPILOG = """\b
 Examples:
@@ -43,8 +44,10 @@ def report(
     from textcnn.report.page import report_page
 
     classifier = TextClassifier.load(model, **running)
-    options = read_options(**reading)
-    examples = read_examples(data, options)
+    trained = classifier.artifact_.config
+    options = options_of(as_trained(trained, reading))
+    with expecting_columns(trained):
+        examples = read_examples(data, options)
     tell_source(data, examples)
     shown = not quiet and sys.stderr.isatty()
     with progress_bar(shown=shown) as told:

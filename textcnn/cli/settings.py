@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +13,7 @@ from textcnn.cli.common import tell, tell_source
 if TYPE_CHECKING:
     from textcnn.config import RunConfig
     from textcnn.data.label_rows import Labels
+    from textcnn.data.readers import ReadOptions
 
 
 def configure(
@@ -68,17 +70,16 @@ def read_labelled(path: Path, config: RunConfig, quiet: bool) -> Labelled:
 
     Raises ReadError, ColumnError, BadRowsError; ConfigError where tasks need columns.
     """
-    from textcnn.data.readers import ReadOptions, read_examples
+    from textcnn.data.readers import read_examples
     from textcnn.errors import ConfigError
 
     data = config.data
     by_task, tasks = config.model.head["type"] == "multi_task", data.task_columns
     if by_task and not tasks:
         raise ConfigError("a multi_task head needs data.task_columns: --task-column NAME, once for each task")
-    options = ReadOptions(
-        text_columns=data.text_columns, label_column="" if by_task else data.label_column, delimiter=data.delimiter,
-        encoding=data.encoding, bad_rows=data.bad_rows, columns_needed=tasks if by_task else (),
-    )  # fmt: skip
+    options = options_of(config)
+    if by_task:
+        options = replace(options, label_column="", columns_needed=tasks)
     examples = read_examples(path, options, labels=not by_task)
     if not quiet:
         tell_source(path, examples)
@@ -87,6 +88,17 @@ def read_labelled(path: Path, config: RunConfig, quiet: bool) -> Labelled:
     taken = {"text_columns": examples.text_columns, "label_column": examples.label_column}
     labels = {task: _column(examples.table, task) for task in tasks} if by_task else examples.labels
     return Labelled(examples.texts, labels, config.model_copy(update={"data": data.model_copy(update=taken)}))
+
+
+def options_of(config: RunConfig) -> ReadOptions:
+    """How to read a file, as the configuration says."""
+    from textcnn.data.readers import ReadOptions
+
+    data = config.data
+    return ReadOptions(
+        text_columns=data.text_columns, label_column=data.label_column, delimiter=data.delimiter,
+        encoding=data.encoding, bad_rows=data.bad_rows,
+    )  # fmt: skip
 
 
 def as_trained(config: RunConfig, reading: dict[str, Any]) -> RunConfig:

@@ -52,9 +52,9 @@ def summarize(
     classifier = TextClassifier.load(model, **running)
     asked: dict[str, Any] = {"sentences": sentences, "share": share, "labels": label, "language": language}
     classifier.summarize([""], **asked)  # a wrong label or a missing library is told before anything is read
-    pieces = open_pieces()
+    pieces = open_pieces(classifier.artifact_.config)
     with bar(not texts and sys.stderr.isatty() and not sys.stdout.isatty()) as advance:
-        for chunk, at in pieces:
+        for chunk, at, _ in pieces:
             for text, summary in zip(chunk, classifier.summarize(chunk, **asked), strict=True):
                 if as_json:
                     line = json.dumps({**summary.to_dict(), "characters": len(text)}, ensure_ascii=False)
