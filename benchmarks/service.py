@@ -448,7 +448,7 @@ def _expect_all_good(result: dict[str, Any]) -> None:
 def _labels(folder: Path) -> set[str]:
     from textcnn import TextClassifier
 
-    return set(TextClassifier.load(folder).classes_)
+    return set(TextClassifier.load(folder).labels)
 
 
 def _children(pid: int) -> list[int]:

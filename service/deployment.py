@@ -23,7 +23,7 @@ class Classifier(Protocol):
     """What the service needs of a model; `textcnn.TextClassifier` is one."""
 
     @property
-    def classes_(self) -> tuple[str, ...]: ...
+    def labels(self) -> tuple[str, ...]: ...
     @property
     def engine_name(self) -> str: ...
     @property
@@ -89,7 +89,7 @@ class Deployment:
         self.classifier = classifier
         self.name = name
         self.version = version
-        self.labels = classifier.classes_
+        self.labels = classifier.labels
         self.quoted_labels = {label: orjson.dumps(label).decode() for label in self.labels}
         self.in_use = 0
         self._retired = False

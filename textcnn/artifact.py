@@ -160,6 +160,8 @@ def read_artifact(path: str | Path) -> Artifact:
 
     Raises ArtifactError naming the file that is missing or damaged, SchemaVersionError for one of a newer textcnn.
     """
+    if not isinstance(path, (str, Path)):
+        raise ArtifactError(f"path is {path!r}, expected the folder of a model")
     try:
         return _read(find_version(Path(path)).resolve())
     except OSError as error:

@@ -27,10 +27,12 @@ def resolve(values: Mapping[str, Any], *, preset: str = DEFAULT_PRESET, override
 
     Raises ConfigError with all faults at once.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"config is {values!r} ({type(values).__name__}), expected settings by section")
     faults: list[str] = []
     known = preset_names()
     if preset not in known:
-        faults.append(f"unknown preset {preset!r}{nearest(preset, known)} (known: {', '.join(known)})")
+        faults.append(f"unknown preset {preset!r}{nearest(str(preset), known)} (known: {', '.join(known)})")
     named = preset_settings(preset) if preset in known else {}
     values = merge(merge(RunConfig().model_dump(mode="json"), named), values)
     for override in overrides:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from textcnn.answers import decide, is_single, most_probable, predictions, proba
 from textcnn.artifact import Artifact, read_artifact, write_artifact
 from textcnn.calibration.calibration import Method, unknown_share
 from textcnn.config import RunConfig
-from textcnn.data.label_rows import LabelRows, Labels
+from textcnn.data.label_rows import LabelRows, Labels, check_pairs
 from textcnn.errors import DataError, EngineError, MissingExtraError, NotFittedError
 from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.inference.select import select_engine
@@ -99,21 +99,21 @@ class TextClassifier:
 
         With a multi_label head the tuple of labels over their thresholds, with a multi_task head {task: label}.
         """
-        return decide(self.predict_proba(texts), self.classes_, self.head)
+        return decide(self.predict_proba(texts), self.labels, self.head)
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
-        """Calibrated probabilities float32[len(texts), len(classes_)], in the order of `classes_`."""
+        """Calibrated probabilities float32[len(texts), len(labels)], in the order of `labels`."""
         return self._probabilities(self._logits(texts))
 
     def classify(
         self, texts: Sequence[str], *, top_k: int | None = 1, abstain_below: float | None = None
     ) -> list[Prediction]:
-        """The `top_k` most probable labels of each text, best first; None for all. Ties in the order of `classes_`.
+        """The `top_k` most probable labels of each text, best first; None for all. Ties in the order of `labels`.
 
         A prediction is marked `abstained` where its best label is less probable than the thresholds that
         `set_abstaining` kept with the model, or than `abstain_below`, which takes their place.
         """
-        names = self.classes_
+        names = self.labels
         if top_k is not None and not 1 <= top_k <= len(names):
             raise ValueError(f"top_k is {top_k}, expected 1 to {len(names)} (the number of labels) or None")
         found, calibration = self.predict_proba(texts), self._fitted().calibration
@@ -133,7 +133,7 @@ class TextClassifier:
         found = self.predict_proba(texts)
         inside = self._fitted().calibration.label_sets(found, coverage=coverage)
         best, _ = most_probable(found, None)
-        names = self.classes_
+        names = self.labels
         return [
             tuple(names[i] for i in row if held[i]) for row, held in zip(best.tolist(), inside.tolist(), strict=True)
         ]
@@ -188,7 +188,7 @@ class TextClassifier:
         thresholds = fit.fit_thresholds(found, validation.targets, goal=goal, value=value, by_label=by_label)
         figures: dict[str, Any] = {
             "goal": goal, "value": value, "by_label": by_label,
-            "thresholds": dict(zip(self.classes_, thresholds, strict=True)),
+            "thresholds": dict(zip(self.labels, thresholds, strict=True)),
             **fit.thresholds_tried(found, validation.targets, goal=goal, value=value, by_label=by_label),
         }  # fmt: skip
         self._artifact = replace(self._fitted(), calibration=calibration.model_copy(update={"thresholds": thresholds}))
@@ -259,7 +259,7 @@ class TextClassifier:
         texts = _strings(texts, "text")
         targets = self._targets(labels, len(texts))
         wanted: list[int | None] = [None] * len(texts) if targets is None else list(targets.tolist())
-        search = Counterfactuals(self.predict_proba, self._fitted().tokenizer, self.classes_)
+        search = Counterfactuals(self.predict_proba, self._fitted().tokenizer, self.labels)
         return [
             search.find(text, target=target, most_changes=most_changes)
             for text, target in zip(texts, wanted, strict=True)
@@ -287,7 +287,8 @@ class TextClassifier:
     def score(self, texts: Sequence[str], labels: Labels) -> float:
         """Share of texts that get their label; exactly all their labels; or the mean of this over the tasks."""
         if is_single(self.head):
-            right = [label == predicted for label, predicted in zip(labels, self.predict(texts), strict=True)]
+            texts, named = _pairs(texts, _strings(labels, "label"))  # type: ignore[arg-type]
+            right = [label == predicted for label, predicted in zip(named, self.predict(texts), strict=True)]
             return float(sum(right) / len(right))
         return float(self.evaluate(texts, labels)["accuracy"])
 
@@ -296,11 +297,12 @@ class TextClassifier:
         from textcnn.evaluation.by_head import evaluate_rows
         from textcnn.evaluation.metrics import evaluate_predictions
 
-        artifact, found = self._fitted(), self.predict_proba(texts)
+        artifact = self._fitted()
         if is_single(self.head):
-            return evaluate_predictions(_strings(labels, "label"), found, self.classes_)  # type: ignore[arg-type]
-        rows = LabelRows.read(labels, self.head["type"], artifact.config.data.label_separator)
-        return evaluate_rows(rows, found, artifact.labels, self.head)
+            texts, named = _pairs(texts, _strings(labels, "label"))  # type: ignore[arg-type]
+            return evaluate_predictions(named, self.predict_proba(texts), self.labels)
+        texts, rows = _pairs(texts, LabelRows.read(labels, self.head["type"], artifact.config.data.label_separator))
+        return evaluate_rows(rows, self.predict_proba(texts), artifact.labels, self.head)
 
     def compare(self, other: TextClassifier, texts: Sequence[str], labels: Labels) -> dict[str, Any]:
         """Whether this model is better than another on the same texts; see textcnn.evaluation.significance."""
@@ -334,17 +336,23 @@ class TextClassifier:
         table_precision, table_budget, threads. Raises ArtifactError if a file is missing or damaged, EngineError if the
         engine cannot run the model.
         """
+        model = cls()
+        model._running = (engine, EngineOptions.of(options))
         artifact = read_artifact(path)
-        model = cls(artifact.config)
+        model.config = artifact.config
         model._artifact = artifact
-        model._running = (engine, EngineOptions(**options))
         model._engine = select_engine(artifact, engine=engine, options=model._running[1])
         return model
 
     @property
-    def classes_(self) -> tuple[str, ...]:
+    def labels(self) -> tuple[str, ...]:
         """The labels, in the order of the columns of `predict_proba`."""
         return self._fitted().labels.names
+
+    @property
+    def classes_(self) -> npt.NDArray[np.object_]:
+        """The same as scikit-learn wants them."""
+        return np.array(self.labels, dtype=object)
 
     @property
     def head(self) -> dict[str, Any]:
@@ -441,6 +449,16 @@ class TextClassifier:
         if self._artifact is None:
             raise NotFittedError("this TextClassifier has no weights yet: call fit() or TextClassifier.load()")
         return self._artifact
+
+
+Rows = TypeVar("Rows", bound=Sized)
+
+
+def _pairs(texts: Sequence[str], rows: Rows) -> tuple[list[str], Rows]:
+    """Texts and what belongs to each. Raises DataError if there are none, or not as many of the one as of the other."""
+    texts = _strings(texts, "text")
+    check_pairs(len(texts), len(rows))
+    return texts, rows
 
 
 def _items(values: Sequence[Any], what: str) -> list[Any]:

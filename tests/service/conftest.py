@@ -30,7 +30,7 @@ class FakeClassifier:
     With `slow` every call takes so long that none is run on the event loop.
     """
 
-    classes_ = ("apple", "banana", "cherry")
+    labels = ("apple", "banana", "cherry")
     engine_name = "fake"
     max_length = 50
 
@@ -61,8 +61,8 @@ class FakeClassifier:
         if text == "wait":
             self.begun.set()
             self.gate.wait(10)
-        best = next((label for label in self.classes_ if label in text), "apple")
-        others = [label for label in self.classes_ if label != best]
+        best = next((label for label in self.labels if label in text), "apple")
+        others = [label for label in self.labels if label != best]
         scores = (LabelScore(best, 0.5), LabelScore(others[0], 0.375), LabelScore(others[1], 0.125))
         return Prediction(scores[:top_k])
 

@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from textcnn import Prediction, TextClassifier, errors
@@ -50,7 +54,7 @@ def engines(model_folder: Path) -> dict[str, TextClassifier]:
 def test_it_learns_the_corpus_and_others_like_it(classifier: TextClassifier) -> None:
     texts, labels = tiny_corpus(seed=1)
     assert classifier.score(texts, labels) >= 0.95
-    assert classifier.classes_ == ("billing", "delivery", "repair")
+    assert classifier.labels == ("billing", "delivery", "repair")
     assert classifier.metrics_["validation"]["texts"] == 9
 
 
@@ -60,7 +64,7 @@ def test_probabilities_are_probabilities_and_name_the_predicted_label(classifier
     assert probabilities.shape == (10, 3)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(1), 1.0, rtol=1e-6)
-    assert classifier.predict(texts) == [classifier.classes_[index] for index in probabilities.argmax(1)]
+    assert classifier.predict(texts) == [classifier.labels[index] for index in probabilities.argmax(1)]
 
 
 def test_classify_gives_the_best_labels_in_order(classifier: TextClassifier) -> None:
@@ -122,11 +126,11 @@ def test_known_words_are_more_familiar_than_unknown_ones(classifier: TextClassif
 
 def test_a_classifier_can_be_calibrated_anew(classifier: TextClassifier, model_folder: Path) -> None:
     model, texts = TextClassifier.load(model_folder), tiny_corpus(60, seed=4)[0]
-    wrong = [model.classes_[row % 4 % 3] for row in range(60)]
+    wrong = [model.labels[row % 4 % 3] for row in range(60)]
     figures = model.calibrate(texts, wrong, method="isotonic")
     assert figures["method"] == model.artifact_.calibration.method == "isotonic"
     assert model.predict_proba(texts).max(1).mean() < 0.7, "two thirds of the labels are wrong"
-    assert model.predict(texts) == [model.classes_[index] for index in model.predict_proba(texts).argmax(1)]
+    assert model.predict(texts) == [model.labels[index] for index in model.predict_proba(texts).argmax(1)]
     model.set_abstaining(texts, wrong, goal="f1")
     assert len(model.artifact_.calibration.thresholds) == 3
     model.calibrate(texts, wrong)
@@ -168,7 +172,7 @@ def test_what_is_no_string_is_named_by_its_place(classifier: TextClassifier, val
 
 def test_an_unfitted_classifier_says_what_to_call(tmp_path: Path) -> None:
     model = TextClassifier()
-    for ask in (lambda: model.predict(["a"]), lambda: model.classes_, lambda: model.save(tmp_path / "x" / "1")):
+    for ask in (lambda: model.predict(["a"]), lambda: model.labels, lambda: model.save(tmp_path / "x" / "1")):
         with pytest.raises(errors.NotFittedError, match=r"call fit\(\) or TextClassifier\.load\(\)"):
             ask()
     assert not list(tmp_path.iterdir())
@@ -232,7 +236,7 @@ def test_a_wrong_setting_is_told_before_any_work(corpus: tuple[list[str], list[s
         (["a"], ["x", "y"], DataError, "1 texts and 2 labels"),
         (["a", "b"], ["x", "x"], LabelError, "at least 2 different labels, found only 'x'"),
         (["a", "b", "c"], ["x", "x", "y"], LabelError, "labels with only one row.*'y'"),
-        ([], [], LabelError, "found none"),
+        ([], [], DataError, "there are no texts"),
     ],
 )
 def test_examples_that_teach_nothing_are_refused(
@@ -322,6 +326,16 @@ def test_a_forked_process_answers_as_well(classifier: TextClassifier) -> None:
     assert ended == (child, 0), "it hangs, or answers something else"
 
 
+def test_scikit_learn_uses_it_in_pipelines_and_scores_its_probabilities(corpus: tuple[list[str], list[str]]) -> None:
+    texts, labels = corpus
+    model = Pipeline([("model", TextClassifier(TINY))]).fit(texts, labels)
+    assert model.score(texts, labels) == 1.0
+    losses = cross_val_score(TextClassifier(TINY), texts, labels, cv=2, scoring="neg_log_loss", error_score="raise")
+    assert (losses > -0.7).all()
+    calibrated = CalibratedClassifierCV(TextClassifier(TINY), cv=2).fit(texts, labels)
+    assert list(calibrated.predict(texts)) == labels
+
+
 def test_scikit_learn_knows_whether_it_is_fitted(classifier: TextClassifier) -> None:
     check_is_fitted(classifier)
     with pytest.raises(NotFittedError):
@@ -332,6 +346,33 @@ def test_scikit_learn_knows_whether_it_is_fitted(classifier: TextClassifier) -> 
 def test_columns_of_arrow_will_do(classifier: TextClassifier) -> None:
     texts, _ = tiny_corpus(3)
     assert classifier.predict(pa.chunked_array([texts])) == classifier.predict(texts)
+
+
+def test_a_wrong_call_is_a_mistake_that_is_told(classifier: TextClassifier, model_folder: Path, tmp_path: Path) -> None:
+    texts, labels = tiny_corpus()
+    wrong: list[tuple[Callable[[], object], str]] = [
+        (lambda: classifier.score([], []), "no texts"),
+        (lambda: classifier.evaluate([], []), "no texts"),
+        (lambda: classifier.score(texts, labels[:2]), r"\d+ texts and 2 labels"),
+        (lambda: classifier.evaluate(texts, labels[:2]), r"\d+ texts and 2 labels"),
+        (lambda: TextClassifier(TINY).fit(texts, labels, validation=([], [])), "no texts"),
+        (lambda: TextClassifier(TINY).fit(texts, labels, validation=(texts, labels[:2])), r"\d+ texts and 2 labels"),
+        (lambda: TextClassifier("kim_static").fit(texts, labels), "config is 'kim_static'"),  # type: ignore[arg-type]
+        (lambda: TextClassifier([1]).fit(texts, labels), r"config is \[1\]"),  # type: ignore[arg-type]
+        (lambda: TextClassifier(preset=None).fit(texts, labels), "preset"),  # type: ignore[arg-type]
+        (lambda: TextClassifier.load(None), "path is None"),  # type: ignore[arg-type]
+        (lambda: TextClassifier.load(model_folder, table_precision="int4"), "table_precision is 'int4'"),
+        (lambda: TextClassifier.load(model_folder, threads="2"), "threads is '2'"),
+        (lambda: TextClassifier.load(model_folder, threads=-1), "threads is -1"),
+        (lambda: TextClassifier.load(model_folder, table_budget=-1), "table_budget is -1"),
+        (lambda: TextClassifier.load(model_folder, speed=3), "there is no option 'speed'"),
+        (lambda: TextClassifier.load(model_folder, engine="fast"), "fast"),
+        (lambda: TextClassifier.load(model_folder, device="foo"), "device"),
+        (lambda: TextClassifier(TINY).fit(texts, [f"{label}\ud800" for label in labels]), "label .* surrogate"),
+    ]
+    for call, message in wrong:
+        with pytest.raises(errors.TextCNNError, match=message):
+            call()
 
 
 @pytest.mark.parametrize("texts", [None, 5])

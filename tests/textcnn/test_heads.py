@@ -63,7 +63,7 @@ def test_every_head_answers_the_same_when_loaded(model: TextClassifier, tmp_path
 
 def test_every_head_explains(model: TextClassifier) -> None:
     (explanation,) = model.explain(["my invoice hello, since monday charged twice"])
-    assert explanation.label in model.classes_
+    assert explanation.label in model.labels
     assert 0 <= explanation.probability <= 1
     assert explanation.method == "occlusion", "a hidden layer does not add up n-grams"
     if model.head["type"] == "ordinal":
@@ -75,7 +75,7 @@ def test_every_head_explains(model: TextClassifier) -> None:
 
 def test_several_labels_are_those_over_their_thresholds() -> None:
     model = fitted({"type": "multi_label"})
-    assert model.classes_ == ("billing", "delivery", "repair", "shop")
+    assert model.labels == ("billing", "delivery", "repair", "shop")
     assert len(model.head["thresholds"]) == 4
     assert model.predict(TEXTS[:3]) == [("billing", "shop"), ("delivery", "shop"), ("repair",)]
     found = model.predict_proba(TEXTS[:3])
@@ -93,12 +93,12 @@ def test_several_labels_are_those_over_their_thresholds() -> None:
 def test_several_labels_may_stand_in_one_string() -> None:
     joined = ["|".join(row) for row in MANY]
     config = {**TINY, "model": {**TINY["model"], "head": {"type": "multi_label"}}}
-    assert TextClassifier(config).fit(TEXTS, joined).classes_ == ("billing", "delivery", "repair", "shop")
+    assert TextClassifier(config).fit(TEXTS, joined).labels == ("billing", "delivery", "repair", "shop")
 
 
 def test_tasks_are_answered_side_by_side() -> None:
     model = fitted({"type": "multi_task"})
-    assert model.classes_ == ("topic=billing", "topic=delivery", "topic=repair", "shop=no", "shop=yes")
+    assert model.labels == ("topic=billing", "topic=delivery", "topic=repair", "shop=no", "shop=yes")
     assert model.head["tasks"] == {"topic": 3, "shop": 2}
     assert model.predict(TEXTS[:3])[2] == {"topic": "repair", "shop": "no"}
     np.testing.assert_allclose(model.predict_proba(TEXTS).sum(1), 2.0, rtol=1e-5)
@@ -115,7 +115,7 @@ def test_tasks_are_answered_side_by_side() -> None:
 
 def test_an_ordinal_head_takes_an_order() -> None:
     model = fitted({"type": "ordinal"}, data={"label_order": ["repair", "billing", "delivery"]})
-    assert model.classes_ == ("repair", "billing", "delivery")
+    assert model.labels == ("repair", "billing", "delivery")
     with pytest.raises(LabelError, match="data.label_order is a, b, but the labels are billing, delivery, repair"):
         fitted({"type": "ordinal"}, data={"label_order": ["a", "b"]})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
@@ -67,10 +66,8 @@ def read_options(
 def engine_options(command: Command) -> Command:
     """--device and its companions; the command gets them as `running`, the arguments of TextClassifier.load."""
     options = [
-        click.option(
-            "--device", callback=_device, default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
-        ),
-        click.option("--engine", default="auto", show_default=True, help="auto, ngram_table or torch."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        click.option("--engine", default="auto", show_default=True, help="auto, ngram_table, qrnn_table or torch."),
         click.option(
             "--table-precision",
             type=click.Choice(["float32", "float16", "int8"]),
@@ -98,13 +95,6 @@ def engine_options(command: Command) -> Command:
     for option in reversed(options):
         decorated = option(decorated)
     return decorated  # type: ignore[no-any-return]
-
-
-def _device(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    """Checked before anything is loaded, for an engine that has no GPU would not look at it."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-        raise click.BadParameter(f"{value!r} is no device; write auto, cpu, cuda or cuda:N")
-    return value
 
 
 def _bytes(_context: click.Context, _parameter: click.Parameter, value: str) -> int:

@@ -78,7 +78,7 @@ def _show_filters(
     report = {
         "model": classifier.name,
         "version": classifier.version,
-        "labels": classifier.classes_,
+        "labels": classifier.labels,
         "texts": len(texts),
         "filters": [one.to_dict() for one in found],
     }

@@ -94,14 +94,12 @@ def predict(
     if taken := sorted(OWN_COLUMNS.intersection(keep)):
         raise click.UsageError(f"--keep {taken[0]}: the output has a column of that name")
     classifier = TextClassifier.load(model, **running)
-    if top_k > len(classifier.classes_):
-        raise click.UsageError(f"--top-k is {top_k}, but the model has {len(classifier.classes_)} labels")
+    if top_k > len(classifier.labels):
+        raise click.UsageError(f"--top-k is {top_k}, but the model has {len(classifier.labels)} labels")
     rows: Callable[[Any], Any]
     if is_single(classifier.head):
         extras = _extras(classifier, abstain_below, coverage, familiarity)
-        rows = partial(
-            _format_writer, kind=kind, labels=classifier.classes_, extras=[*extras, *keep], with_top=top_k > 1
-        )
+        rows = partial(_format_writer, kind=kind, labels=classifier.labels, extras=[*extras, *keep], with_top=top_k > 1)
     elif top_k > 1 or abstain_below is not None or coverage is not None or familiarity or keep:
         raise click.UsageError(
             "--top-k, --abstain-below, --label-sets, --familiarity and --keep are for models that give one label "
@@ -131,7 +129,7 @@ def _extras(
 
     Raises DataError now, not in the middle of a file, for what the model cannot say.
     """
-    calibration, names = classifier.artifact_.calibration, classifier.classes_
+    calibration, names = classifier.artifact_.calibration, classifier.labels
     extras: dict[str, Callable[[list[str], Floats], list[Any]]] = {}
     if abstain_below is not None or calibration.thresholds:
         classifier.classify([], abstain_below=abstain_below)

@@ -18,6 +18,14 @@ Labels = Sequence[str] | Sequence[Sequence[str]] | Mapping[str, Sequence[str]]
 BETWEEN = "="  # a task and its label, in the names of a LabelSet
 
 
+def check_pairs(texts: int, labels: int) -> None:
+    """Raises DataError where there are no texts, or another number of labels."""
+    if texts != labels:
+        raise DataError(f"{texts:,} texts and {labels:,} labels were given; there must be one label a text")
+    if not texts:
+        raise DataError("there are no texts, and no labels for them")
+
+
 @dataclass(frozen=True, slots=True)
 class LabelRows:
     """`rows[i]` are the labels of text i: one; with `many` any number; or one of each of `tasks`, "" where missing."""

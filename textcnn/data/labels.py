@@ -20,6 +20,7 @@ from textcnn.types import Offsets
 MANY_LABELS = 50
 SHOWN = 10
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 
 
@@ -35,8 +36,11 @@ class LabelSet:
 
     @classmethod
     def from_labels(cls, labels: Iterable[str]) -> LabelSet:
-        """The labels that occur, with their counts."""
+        """The labels that occur, with their counts. Raises LabelError for what is no Unicode text."""
         counts = Counter(labels)
+        broken = sorted(name for name in counts if _SURROGATE.search(name))
+        if broken:
+            raise LabelError(f"label {broken[0]!r} holds half of a surrogate pair, which no file can hold")
         numeric = all(_NUMBER.fullmatch(name) for name in counts)
         names = sorted(counts, key=lambda name: (float(name) if numeric else 0.0, name))
         return cls(tuple(names), tuple(counts[name] for name in names))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
 from textcnn.artifact import Artifact
-from textcnn.errors import ArtifactError
+from textcnn.errors import ArtifactError, ConfigError
+from textcnn.registry import nearest
 from textcnn.types import Floats, TokenBatch, Winners
 
 Precision = Literal["float32", "float16", "int8"]
@@ -19,13 +21,37 @@ Precision = Literal["float32", "float16", "int8"]
 class EngineOptions:
     """How to run a model. The table engines alone look at the tables' precision and budget (bytes), and at `threads`.
 
-    The budget is reserved and touched as words are met; 0 threads means one per core.
+    The budget is reserved and touched as words are met; 0 threads means one per core. Raises ConfigError.
     """
 
     device: str = "auto"
     table_precision: Precision = "float32"
     table_budget: int = 1 << 30
     threads: int = 0
+
+    def __post_init__(self) -> None:
+        faults = []
+        if not isinstance(self.device, str) or not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            faults.append(f"device: {self.device!r} is no device; write auto, cpu, cuda or cuda:N")
+        if self.table_precision not in get_args(Precision):
+            faults.append(
+                f"table_precision is {self.table_precision!r}, expected one of {', '.join(get_args(Precision))}"
+            )
+        for name in ("table_budget", "threads"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 0:
+                faults.append(f"{name} is {value!r}, expected a whole number, 0 or more")
+        if faults:
+            raise ConfigError(faults)
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> EngineOptions:
+        """From keywords. Raises ConfigError for one that does not exist."""
+        known = [field.name for field in fields(cls)]
+        unknown = [f"there is no option {name!r}{nearest(name, known)}" for name in options if name not in known]
+        if unknown:
+            raise ConfigError(unknown)
+        return cls(**options)
 
 
 class Engine(Protocol):

@@ -42,12 +42,12 @@ def report_figures(
         )
     tell("predicting", 0.0)
     probabilities = model.predict_proba(examples.texts)
-    every, truth, known = encode_labels(examples.labels, model.classes_)
+    every, truth, known = encode_labels(examples.labels, model.labels)
     predicted = probabilities.argmax(axis=1)
     right, confidence = predicted == truth, probabilities.max(axis=1)
     of_known, targets = probabilities[known], truth[known]
     tell("figures", 0.3)
-    figures = evaluate_predictions(examples.labels, probabilities, model.classes_)
+    figures = evaluate_predictions(examples.labels, probabilities, model.labels)
     counts = confusion(truth, predicted, len(every))
     lengths = model.artifact_.tokenizer.encode(examples.texts).lengths
     tell("behaviour", 0.5)
@@ -68,8 +68,8 @@ def report_figures(
         "confusion": counts.tolist(),
         "cells": _cells(examples, truth, predicted, confidence, len(every)),
         "reliability": diagram(of_known, targets) if known.any() else [],
-        "roc": roc(of_known, targets, model.classes_),
-        "precision_recall": precision_recall(of_known, targets, model.classes_),
+        "roc": roc(of_known, targets, model.labels),
+        "precision_recall": precision_recall(of_known, targets, model.labels),
         "risk_coverage": risk_coverage(confidence, right),
         "lengths": _histogram(lengths),
         "slices": {

@@ -19,10 +19,10 @@ from textcnn.build import build_network, pick_device, resolve
 from textcnn.calibration.calibration import Calibration, unknown_share
 from textcnn.calibration.fit import Validation, fit_calibration
 from textcnn.config import RunConfig
-from textcnn.data.label_rows import LabelRows, Labels
+from textcnn.data.label_rows import LabelRows, Labels, check_pairs
 from textcnn.data.labels import LabelSet
 from textcnn.data.split import stratified_split
-from textcnn.errors import ConfigError, DataError
+from textcnn.errors import ConfigError
 from textcnn.evaluation.reliability import before_and_after
 from textcnn.inference.torch_engine import network_logits
 from textcnn.nn.model import Network
@@ -124,20 +124,21 @@ def prepare(
     progress: Progress,
 ) -> Prepared:
     """All before the first step. Raises ConfigError, LabelError, DataError, VectorsError."""
-    values = config.model_dump() if isinstance(config, RunConfig) else config or {}
+    values = config.model_dump() if isinstance(config, RunConfig) else {} if config is None else config
     resolved = resolve(with_source(values), preset=preset)
     source = read_artifact(resolved.train.start_from) if resolved.train.start_from else None
     if source:
         check_fits(resolved, source)
     head, separator = resolved.model.head["type"], resolved.data.label_separator
     rows = LabelRows.read(labels, head, separator)
-    if len(texts) != len(rows):
-        raise DataError(f"{len(texts):,} texts and {len(rows):,} labels were given; there must be one label a text")
+    check_pairs(len(texts), len(rows))
     names = rows.label_set(resolved.data.label_order)
     rows.check_trainable()
     resolved = _with_tasks(resolved, rows)
     class_weights = weigh_classes(resolved, names, rows.flat)
     given = validation and (validation[0], LabelRows.read(validation[1], head, separator))
+    if given:
+        check_pairs(len(given[0]), len(given[1]))
     train, held_out = _hold_out((texts, rows), given or None, resolved)
     if held_out:
         held_out[1].encode(names)  # a label that training never sees is a mistake in the data, found now

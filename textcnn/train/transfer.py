@@ -32,12 +32,12 @@ def settings_of(source: Artifact) -> dict[str, Any]:
     }
 
 
-def with_source(values: Mapping[str, Any]) -> dict[str, Any]:
+def with_source(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Settings over those of the model that train.start_from names, if any. Raises ArtifactError."""
-    train = values.get("train")
+    train = values.get("train") if isinstance(values, Mapping) else None
     path = train.get("start_from") if isinstance(train, Mapping) else None
     if not path or not isinstance(path, str):
-        return dict(values)
+        return values
     return merge(settings_of(read_artifact(path)), values)
 
 

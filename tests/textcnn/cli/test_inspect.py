@@ -32,7 +32,7 @@ def test_json_is_one_object_with_everything(run: Run, model_folder: Path) -> Non
     report = json.loads(run("inspect", model_folder, "--json").out)
     model = TextClassifier.load(model_folder)
     assert (report["model"], report["version"], report["tokens"]) == ("tiny", "1", 32)
-    assert report["labels"] == list(model.classes_)
+    assert report["labels"] == list(model.labels)
     assert report["vocabulary"] == len(model.artifact_.tokenizer)
     assert [layer["name"] for layer in report["layers"]] == ["embedding", "blocks.0", "pooling", "head"]
     assert sum(layer["parameters"] for layer in report["layers"]) == sum(

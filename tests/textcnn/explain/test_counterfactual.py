@@ -67,7 +67,7 @@ def test_without_a_way_there_is_no_answer() -> None:
 
 def test_a_label_may_be_asked_for_and_every_answer_holds(classifier: TextClassifier) -> None:
     texts = ["where is my parcel", "error 14, the screen stays dark", "", "zyzzyva", "my invoice \ud800"]
-    for label in (None, *classifier.classes_):
+    for label in (None, *classifier.labels):
         found = classifier.counterfactuals(texts, labels=label)
         for text, before, one in zip(texts, classifier.predict(texts), found, strict=True):
             if one is None:

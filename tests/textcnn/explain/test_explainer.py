@@ -253,7 +253,7 @@ def test_labels_are_the_predicted_ones_or_those_asked_for(classifier: TextClassi
     both = classifier.explain(texts, labels=["repair", "billing"])
     assert [e.label for e in both] == ["repair", "billing"]
     probabilities = classifier.predict_proba(texts)
-    assert both[0].probability == pytest.approx(probabilities[0, classifier.classes_.index("repair")])
+    assert both[0].probability == pytest.approx(probabilities[0, classifier.labels.index("repair")])
 
 
 def test_mistakes_are_told(classifier: TextClassifier) -> None:

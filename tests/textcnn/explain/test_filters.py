@@ -125,7 +125,7 @@ def test_any_engine_will_do(model_folder: Path) -> None:
 
 def report(classifier: TextClassifier) -> dict[str, object]:
     filters = [one.to_dict() for one in classifier.filters(["my parcel </script><b>", "error <!-- 14"])]
-    return {"model": "t<i>ny", "version": "1", "labels": classifier.classes_, "texts": 2, "filters": filters}
+    return {"model": "t<i>ny", "version": "1", "labels": classifier.labels, "texts": 2, "filters": filters}
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_texts_stay_texts(classifier: TextClassifier) -> None:

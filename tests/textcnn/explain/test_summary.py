@@ -38,9 +38,9 @@ def test_the_sentences_that_carry_the_label_are_kept_in_order(classifier: TextCl
 
 
 def test_what_sentences_add_is_the_margin_over_the_strongest_other_label(classifier: TextClassifier) -> None:
-    for label in classifier.classes_:
+    for label in classifier.labels:
         (whole,) = classifier.summarize([TEXT], sentences=99, labels=label)
-        others = [name for name in classifier.classes_ if name != label]
+        others = [name for name in classifier.labels if name != label]
         mine = classifier.explain([TEXT], labels=label)[0]
         other = max((classifier.explain([TEXT], labels=name)[0] for name in others), key=lambda e: e.logit)
         # only those that speak for the label are kept
