@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,17 @@ SERVICE_MAY_IMPORT = {"textcnn", "textcnn.errors", "textcnn.types"}
 MODULES = sorted([*(ROOT / "textcnn").rglob("*.py"), *(ROOT / "service").rglob("*.py")])
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and node.level == 0, f"{path}: a relative import; write where it comes from"
             yield node.module
 
 
@@ -90,8 +97,17 @@ def test_nothing_unpickles_or_evaluates(path: Path) -> None:
     assert not {module.split(".")[0] for module in imports(path)} & banned
 
 
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_no_string_is_run_as_code(path: Path) -> None:
+    for node in nodes(path):
+        if isinstance(node, ast.Call):
+            assert not (isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec", "compile", "__import__"))
+            assert not any(keyword.arg in ("allow_pickle", "trust_remote_code") for keyword in node.keywords)
+
+
 def test_no_import_cycle() -> None:
-    graph = {name(path): {m for m in imports(path) if m in {name(p) for p in MODULES}} for path in MODULES}
+    known = set(map(name, MODULES))
+    graph = {name(path): known.intersection(imports(path)) for path in MODULES}
     done: set[str] = set()
 
     def visit(module: str, above: tuple[str, ...]) -> None:

@@ -10,6 +10,7 @@ import torch
 from textcnn import TextClassifier
 from textcnn.build import build_network, resolve
 from textcnn.config import TrainConfig
+from textcnn.data.batching import epoch_batches
 from textcnn.nn.model import Network
 from textcnn.train.loop import Examples, TrainingResult, fit_network
 from textcnn.train.progress import Progress
@@ -101,6 +102,38 @@ def test_it_learns(optimizer: dict[str, Any]) -> None:
 def test_it_learns_with_every_option(settings: dict[str, Any]) -> None:
     _, result, _ = train(**settings, max_epochs=12)
     assert max(record["validation_accuracy"] for record in result.history) >= 0.9
+
+
+@pytest.mark.parametrize("settings", [option for option in OPTIONS if "monitor" not in option], ids=str)
+def test_every_option_changes_what_is_learned(settings: dict[str, Any]) -> None:
+    with_it, _, _ = train(**{**settings, "max_epochs": 2})
+    without, _, _ = train(max_epochs=2)
+    assert not same_weights(with_it, without)
+
+
+def test_the_learning_rate_falls_when_the_validation_loss_does_not() -> None:
+    _, result, _ = train(schedule="plateau", plateau_patience=1, max_epochs=12, patience=0, noise=0.5)
+    rates = [record["learning_rate"] for record in result.history]
+    assert rates[0] == 0.02
+    assert rates[-1] < 0.02
+    assert rates == sorted(rates, reverse=True)
+
+
+@pytest.mark.parametrize(("pooling", "by_length"), [("max_over_time", False), ("average", True)])
+def test_only_networks_that_pad_take_texts_of_like_length_together(
+    pooling: str, by_length: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        seen.append(options["by_length"])
+        return epoch_batches(*arguments, **options)
+
+    monkeypatch.setattr("textcnn.train.loop.epoch_batches", watched)
+    config = resolve({**TINY, "model": {**TINY["model"], "pooling": {"type": pooling}}})
+    network = build_network(config, vocabulary=12, num_classes=2)
+    fit_network(network, examples(0), None, TrainConfig(max_epochs=1, batch_size=8), progress=Progress(quiet=True))
+    assert seen == [by_length]
 
 
 def test_each_epoch_leaves_a_record() -> None:
