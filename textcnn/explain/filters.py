@@ -16,6 +16,7 @@ from textcnn.text.tokenizers import Tokenizer
 from textcnn.types import Floats, Ids, Offsets, TokenBatch, Winners
 
 TEXTS_AT_ONCE = 2048
+DECIMALS = 5
 SAME = 1e-6  # activations or votes that differ by less are the same
 ALIKE = 0.95  # cosine of two filters' weights, from which on one is called a duplicate of the other
 
@@ -81,8 +82,14 @@ class Filter:
     duplicate_of: int | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON has them."""
-        return asdict(self)
+        """Plain values, as JSON has them; votes and activations to 5 decimals."""
+        short = {
+            "votes": [round(vote, DECIMALS) for vote in self.votes],
+            "ideal_parts": [round(part, DECIMALS) for part in self.ideal_parts],
+            "ideal_activation": round(self.ideal_activation, DECIMALS),
+            "examples": [{"text": one.text, "activation": round(one.activation, DECIMALS)} for one in self.examples],
+        }
+        return {**asdict(self), **short}
 
 
 def describe_filters(

@@ -135,14 +135,30 @@ def test_the_page_needs_nothing_from_elsewhere_and_texts_stay_texts(classifier: 
     assert page.count("</script>") == 2
 
 
-@pytest.mark.browser
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not here")
-def test_the_page_shows_every_filter_in_a_browser(classifier: TextClassifier, tmp_path: Path) -> None:
-    page = tmp_path / "filters.html"
-    page.write_text(filter_page(report(classifier)), encoding="utf-8")
+def in_a_browser(page: str, folder: Path) -> str:
+    """The document as it is after its scripts have run; nothing may have been complained about."""
+    path = folder / "filters.html"
+    path.write_text(page, encoding="utf-8")
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
-    command += ["--enable-logging=stderr", "--v=0", f"--user-data-dir={tmp_path}/profile", page.as_uri()]
+    command += ["--enable-logging=stderr", "--v=0", f"--user-data-dir={folder}/profile", path.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert ":CONSOLE" not in done.stderr
-    assert done.stdout.count("<article>") == 16
-    assert "t&lt;i&gt;ny/1" in done.stdout
+    return done.stdout
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not here")
+def test_the_page_shows_every_filter_and_finds_words(classifier: TextClassifier, tmp_path: Path) -> None:
+    values = report(classifier)
+    shown = in_a_browser(filter_page(values), tmp_path)
+    assert shown.count("<article>") == 16
+    assert "t&lt;i&gt;ny/1" in shown
+    search = "by('search').value = 'PARCEL'; by('search').dispatchEvent(new Event('input'));"
+    found = in_a_browser(filter_page(values) + f"<script>{search}</script>", tmp_path)
+    expected = [
+        one
+        for one in values["filters"]  # type: ignore[attr-defined]
+        if "parcel" in " ".join([*one["ideal"], *(example["text"] for example in one["examples"])])
+    ]
+    assert 0 < len(expected) < 16
+    assert found.count("<article>") == len(expected)
