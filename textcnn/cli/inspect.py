@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, reading_options, tell, tell_source
-from textcnn.cli.settings import as_trained, expecting_columns, options_of
+from textcnn.cli.common import FILE, reading_options, tell
+from textcnn.cli.pieces import pieces_of
 
 FILTERS_SHOWN = 20
 
@@ -65,15 +65,8 @@ def _show_filters(
     from textcnn.classifier import TextClassifier
 
     classifier = TextClassifier.load(model, engine="ngram_table")
-    texts: list[str] = []
-    if corpus:
-        from textcnn.data.readers import iter_texts
-
-        trained = classifier.artifact_.config
-        with expecting_columns(trained):
-            stream = iter_texts(corpus, options_of(as_trained(trained, reading)))
-        tell_source(corpus, stream)
-        texts = [text for chunk in stream for text in chunk.texts]
+    pieces = pieces_of((), corpus, reading)(classifier.artifact_.config) if corpus else ()
+    texts = [text for piece in pieces for text in piece.texts]
     found = classifier.filters(texts, top_n=top_n)
     report = {
         "model": classifier.name,
