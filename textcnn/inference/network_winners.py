@@ -33,12 +33,18 @@ def network_winners(
     """The winners of a network in eval mode, taken apart by word with `table`.
 
     Through several layers an n-gram is all that the winning position can see, so it is longer than each filter. None if
-    that has no bounds or is too long to explain anything, if pooling is not max over time, or if the head does not only
-    add up.
+    that has no bounds or is too long to explain anything, if pooling mixes positions, or if the head does not only add
+    up.
     """
     encoder, head = network.encoder, network.head
     blocks: list[Any] = list(encoder.blocks)
-    if not isinstance(encoder.pooling, MaxOverTime) or not head.linear_in_features or not blocks:
+    if not hasattr(encoder.pooling, "positions") or not head.linear_in_features or not blocks:
+        return None
+    # a window that stands again behind the last is told from it by max over time right behind it, and nowhere else
+    repeats = any(getattr(part, "repeats_last", False) for part in encoder.blocks.modules())
+    if repeats and not (
+        len(blocks) == 1 and isinstance(blocks[0], KimConv) and isinstance(encoder.pooling, MaxOverTime)
+    ):
         return None
     seen = _span(blocks, 0, None)
     if seen is None or seen[1] - seen[0] > LONGEST_NGRAM:
@@ -47,7 +53,10 @@ def network_winners(
     parts: list[list[Any]] = []
     for first in range(0, max(len(batch), 1), TEXTS_AT_ONCE):
         ids = distinct(batch.take(np.arange(first, min(first + TEXTS_AT_ONCE, len(batch))))).to(device)
-        pooled, *others = _one_convolution(encoder, ids) if encoder.fused else _spans(encoder, ids)
+        found = _one_convolution(encoder, ids) if encoder.fused else _spans(encoder, ids)
+        if found is None:
+            return None
+        pooled, *others = found
         parts.append([column.cpu().numpy() for column in (head(pooled), pooled, *others)])
     logits, activations, gain, starts, ends = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Winners(
@@ -78,26 +87,24 @@ def _one_convolution(encoder: Encoder, ids: RaggedIds) -> tuple[Tensor, Tensor, 
     return activations, gain, starts, starts + torch.from_numpy(conv.windows.width_of_feature).to(starts.device)
 
 
-def _spans(encoder: Encoder, ids: RaggedIds) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The same through any blocks; the gain is not one number then."""
-    padded, mask = ids.padded()
-    x = encoder.embedding(padded)
-    for block in encoder.blocks:
-        x, mask = block(x, mask)
-    empty = ~mask.any(dim=1)[:, None]
-    x = x.masked_fill(~mask[..., None], -torch.inf)
-    # the first of equal ones: behind the last window of a filter it may stand again
-    at = x.argmax(dim=1)
-    best = x.gather(1, at[:, None])[:, 0]
-    seen = _seen(list(encoder.blocks), at.cpu().numpy())
-    starts, ends = (torch.where(empty.cpu(), NO_WINDOW, torch.from_numpy(column)).int() for column in seen)
-    best = torch.where(empty, 0.0, best)
-    return best, torch.ones_like(best), starts, ends
+def _spans(encoder: Encoder, ids: RaggedIds) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+    """The same through any blocks, where the gain is not one number; None if pooling mixes positions."""
+    pooling: Any = encoder.pooling
+    pooled, between = encoder.forward_between(ids)
+    at = pooling.positions(*between[-1])
+    if at is None:
+        return None
+    # vectors of all channels lie end to end, however many pooling makes
+    channels = np.arange(at.shape[1]) % between[-1][0].shape[2]
+    empty = (at < 0).cpu()
+    seen = _seen(list(encoder.blocks), at.clamp(min=0).cpu().numpy(), channels)
+    starts, ends = (torch.where(empty, NO_WINDOW, torch.from_numpy(column)).int() for column in seen)
+    return pooled, torch.ones_like(pooled), starts, ends
 
 
-def _seen(blocks: Sequence[Any], at: Any) -> Any:
-    """First token and end of what position at[b, c] of channel c of the last block sees: int64[2, B, C]."""
-    channels = np.broadcast_to(np.arange(at.shape[1]), at.shape)
+def _seen(blocks: Sequence[Any], at: Any, channels: Any) -> Any:
+    """First token and end of what position at[b, f] of channel channels[f] of the last block sees: int64[2, B, F]."""
+    channels = np.broadcast_to(channels, at.shape)
     pairs, where = np.unique(np.stack([at.ravel(), channels.ravel()]), axis=1, return_inverse=True)
     seen = np.array([_span(blocks, t, channel) for t, channel in pairs.T.tolist()], np.int64).reshape(-1, 2)
     return seen[where.ravel()].T.reshape(2, *at.shape)

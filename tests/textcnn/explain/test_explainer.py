@@ -181,20 +181,6 @@ def test_several_layers_are_exact_too_but_their_words_cannot_be_told_apart(texts
             assert not any(ngram.tokens for ngram in explanation.ngrams)
 
 
-def test_an_ngram_of_several_layers_holds_every_token_that_changes_the_activation() -> None:
-    made = artifact("rand", "tanh", "head", 2)
-    model = engine("torch", "rand", "tanh", "head", 2)
-    ids = made.tokenizer.encode(["hello, where is my parcel since monday"])
-    before = model.winners(ids)
-    for t in range(len(ids.values)):
-        values = ids.values.copy()
-        values[t] = made.tokenizer.id_of("broken")
-        after = model.winners(TokenBatch(values, ids.offsets))
-        outside = (t < before.starts) | (t >= before.ends)
-        # a filter that never saw the token can only rise, at another window
-        assert (after.activations[outside] >= before.activations[outside] - 1e-6).all()
-
-
 @compiled
 def test_what_truncation_cut_out_of_an_ngram_is_told() -> None:
     text = "hello, where is my parcel I ordered the lamp since monday again!"
@@ -325,6 +311,35 @@ LONG = "hello, where is my parcel since monday"
 
 
 @pytest.mark.parametrize(
+    "blocks",
+    [
+        [{**CONV, "activation": "tanh"}, {**CONV, "activation": "tanh"}],
+        [{**CONV, "stride": 2}],
+        [{**CONV, "dilation": 3}, {"type": "batch_norm"}],
+        [CONV, {"type": "residual", "blocks": [{**CONV, "num_filters": 8}]}],
+        [{"type": "parallel", "branches": [[CONV], [CONV, {"type": "local_max", "stride": 1, "padding": "same"}]]}],
+        [{"type": "local_max"}, CONV],
+    ],
+    ids=str,
+)
+def test_an_ngram_of_several_layers_holds_every_token_that_changes_the_activation(blocks: list[dict[str, Any]]) -> None:
+    made = other_network(blocks=blocks)
+    model = select_engine(made, engine="torch")
+    ids = made.tokenizer.encode(["hello, where is my parcel since monday i ordered the lamp"])
+    before = model.winners(ids)
+    assert before is not None
+    for t in range(len(ids.values)):
+        values = ids.values.copy()
+        values[t] = made.tokenizer.id_of("broken")
+        after = model.winners(TokenBatch(values, ids.offsets))
+        assert after is not None
+        outside = (t < before.starts) | (t >= before.ends)
+        assert outside.any()
+        # a filter that never saw the token can only rise, at another window
+        assert (after.activations[outside] >= before.activations[outside] - 1e-6).all()
+
+
+@pytest.mark.parametrize(
     ("model", "words_apart"),
     [
         ({"head": {"type": "multi_label"}}, True),
@@ -334,6 +349,9 @@ LONG = "hello, where is my parcel since monday"
         ({"blocks": [{**CONV, "padding": "wide"}]}, True),
         ({"blocks": [{**CONV, "padding": "valid", "dilation": 2}]}, False),
         ({"blocks": [{"type": "kim_conv", "filter_widths": [1, 4], "padding": "valid", "stride": 2}]}, False),
+        ({"pooling": {"type": "k_max", "k": 3}}, False),
+        ({"pooling": {"type": "adaptive_max", "chunks": 3}}, False),
+        ({"pooling": {"type": "concatenate", "poolings": [{"type": "max_over_time"}, {"type": "k_max"}]}}, False),
         ({"blocks": [CONV, {"type": "residual", "blocks": [{"type": "pointwise_conv", "num_filters": 8}]}]}, False),
         (
             {
@@ -373,6 +391,9 @@ def test_other_networks_that_add_up_ngrams_are_exact(model: dict[str, Any], word
         {"head": {"type": "single_label", "hidden_dim": 5}},
         {"head": {"type": "ordinal"}},
         {"pooling": {"type": "average"}},
+        {"blocks": [{**CONV, "padding": "valid"}], "pooling": {"type": "k_max"}},
+        {"blocks": [{**CONV, "padding": "wide"}, CONV]},
+        {"pooling": {"type": "concatenate", "poolings": [{"type": "max_over_time"}, {"type": "average"}]}},
         {"blocks": [{**CONV, "filter_widths": [21]}]},
         {"blocks": [{"type": "qrnn", "hidden_dim": 4}, CONV]},
     ],

@@ -62,7 +62,7 @@ class KimConv(nn.Module):
         # (tokens that a window spans, zeros left and right) of each width
         spans = [window_span(width, dilation) for width in filter_widths]
         self._shapes = [(span, padding_of(span, padding)) for span in spans]
-        self._uneven = padding != "same" and len(set(spans)) > 1
+        self.repeats_last = padding != "same" and len(set(spans)) > 1
         self.weight = nn.Parameter(torch.empty(self.windows.rows, in_dim))
         self.bias = nn.Parameter(torch.zeros(self.out_dim))
         for width, filters, row, _, _ in self.windows.groups():
@@ -96,7 +96,7 @@ class KimConv(nn.Module):
                 stride=self.stride, dilation=self.dilation,
             )  # fmt: skip
             own = count_windows(lengths, span, self.stride, (left, right))
-            parts.append(_repeat_last(y, own, longest) if self._uneven else y[:, :, :longest])
+            parts.append(_repeat_last(y, own, longest) if self.repeats_last else y[:, :, :longest])
             counts = torch.maximum(counts, own)
         return self.activate(torch.cat(parts, 1).transpose(1, 2)), mask_of(counts, longest)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import torch
@@ -30,13 +31,15 @@ class AdaptivePooling(nn.Module):
         self.out_dim = chunks * in_dim
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return torch.cat([self.pool(x, chunk) for chunk in self._chunks(mask)], 1)
+
+    def _chunks(self, mask: Tensor) -> Iterator[Tensor]:
+        """The mask of each chunk, bool[B, T]."""
         length = mask.sum(1)[:, None]
-        t = torch.arange(x.shape[1], device=x.device)
-        parts = []
+        t = torch.arange(mask.shape[1], device=mask.device)
         for i in range(self.chunks):
             start, end = i * length // self.chunks, -(-(i + 1) * length // self.chunks)
-            parts.append(self.pool(x, (t >= start) & (t < end)))
-        return torch.cat(parts, 1)
+            yield (t >= start) & (t < end)
 
 
 @POOLINGS.register("adaptive_max")
@@ -45,7 +48,11 @@ class AdaptiveMax(AdaptivePooling):
 
     def __init__(self, in_dim: int, *, chunks: Annotated[int, Field(ge=1, le=64)] = 2) -> None:
         super().__init__(in_dim, chunks=chunks)
-        self.pool = MaxOverTime(in_dim)
+        self.pool: MaxOverTime = MaxOverTime(in_dim)
+
+    def positions(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Where each pooled number stands in x, int64[B, out_dim]; -1 for an empty text."""
+        return torch.cat([self.pool.positions(x, chunk) for chunk in self._chunks(mask)], 1)
 
 
 @POOLINGS.register("adaptive_average")

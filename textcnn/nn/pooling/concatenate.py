@@ -25,3 +25,11 @@ class Concatenate(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         return torch.cat([pooling(x, mask) for pooling in self.poolings], 1)
+
+    def positions(self, x: Tensor, mask: Tensor) -> Tensor | None:
+        """Where each pooled number stands in x, int64[B, out_dim]; None if one of the poolings mixes positions."""
+        if not all(hasattr(pooling, "positions") for pooling in self.poolings):
+            return None
+        parts: list[Tensor | None] = [pooling.positions(x, mask) for pooling in self.poolings]  # type: ignore[operator]
+        known = [part for part in parts if part is not None]
+        return torch.cat(known, 1) if len(known) == len(parts) else None
