@@ -268,6 +268,7 @@ def test_an_explanation_is_plain_json(classifier: TextClassifier) -> None:
     assert list(ngram["tokens"][0]) == ["start", "end", "text", "contribution", "known"]
 
 
+@compiled
 def test_a_text_is_explained_alike_alone_and_among_others(classifier: TextClassifier) -> None:
     texts = ["where is my parcel", "", "my invoice again!", "zyzzyva", "the screen stays dark"]
     together = classifier.explain(texts)
