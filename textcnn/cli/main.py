@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "Measure a model on labelled texts.",
     "report": "Write a page on how good a model is and where it fails.",
     "calibrate": "Fit a model's probabilities, and when it should not answer.",
+    "runs": "List training runs, or show what differs between some.",
     "predict": "Label texts from the command line, a file or standard input.",
     "explain": "Show which words of a text make a label.",
     "summarize": "Keep the sentences that carry the label.",

@@ -70,6 +70,7 @@ def train(
     from textcnn.classifier import TextClassifier
     from textcnn.errors import ArtifactError, ConfigError
     from textcnn.train.checkpoint import CHECKPOINT
+    from textcnn.train.record import recorded
 
     config = configure(
         config_file, preset, overrides, reading=reading, vectors=vectors, mode=mode, device=device, seed=seed,
@@ -92,17 +93,24 @@ def train(
         (texts, labels), tested = _hold_out(texts, labels, config)
 
     run_folder = Path("runs") / folder.parent.name / folder.name
-    model = TextClassifier(config).fit(
-        texts, labels, validation=held_out, progress=_progress(run_folder, quiet), run_folder=run_folder, resume=resume
-    )
-    interrupted = bool(model.metrics_["interrupted"])
-    if interrupted:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not lose what the first one kept
-        tell(["saving it ..."])
-    if tested:
-        model.record("test", model.evaluate(*tested))
-        tell_unknown_labels(model.metrics_["test"])
-    model.save(folder, overwrite=overwrite)
+    progress = _progress(run_folder, quiet)
+    with recorded(run_folder, config=config, files={"data": data, "validation": validation, "test": test}) as record:
+        model = TextClassifier(config).fit(
+            texts, labels, validation=held_out, progress=progress, run_folder=run_folder, resume=resume
+        )
+        interrupted = bool(model.metrics_["interrupted"])
+        if interrupted:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not lose what the first one kept
+            tell(["saving it ..."])
+        if tested:
+            model.record("test", model.evaluate(*tested))
+            tell_unknown_labels(model.metrics_["test"])
+        model.save(folder, overwrite=overwrite)
+        config = model.artifact_.config  # with what depended on the data
+        record.end(
+            "interrupted" if interrupted else "done",
+            model=str(folder), config=config.model_dump(mode="json"), metrics=dict(model.metrics_),
+        )  # fmt: skip
     if not interrupted:
         (run_folder / CHECKPOINT).unlink(missing_ok=True)
     _tell_result(model, folder, quiet, interrupted)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Run
+
+TINY = ["model.embedding.dim=8", "model.blocks.0.num_filters=4", "train.max_epochs=1", "--quiet"]
+
+
+@pytest.fixture
+def two_runs(run: Run, here: Path) -> Path:
+    """train/1 with a test file, train/2 with more filters."""
+    assert run("train", "train.csv", *TINY, "--test", "test.csv").code == 0
+    assert run("train", "train.csv", *TINY, "model.blocks.0.num_filters=6").code == 0
+    return here
+
+
+def test_runs_are_listed_with_their_figures(run: Run, two_runs: Path) -> None:
+    head, first, second = run("runs").out.splitlines()
+    assert head.split() == ["run", "started", "status", "seconds", "validation", "test", "data"]
+    assert first.startswith("train/1")
+    assert first.endswith("%  train.csv")
+    assert second.split()[-2:] == ["-", "train.csv"]
+    records = json.loads(run("runs", "--json").out)
+    assert [record["status"] for record in records] == ["done", "done"]
+    assert records[0]["metrics"]["test"]["texts"] == 30
+    assert records[0]["config"]["train"]["learning_rate"] > 0, "settings that depend on others are written out"
+
+
+def test_two_runs_are_compared_by_what_differs(run: Run, two_runs: Path) -> None:
+    lines = {line.split("  ")[0]: line.split() for line in run("runs", "train/1", "train/2").out.splitlines()}
+    assert lines["model.blocks.0.num_filters"][-2:] == ["4", "6"]
+    assert "model.embedding.dim" not in lines
+    assert lines["validation accuracy"][-1].endswith("%")
+
+
+def test_one_run_shows_its_settings(run: Run, two_runs: Path) -> None:
+    out = run("runs", "train/2").out
+    assert json.loads(out[out.index("{") :])["model"]["blocks"][0]["num_filters"] == 6
+
+
+def test_a_run_that_fails_says_why(run: Run, here: Path) -> None:
+    assert run("train", "train.csv", *TINY, "train.class_weights={nothing = 1}").code == 2
+    (record,) = json.loads(run("runs", "--json").out)
+    assert record["status"] == "failed"
+    assert "there is no label 'nothing'" in record["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--folder", "none"], "there is no folder none"), (["train/9"], "there is no run 'train/9' in runs")],
+)
+def test_a_mistake_is_told(mistake: Any, here: Path, arguments: list[str], message: str) -> None:
+    Path("runs").mkdir()
+    assert message in mistake("runs", *arguments)

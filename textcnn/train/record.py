@@ -1,0 +1,115 @@
+"""What is kept of every run of `textcnn train`: runs/<name>/<version>/run.json, written as it begins and as it ends.
+
+A run that was killed keeps what it wrote when it began.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from textcnn.config import RunConfig
+
+RECORD = "run.json"
+# what decides the figures of a run beside its settings
+PACKAGES = ("textcnn", "torch", "numpy", "scikit-learn", "tokenizers")
+_PIECE = 1 << 20
+
+
+class RunRecord:
+    """One run, as a JSON object on disk. Raises OSError where it cannot be written."""
+
+    def __init__(self, folder: Path, *, config: RunConfig, files: Mapping[str, Path | None]) -> None:
+        """`files` are the tables by what they are for: data, validation, test."""
+        self._path = folder / RECORD
+        self._started = time.monotonic()
+        self._values: dict[str, Any] = {
+            "name": f"{folder.parent.name}/{folder.name}",
+            "status": "unfinished",
+            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "command": sys.argv[1:],
+            "files": {purpose: file_facts(path) for purpose, path in files.items() if path},
+            "config": config.model_dump(mode="json"),
+            "environment": environment(),
+            "git": git_revision(),
+        }
+        self._write()
+
+    def end(self, status: str, **facts: Any) -> None:
+        """Note how it ended: "done", "interrupted" or "failed", and what came out."""
+        seconds = round(time.monotonic() - self._started, 3)
+        self._values |= {"status": status, "seconds": seconds, **facts}
+        self._write()
+
+    def _write(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._path.with_name(f".{RECORD}.{os.getpid()}.part")
+        partial.write_text(json.dumps(self._values, ensure_ascii=False, indent=2) + "\n", "utf-8")
+        os.replace(partial, self._path)
+
+
+@contextmanager
+def recorded(folder: Path, *, config: RunConfig, files: Mapping[str, Path | None]) -> Iterator[RunRecord]:
+    """A record of what happens inside: what raises has failed, with the message as `error`."""
+    record = RunRecord(folder, config=config, files=files)
+    try:
+        yield record
+    except BaseException as error:
+        record.end("failed", error=str(error) or type(error).__name__)
+        raise
+
+
+def file_facts(path: Path) -> dict[str, Any]:
+    """Where a file is, its size and SHA-256: whether two runs had the same data."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return {"path": str(path), "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+
+
+def environment() -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def git_revision() -> dict[str, Any] | None:
+    """The commit of the folder that the command runs in, and whether files differ from it; None outside of git."""
+    try:
+        revision = _git("rev-parse", "HEAD")
+        return {"revision": revision, "changed": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
+
+
+def read_records(home: Path) -> list[dict[str, Any]]:
+    """Every run below a folder, the oldest first; what is no record is passed over."""
+    found = []
+    for path in home.glob(f"*/*/{RECORD}"):
+        try:
+            record = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(record, dict) and {"name", "status", "started", "config"} <= record.keys():
+            found.append(record)
+    return sorted(found, key=lambda record: str(record["started"]))
