@@ -28,13 +28,23 @@ repeated and unusable rows and with one spelling for each label; the original st
 @click.command(epilog=EPILOG)
 @click.argument("data", type=FILE)
 @click.option("--test", type=FILE, help="Test texts, to look for those that stand in DATA too.")
+@click.option(
+    "--label-separator", default="", metavar="TEXT", help="Texts have any number of labels, with this between them."
+)
 @click.option("--suspects", type=FILE, metavar="FILE.csv", help="Write all rows that something was found about.")
 @click.option("--fix", is_flag=True, help="Write a cleaned copy beside DATA: NAME.clean.csv.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @reading_options(labels=True)
 def check(
-    data: Path, test: Path | None, suspects: Path | None, fix: bool, as_json: bool, quiet: bool, **reading: Any
+    data: Path,
+    test: Path | None,
+    label_separator: str,
+    suspects: Path | None,
+    fix: bool,
+    as_json: bool,
+    quiet: bool,
+    **reading: Any,
 ) -> None:
     """Look for what is wrong with DATA (labelled texts) before anything is trained on it."""
     from textcnn.doctor import check as doctor
@@ -47,7 +57,7 @@ def check(
         if path.exists():  # known before the work, not after it
             raise DataError(f"{path} exists already; move it away first")
     with progress_bar(shown=not quiet and sys.stderr.isatty()) as told:
-        checkup = doctor.check(data, read_options(**reading), test=test, tell=told)
+        checkup = doctor.check(data, read_options(**reading), test=test, separator=label_separator, tell=told)
     if as_json:
         click.echo(json.dumps(checkup.to_dict(), ensure_ascii=False))
     else:
@@ -66,7 +76,9 @@ def check(
 
 
 def _lines(data: Path, checkup: Any) -> Iterator[str]:
-    yield f"{data}: {len(checkup.examples):,} usable rows, {len(checkup.labels):,} labels"
+    from textcnn.doctor.findings import count
+
+    yield f"{data}: {count(len(checkup.examples), 'usable row')}, {count(len(checkup.labels), 'label')}"
     marks = {"problem": ("PROBLEM", "red"), "warning": ("warning", "yellow"), "note": ("note", "blue")}
     for found in checkup.findings:
         word, color = marks[found.level]

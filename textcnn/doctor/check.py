@@ -34,11 +34,12 @@ STEPS = {
 
 @dataclass(frozen=True, eq=False)
 class Checkup:
-    """What was found in a file; problems first. `examples` are its usable rows."""
+    """What was found in a file; problems first. `examples` are its usable rows, `labels` how many have each label."""
 
     findings: tuple[Finding, ...]
     examples: Examples
     labels: dict[str, int]
+    separator: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, each suspect row with its text's place."""
@@ -59,9 +60,18 @@ class Checkup:
 
 
 def check(
-    data: Path, options: ReadOptions, *, test: Path | None = None, tell: Tell = lambda what, share: None
+    data: Path,
+    options: ReadOptions,
+    *,
+    test: Path | None = None,
+    separator: str = "",
+    tell: Tell = lambda what, share: None,
 ) -> Checkup:
-    """Read `data` and look at it from every side. Raises ReadError, ColumnError or ConfigError."""
+    """Read `data` and look at it from every side. Raises ReadError, ColumnError or ConfigError.
+
+    `separator` stands between the labels of a text that has several; then wrong labels and shortcuts are not looked
+    for.
+    """
     done = 0.0
 
     def begin(step: str) -> None:
@@ -72,7 +82,7 @@ def check(
     begin("reading")
     examples, bad = _read(data, options)
     tested, bad_tests = _read(test, options) if test else (None, [])
-    table = Table.of(examples)
+    table = Table.of(examples, separator)
     test_table = Table.of(tested) if tested else None
     findings = [*_reading(examples, bad)]
     if bad_tests:
@@ -87,17 +97,19 @@ def check(
     findings += text_findings(table, test_table)
     begin("near duplicates")
     findings += near_duplicates(table)
-    begin("shortcuts")
-    findings += shortcuts(table)
-    begin("labels that look wrong")
-    start = done - STEPS["labels that look wrong"]
-    findings += mislabelled(
-        table, lambda share: tell("labels that look wrong", start + share * STEPS["labels that look wrong"])
-    )
+    if not separator:
+        begin("shortcuts")
+        findings += shortcuts(table)
+        begin("labels that look wrong")
+        start = done - STEPS["labels that look wrong"]
+        findings += mislabelled(
+            table, lambda share: tell("labels that look wrong", start + share * STEPS["labels that look wrong"])
+        )
     tell("done", 1.0)
     order = ("problem", "warning", "note")
     ranked = sorted(findings, key=lambda found: order.index(found.level))
-    return Checkup(tuple(ranked), examples, dict(Counter(examples.labels).most_common()))
+    labels = Counter(label for row in table.label_rows for label in row)
+    return Checkup(tuple(ranked), examples, dict(labels.most_common()), separator)
 
 
 def _read(path: Path, options: ReadOptions) -> tuple[Examples, list[Suspect]]:

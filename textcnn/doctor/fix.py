@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -68,7 +68,7 @@ def write_clean_copy(path: Path, checkup: Checkup) -> Fixed:
     unusable = [s for s in kinds["unusable_rows"].suspects if s.file == "data"] if "unusable_rows" in kinds else []
     variants = spelling_variants(checkup.labels)
     kept = np.array([int(row) not in repeated for row in examples.row_numbers])
-    labels = [variants.get(label, label) for label in examples.labels]
+    labels = [_respelled(label, variants, checkup.separator) for label in examples.labels]
     table = examples.table.set_column(
         examples.table.schema.get_field_index(examples.label_column),
         examples.label_column,
@@ -81,8 +81,15 @@ def write_clean_copy(path: Path, checkup: Checkup) -> Fixed:
         )
     with _new_file(path, binary=True) as file:
         arrow_csv.write_csv(table, file)
-    respelled = sum(label in variants for label in examples.labels)
+    respelled = sum(new != old for new, old in zip(labels, examples.labels, strict=True))
     return Fixed(path, int(kept.sum()), int((~kept).sum()), len(unusable), respelled)
+
+
+def _respelled(label: str, variants: Mapping[str, str], separator: str) -> str:
+    parts = label.split(separator) if separator else [label]
+    if variants.keys().isdisjoint(part.strip() for part in parts):
+        return label
+    return separator.join(dict.fromkeys(variants.get(part.strip(), part.strip()) for part in parts))
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from textcnn.data.columns import shorten
-from textcnn.doctor.findings import Finding, Suspect, count
+from textcnn.doctor.findings import Finding, Level, Suspect, count
 from textcnn.doctor.table import Table, cleaned
 
 # Fewer rows than this teach and test a label only by chance.
@@ -21,24 +21,18 @@ _ALIKE = 0.85
 
 
 def label_findings(table: Table) -> Iterator[Finding]:
-    counts = Counter(table.labels)
-    variants = spelling_variants(counts)
-    if variants:
-        said = ", ".join(
-            f"{wrong!r} ({count(counts[wrong], 'row')}) for {right!r}" for wrong, right in variants.items()
-        )
-        yield Finding(
-            "label_spellings",
-            "problem",
-            f"labels that look like another one's spelling: {said}",
-            tuple(
-                Suspect(int(row), f"label {label!r} looks like {variants[label]!r}", variants[label])
-                for row, label in zip(table.rows, table.labels, strict=True)
-                if label in variants
-            ),
-            {"variants": variants},
-        )
-    rare = {name: times for name, times in counts.items() if times < RARE and name not in variants}
+    """Of the labels, and where a text has several, of each of them."""
+    counts = Counter(label for row in table.label_rows for label in row)
+    spelled = spelling_variants(counts)
+    slips = likely_slips({name: times for name, times in counts.items() if name not in spelled})
+    if spelled:
+        yield _variants(table, counts, spelled, "label_spellings", "problem", "labels that are spelled in several ways")
+    if slips:
+        yield _variants(table, counts, slips, "label_slips", "warning", "labels that may be slips of the pen")
+    for wrong, right in [*spelled.items(), *reversed(slips.items())]:
+        # from here on as if they were one; a slip comes behind its own spellings and its own slips
+        counts[right] += counts.pop(wrong)
+    rare = {name: times for name, times in counts.items() if times < RARE}
     if rare:
         said = ", ".join(f"{shorten(name)!r} {times}" for name, times in sorted(rare.items(), key=lambda x: x[1])[:10])
         yield Finding(
@@ -48,7 +42,8 @@ def label_findings(table: Table) -> Iterator[Finding]:
             f"{' ...' if len(rare) > 10 else ''}",
             tuple(
                 Suspect(int(row), f"label {label!r} has {count(rare[label], 'row')}")
-                for row, label in zip(table.rows, table.labels, strict=True)
+                for row, labels in zip(table.rows, table.label_rows, strict=True)
+                for label in labels
                 if label in rare
             ),
             {"labels": rare},
@@ -60,14 +55,32 @@ def label_findings(table: Table) -> Iterator[Finding]:
         yield Finding(
             "imbalance",
             "warning",
-            f"{largest!r} has {most / least:.0f} times the rows of {smallest!r}; always answering {largest!r} would be "
-            f"right in {most / len(table):.1%}: look at macro F1, and try train.class_weights=balanced",
+            f"{largest!r} has {most / least:,.0f} times the rows of {smallest!r}; always answering {largest!r} would "
+            f"be right in {most / len(table):.1%}: look at macro F1, and try train.class_weights=balanced",
             figures={"largest": largest, "smallest": smallest, "ratio": most / least, "majority": most / len(table)},
         )
 
 
+def _variants(
+    table: Table, counts: Mapping[str, int], variants: Mapping[str, str], kind: str, level: Level, what: str
+) -> Finding:
+    said = ", ".join(f"{wrong!r} ({count(counts[wrong], 'row')}) for {right!r}" for wrong, right in variants.items())
+    return Finding(
+        kind,
+        level,
+        f"{what}: {said}",
+        tuple(
+            Suspect(int(row), f"label {label!r} looks like {variants[label]!r}", variants[label])
+            for row, labels in zip(table.rows, table.label_rows, strict=True)
+            for label in labels
+            if label in variants
+        ),
+        {"variants": dict(variants)},
+    )
+
+
 def spelling_variants(counts: Mapping[str, int]) -> dict[str, str]:
-    """Labels that are most likely slips, and what they should be: the most frequent spelling."""
+    """Labels that differ from a more frequent one in case, spaces and punctuation only, and that one."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in counts:
         groups[cleaned(unicodedata.normalize("NFKC", name)).replace("_", " ").replace(" ", "")].append(name)
@@ -75,12 +88,18 @@ def spelling_variants(counts: Mapping[str, int]) -> dict[str, str]:
     for names in groups.values():
         right = max(names, key=lambda name: (counts[name], name))
         found.update({name: right for name in names if name != right})
-    rest = sorted((name for name in counts if name not in found), key=lambda name: (-counts[name], name))
-    for place, name in enumerate(rest):
+    return found
+
+
+def likely_slips(counts: Mapping[str, int]) -> dict[str, str]:
+    """Rare labels that are spelled nearly like a frequent one, and that one: for a person to judge."""
+    found = {}
+    ranked = sorted(counts, key=lambda name: (-counts[name], name))
+    for place, name in enumerate(ranked):
         # digits tell labels apart (week 1, week 2), and so do the parts of short ones
         if any(character.isdigit() for character in name) or len(name) < 5:
             continue
-        often = [other for other in rest[:place] if counts[name] <= SLIP * counts[other]]
+        often = [other for other in ranked[:place] if counts[name] <= SLIP * counts[other]]
         close = difflib.get_close_matches(name.casefold(), [other.casefold() for other in often], n=1, cutoff=_ALIKE)
         if close:
             found[name] = next(other for other in often if other.casefold() == close[0])

@@ -25,15 +25,26 @@ def cleaned(text: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The usable rows of a file. `rows` are their numbers in it, int64[N]."""
+    """The usable rows of a file. `rows` are their numbers in it, int64[N].
+
+    With a `separator`, a text has any number of labels with that between them.
+    """
 
     texts: Sequence[str]
     labels: Sequence[str]
     rows: Offsets
+    separator: str = ""
 
     @classmethod
-    def of(cls, examples: Examples) -> Table:
-        return cls(examples.texts, examples.labels, examples.row_numbers)
+    def of(cls, examples: Examples, separator: str = "") -> Table:
+        return cls(examples.texts, examples.labels, examples.row_numbers, separator)
+
+    @cached_property
+    def label_rows(self) -> list[list[str]]:
+        """The labels of each text."""
+        if not self.separator:
+            return [[label] for label in self.labels]
+        return [[part.strip() for part in label.split(self.separator) if part.strip()] for label in self.labels]
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -80,6 +80,15 @@ def test_a_mistake_is_told(run: Run, messy: Path, arguments: list[str], message:
     assert message in ran.err
 
 
+def test_several_labels_of_a_text_are_respelled_one_by_one(run: Run, here: Path) -> None:
+    rows = [("so so", "joy|anger")] * 2 + [(f"text {i}", "joy" if i % 2 else "anger") for i in range(20)]
+    with open("many.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows, ("oh", "Joy|anger|joy")])
+    ran = run("check", "many.csv", "--label-separator", "|", "--fix")
+    assert "22 rows: 1 repeated and 0 unusable rows left out, 1 labels respelled" in ran.err
+    assert Path("many.clean.csv").read_text().splitlines()[-1] == '"oh","joy|anger"'
+
+
 def test_what_is_there_is_never_written_over(run: Run, messy: Path) -> None:
     write_csv(messy.with_name("messy.clean.csv"), ["mine"], ["a"])
     assert run("check", "messy.csv", "--fix").code == 2

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from textcnn.doctor.labels import label_findings, spelling_variants
+from textcnn.doctor.labels import label_findings, likely_slips, spelling_variants
 from textcnn.doctor.table import Table
 
 
@@ -16,16 +16,34 @@ def table(labels: list[str]) -> Table:
     [
         ({"positive": 90, "Positive": 3, "negative": 80}, {"Positive": "positive"}),
         ({"very good": 50, "very_good": 5, "Very-Good": 1}, {"very_good": "very good", "Very-Good": "very good"}),
-        ({"delivery": 100, "delivry": 2}, {"delivry": "delivery"}),
-        ({"delivery": 100, "delivry": 60}, {}),
-        ({"week 1": 100, "week 2": 2}, {}),
-        ({"pos": 100, "pot": 1}, {}),
         ({"+": 10, "-": 10}, {}),
         ({"５": 1, "5": 10}, {"５": "5"}),
     ],
 )
 def test_spellings_of_one_label_are_told_from_labels(counts: dict[str, int], variants: dict[str, str]) -> None:
     assert spelling_variants(counts) == variants
+
+
+@pytest.mark.parametrize(
+    ("counts", "slips"),
+    [
+        ({"delivery": 100, "delivry": 2}, {"delivry": "delivery"}),
+        ({"delivery": 100, "delivry": 60}, {}),
+        ({"week 1": 100, "week 2": 2}, {}),
+        ({"pos": 100, "pot": 1}, {}),
+    ],
+)
+def test_rare_labels_nearly_like_a_frequent_one_may_be_slips(counts: dict[str, int], slips: dict[str, str]) -> None:
+    assert likely_slips(counts) == slips
+
+
+def test_several_labels_of_a_text_are_looked_at_one_by_one() -> None:
+    labels = ["joy|love"] * 20 + ["joy"] * 20 + ["Joy|love"]
+    findings = {
+        found.kind: found for found in label_findings(Table(["x"] * 41, labels, np.arange(41) + 2, separator="|"))
+    }
+    assert list(findings) == ["label_spellings"]
+    assert findings["label_spellings"].figures == {"variants": {"Joy": "joy"}}
 
 
 def test_every_row_of_a_variant_is_named_with_what_it_should_be() -> None:
@@ -40,6 +58,12 @@ def test_rare_labels_and_imbalance_are_told() -> None:
     assert findings["rare_labels"].figures == {"labels": {"b": 9, "c": 1}}
     assert findings["imbalance"].figures["ratio"] == 100
     assert not list(label_findings(table(["a"] * 20 + ["b"] * 20)))
+
+
+def test_spellings_and_slips_count_with_what_they_should_be() -> None:
+    labels = ["delivery"] * 200 + ["delivry"] * 3 + ["Delivry"] + ["billing"] * 30
+    kinds = [found.kind for found in label_findings(table(labels))]
+    assert kinds == ["label_spellings", "label_slips"], "neither rare labels nor imbalance"
 
 
 def test_one_label_is_nothing_to_learn() -> None:
