@@ -83,7 +83,8 @@ def _summary(figures: dict[str, Any]) -> list[str]:
         low, high = figures["intervals"]["accuracy"]
         lines += [
             f"95 % of samples of this size would give an accuracy of {low:.1%} to {high:.1%}",
-            f"Matthews correlation {figures['mcc']:.3f}, calibration error {figures['ece']:.2%}"
+            f"Matthews correlation {figures['mcc']:.3f}, calibration error {figures['ece']:.2%} "
+            f"(so many texts leave {figures['ece_by_chance']:.2%} to chance)"
             + ("" if figures["brier"] is None else f", Brier score {figures['brier']:.4f}")
             + ("" if figures["roc_auc"] is None else f", area under ROC {figures['roc_auc']:.4f}"),
         ]

@@ -33,7 +33,7 @@ def evaluate_predictions(labels: Sequence[str], probabilities: Floats, names: Se
         from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
     except ImportError:
         raise MissingExtraError("evaluation", package="scikit-learn", extra="train") from None
-    from textcnn.evaluation.reliability import brier, calibration_error, log_loss
+    from textcnn.evaluation.reliability import brier, calibration_error, error_by_chance, log_loss
 
     if not len(labels):
         raise DataError("there is no row to evaluate")
@@ -54,6 +54,7 @@ def evaluate_predictions(labels: Sequence[str], probabilities: Floats, names: Se
         "brier": brier(of_known, targets) if known.any() else None,
         "ece": calibration_error(probabilities.max(axis=1), right),
         "ece_adaptive": calibration_error(probabilities.max(axis=1), right, adaptive=True),
+        "ece_by_chance": error_by_chance(probabilities.max(axis=1)),
         **areas(of_known, targets),
         "top": {str(k): float((ranks < k).sum() / len(labels)) for k in TOP_K if k < len(names)},
         "intervals": intervals(confusion(truth, predicted, len(every))),
