@@ -37,7 +37,7 @@ class RunRecord:
         self._values: dict[str, Any] = {
             "name": f"{folder.parent.name}/{folder.name}",
             "status": "unfinished",
-            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             "command": sys.argv[1:],
             "files": {purpose: file_facts(path) for purpose, path in files.items() if path},
             "config": config.model_dump(mode="json"),
