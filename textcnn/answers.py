@@ -75,6 +75,9 @@ def predictions(found: Floats, names: Sequence[str], head: Head, top_k: int | No
             for row in rows
         ]
     tops = _tops(found, names, top_k)
+    if head["type"] == "hierarchy":
+        above = nodes_above(found, names, head)
+        return [Prediction(top, levels=levels) for top, levels in zip(tops, above, strict=True)]
     if head["type"] != "multi_label":
         return [Prediction(top) for top in tops]
     least = thresholds(head, len(names))
@@ -83,6 +86,32 @@ def predictions(found: Floats, names: Sequence[str], head: Head, top_k: int | No
         Prediction(top, labels=tuple(score for score in every if score.probability >= 0))
         for top, every in zip(tops, _tops(over, names, None), strict=True)
     ]
+
+
+def nodes_above(found: Floats, names: Sequence[str], head: Head) -> list[tuple[LabelScore, ...]]:
+    """The nodes above the most probable path of each text, from the root, with their probabilities."""
+    best = found.argmax(1)
+    columns = []
+    for depth, nodes in enumerate(head["levels"], start=1):
+        of_class = np.array(nodes, np.int64)
+        mass = (found * (of_class[best][:, None] == of_class)).sum(1)
+        labels = [node_of(names[index], head["separator"], depth) for index in best.tolist()]
+        columns.append([LabelScore(label, min(p, 1.0)) for label, p in zip(labels, mass.tolist(), strict=True)])
+    return list(zip(*columns, strict=True)) if columns else [()] * len(found)
+
+
+def node_of(label: str, separator: str, depth: int) -> str:
+    """The first `depth` parts of a path; a shorter path is its own node."""
+    return separator.join(label.split(separator)[:depth])
+
+
+def tree_levels(names: Sequence[str], separator: str) -> list[list[int]]:
+    """For each level above the deepest, the number of the node to which each label belongs."""
+    levels = []
+    for depth in range(1, max(name.count(separator) for name in names) + 1):
+        numbers: dict[str, int] = {}
+        levels.append([numbers.setdefault(node_of(name, separator, depth), len(numbers)) for name in names])
+    return levels
 
 
 def thresholds(head: Head, count: int) -> Floats:

@@ -294,13 +294,17 @@ class TextClassifier:
 
     def evaluate(self, texts: Sequence[str], labels: Labels) -> dict[str, Any]:
         """Accuracy, log loss, macro F1 and figures by label or task; see textcnn.evaluation."""
-        from textcnn.evaluation.by_head import evaluate_rows
+        from textcnn.evaluation.by_head import evaluate_rows, level_accuracies
         from textcnn.evaluation.metrics import evaluate_predictions
 
         artifact = self._fitted()
         if is_single(self.head):
             texts, named = _pairs(texts, _strings(labels, "label"))  # type: ignore[arg-type]
-            return evaluate_predictions(named, self.predict_proba(texts), self.labels)
+            found = self.predict_proba(texts)
+            figures = evaluate_predictions(named, found, self.labels)
+            if self.head["type"] == "hierarchy":
+                figures["levels"] = level_accuracies(named, found, self.labels, self.head)
+            return figures
         texts, rows = _pairs(texts, LabelRows.read(labels, self.head["type"], artifact.config.data.label_separator))
         return evaluate_rows(rows, self.predict_proba(texts), artifact.labels, self.head)
 

@@ -80,12 +80,14 @@ class Prediction:
 
     Where a text may have any number of labels, `labels` are those that reach their thresholds, best first, perhaps
     none. Where a model answers for several tasks, `tasks` has an answer for each, and `top` is that of the first.
-    `abstained`: the best label is not probable enough to be given as an answer.
+    Where labels are paths in a tree, `levels` are the nodes above the best label, from the root, each as probable as
+    all labels below it together. `abstained`: the best label is not probable enough to be given as an answer.
     """
 
     top: tuple[LabelScore, ...]
     labels: tuple[LabelScore, ...] | None = None
     tasks: Mapping[str, Prediction] | None = None
+    levels: tuple[LabelScore, ...] | None = None
     abstained: bool = False
 
     @property

@@ -21,9 +21,11 @@ TASKS = {
     "topic": [topic if row % 7 else "" for row, topic in enumerate(TOPICS)],
     "shop": ["no" if topic == "repair" else "yes" for topic in TOPICS],
 }
+PATHS = [f"shop/{topic}" if topic != "repair" else "repair" for topic in TOPICS]
 LABELS: dict[str, Any] = {
     "single_label": TOPICS,
     "ordinal": TOPICS,
+    "hierarchy": PATHS,
     "multi_label": MANY,
     "multi_task": TASKS,
 }
@@ -111,6 +113,22 @@ def test_tasks_are_answered_side_by_side() -> None:
     assert figures["tasks"]["topic"]["texts"] == 120 - 18, "rows without a label are left out"
     with pytest.raises(DataError, match="there are no labels of task 'shop'; found topic"):
         model.evaluate(TEXTS, {"topic": TOPICS})
+
+
+def test_probabilities_are_consistent_up_the_tree() -> None:
+    model = fitted({"type": "hierarchy"})
+    assert model.classes_ == ("repair", "shop/billing", "shop/delivery")
+    assert model.head["levels"] == [[0, 1, 1]]
+    texts = [*TEXTS[:9], "hello"]
+    for row, prediction in zip(model.predict_proba(texts), model.classify(texts), strict=True):
+        (above,) = prediction.levels or ()
+        assert above.label == prediction.label.partition("/")[0]
+        expected = row[0] if above.label == "repair" else row[1] + row[2]
+        assert above.probability == pytest.approx(float(expected), abs=1e-6)
+    figures = model.evaluate(TEXTS, PATHS)
+    assert figures["levels"][0] >= figures["accuracy"]
+    with pytest.raises(LabelError, match="no label is a path: none has the separator '>'"):
+        fitted({"type": "hierarchy", "separator": ">"})
 
 
 def test_an_ordinal_head_takes_an_order() -> None:

@@ -91,6 +91,8 @@ def _summary(figures: dict[str, Any]) -> list[str]:
     if figures.get("top"):
         tops = ", ".join(f"{k} most probable {share:.1%}" for k, share in figures["top"].items())
         lines.append(f"the right label is among the {tops}")
+    for depth, share in enumerate(figures.get("levels", ()), start=1):
+        lines.append(f"level {depth} of the labels: accuracy {share:.2%}")
     if "float32_accuracy" in figures:
         lines.append(f"accuracy with float32 tables {figures['float32_accuracy']:.2%}")
     return lines

@@ -129,6 +129,8 @@ def _extras(
 
     Raises DataError now, not in the middle of a file, for what the model cannot say.
     """
+    from textcnn.answers import nodes_above
+
     calibration, names = classifier.artifact_.calibration, classifier.labels
     extras: dict[str, Callable[[list[str], Floats], list[Any]]] = {}
     if abstain_below is not None or calibration.thresholds:
@@ -144,6 +146,11 @@ def _extras(
     if familiarity:
         classifier.familiarity([])
         extras["familiarity"] = lambda texts, p: _rounded(classifier.familiarity(texts))
+    if classifier.head["type"] == "hierarchy":
+        extras["levels"] = lambda texts, p: [
+            [{"label": node.label, "probability": round(node.probability, 6)} for node in above]
+            for above in nodes_above(p, names, classifier.head)
+        ]
     return extras
 
 
@@ -239,7 +246,7 @@ def _format_writer(
     from pyarrow import csv, parquet
 
     fields = [("text", pa.string()), ("label", pa.string()), ("probability", pa.float32())]
-    kinds = {"abstained": pa.bool_(), "label_set": pa.string(), "familiarity": pa.float32()}
+    kinds = {"abstained": pa.bool_(), "familiarity": pa.float32(), "label_set": pa.string(), "levels": pa.string()}
     fields += [("top", pa.string())] if with_top else []
     schema = pa.schema([*fields, *((name, kinds.get(name, pa.string())) for name in extras)])
     names = pa.array(labels, pa.string())
@@ -252,12 +259,11 @@ def _format_writer(
             if with_top:
                 columns.append(pa.array(top(best, scores), pa.string()))
             for name, values in beside.items():
-                flat = values
-                if name == "label_set":
-                    flat = [json.dumps(value, ensure_ascii=False) for value in values]
+                if name in ("label_set", "levels"):
+                    values = [json.dumps(value, ensure_ascii=False) for value in values]
                 elif name not in kinds:
-                    flat = [None if value is None else str(value) for value in values]
-                columns.append(pa.array(flat, schema.field(name).type))
+                    values = [None if value is None else str(value) for value in values]
+                columns.append(pa.array(values, schema.field(name).type))
             writer.write_table(pa.table(columns, schema=schema))
 
         yield write_table

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from textcnn.answers import thresholds
+from textcnn.answers import node_of, thresholds
 from textcnn.data.label_rows import LabelRows, task_labels
 from textcnn.data.labels import LabelSet
 from textcnn.errors import DataError, MissingExtraError
@@ -23,6 +24,22 @@ def evaluate_rows(rows: LabelRows, probabilities: Floats, names: LabelSet, head:
     if rows.tasks:
         return _tasks(rows, probabilities, names)
     return _many(rows, probabilities, names, head)
+
+
+def level_accuracies(
+    labels: Sequence[str], probabilities: Floats, names: Sequence[str], head: dict[str, Any]
+) -> list[float]:
+    """Of each inner level, from the root, the share of texts whose most probable node is that above their label."""
+    shares = []
+    for depth, nodes in enumerate(head["levels"], start=1):
+        of_class = np.array(nodes, np.int64)
+        mass = np.zeros((len(probabilities), int(of_class.max()) + 1))
+        np.add.at(mass.T, of_class, probabilities.T)
+        node_names = dict(zip(nodes, (node_of(name, head["separator"], depth) for name in names), strict=True))
+        found = [node_names[node] for node in mass.argmax(1).tolist()]
+        right = [node_of(label, head["separator"], depth) == node for label, node in zip(labels, found, strict=True)]
+        shares.append(sum(right) / len(right))
+    return shares
 
 
 def _tasks(rows: LabelRows, probabilities: Floats, names: LabelSet) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from textcnn.answers import best_thresholds, is_single, probabilities
+from textcnn.answers import best_thresholds, is_single, probabilities, tree_levels
 from textcnn.artifact import Artifact, read_artifact
 from textcnn.build import build_network, pick_device, resolve
 from textcnn.calibration.calibration import Calibration, unknown_share
@@ -22,7 +22,7 @@ from textcnn.config import RunConfig
 from textcnn.data.label_rows import LabelRows, Labels, check_pairs
 from textcnn.data.labels import LabelSet
 from textcnn.data.split import stratified_split
-from textcnn.errors import ConfigError
+from textcnn.errors import ConfigError, LabelError
 from textcnn.evaluation.reliability import before_and_after
 from textcnn.inference.torch_engine import network_logits
 from textcnn.nn.model import Network
@@ -135,6 +135,14 @@ def prepare(
     names = rows.label_set(resolved.data.label_order)
     rows.check_trainable()
     resolved = _with_tasks(resolved, rows)
+    if head == "hierarchy":
+        levels = tree_levels(names.names, resolved.model.head["separator"])
+        if not levels:
+            raise LabelError(
+                f"no label is a path: none has the separator {resolved.model.head['separator']!r} "
+                "(model.head.separator) in it"
+            )
+        resolved = _with_head(resolved, levels=levels)
     class_weights = weigh_classes(resolved, names, rows.flat)
     given = validation and (validation[0], LabelRows.read(validation[1], head, separator))
     if given:

@@ -60,6 +60,18 @@ def test_several_tasks_in_several_columns(run: Run, tasks: Path) -> None:
                "data.test_fraction=0.2").code == 0  # fmt: skip
 
 
+def test_labels_that_are_paths(run: Run, here: Path) -> None:
+    write_csv(here / "paths.csv", TEXTS, [f"shop/{topic}" if topic != "repair" else topic for topic in TOPICS])
+    assert run("train", "paths.csv", "model.head.type=hierarchy", *TINY, "train.max_epochs=6").code == 0
+    assert "level 1 of the labels: accuracy " in run("evaluate", "models/paths", "paths.csv").out
+    answer = json.loads(run("predict", "models/paths", TEXTS[0]).out)
+    assert answer["label"] == "shop/billing"
+    assert answer["levels"][0]["label"] == "shop"
+    assert answer["levels"][0]["probability"] >= answer["probability"]
+    assert run("predict", "models/paths", TEXTS[0], "--output", "out.csv").code == 0
+    assert "levels" in Path("out.csv").read_text().splitlines()[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -68,12 +68,14 @@ HEAD_CASES: list[dict[str, Any]] = [
     {"type": "single_label", "dropout": 0.0, "max_norm": 0.0, "hidden_dim": 5},
     {"type": "multi_label", "thresholds": [0.5, 0.4, 0.3]},
     {"type": "ordinal"},
+    {"type": "hierarchy", "levels": [[0, 0, 1]]},
     {"type": "multi_task", "tasks": {"a": 2, "b": 1}, "task_weights": {"b": 0.5}, "hidden_dim": 4},
 ]
 TARGETS = {
     "single_label": torch.tensor([0, 1, 2, 0, 1]),
     "multi_label": torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 1.0]]),
     "ordinal": torch.tensor([0, 1, 2, 0, 1]),
+    "hierarchy": torch.tensor([0, 1, 2, 0, 1]),
     "multi_task": torch.tensor([[0, 0], [1, -1], [-1, 0], [1, 0], [-1, -1]]),
 }
 
@@ -237,6 +239,15 @@ def test_an_ordinal_head_gives_probabilities_that_start_alike_and_move_with_one_
     torch.testing.assert_close(head(torch.randn(3, IN_DIM)).exp().sum(1), torch.ones(3))
     assert head(torch.full((1, IN_DIM), 0.0)).shape == (1, 5)
     assert HEADS.build({"type": "ordinal"}, in_dim=IN_DIM, num_classes=2)(torch.randn(3, IN_DIM)).shape == (3, 2)
+
+
+def test_a_wrong_path_under_the_right_node_costs_less() -> None:
+    head = HEADS.build({"type": "hierarchy", "levels": [[0, 0, 1]]}, in_dim=IN_DIM, num_classes=3)
+    plain = HEADS.build({"type": "single_label"}, in_dim=IN_DIM, num_classes=3)
+    criterion, target = LOSSES.build({"type": "cross_entropy"}), torch.tensor([0])
+    near, far = torch.tensor([[0.0, 5.0, 0.0]]), torch.tensor([[0.0, 0.0, 5.0]])
+    assert float(plain.loss(near, target, criterion)) == float(plain.loss(far, target, criterion))
+    assert float(head.loss(near, target, criterion)) < float(head.loss(far, target, criterion))
 
 
 def test_missing_labels_of_a_task_neither_count_nor_teach() -> None:

@@ -1,5 +1,5 @@
 """From the pooled vector to logits and loss. Importing this registers all."""
 
-from textcnn.nn.heads import multi_label, multi_task, ordinal, single_label
+from textcnn.nn.heads import hierarchy, multi_label, multi_task, ordinal, single_label
 
-__all__ = ["multi_label", "multi_task", "ordinal", "single_label"]
+__all__ = ["hierarchy", "multi_label", "multi_task", "ordinal", "single_label"]
