@@ -34,7 +34,7 @@ from textcnn.train.pretrain import pretrain_encoder
 
 SEEDS = 5
 ROWS = 500
-IMDB_TEXTS, IMDB_LENGTH, IMDB_EPOCHS = 10_000, 200, 3
+IMDB_TEXTS, IMDB_LENGTH, IMDB_EPOCHS = 5_000, 100, 3
 DEPTH_EPOCHS = 8
 VECTORS = "own.imdb-agnews.300d.bin"  # beside the data sets; for the presets that start from vectors
 LIMITS = {

@@ -10,6 +10,8 @@ import pytest
 
 from textcnn import TextClassifier
 from textcnn.errors import ConfigError, DataError, LabelError
+from textcnn.inference.select import select_engine
+from textcnn.kernels.native import native
 from textcnn.registry import HEADS
 
 from ..conftest import TINY, tiny_corpus
@@ -73,6 +75,21 @@ def test_every_head_explains(model: TextClassifier) -> None:
     plain = fitted({"type": model.head["type"]})
     (explanation,) = plain.explain(["my invoice hello, since monday charged twice"])
     assert explanation.method == "ngrams"
+
+
+@pytest.mark.parametrize("block", [None, {"type": "qrnn", "hidden_dim": 8}], ids=["kim_conv", "qrnn"])
+@pytest.mark.parametrize("head", HEADS.names())
+def test_tables_run_every_linear_head_with_the_numbers_of_torch(head: str, block: Any) -> None:
+    model = fitted({"type": head}, model={} if block is None else {"blocks": [block]})
+    if head == "ordinal" or native() is None:
+        assert model.engine_name == "torch"
+        return
+    assert model.engine_name == ("qrnn_table" if block else "ngram_table")
+    batch = model.artifact_.tokenizer.encode([*TEXTS[:9], ""])
+    tables, network = (
+        select_engine(model.artifact_, engine=name).logits(batch) for name in (model.engine_name, "torch")
+    )
+    np.testing.assert_allclose(tables, network, atol=1e-5)
 
 
 def test_several_labels_are_those_over_their_thresholds() -> None:

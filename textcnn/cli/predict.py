@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Best = npt.NDArray[np.int64]
 
 FORMATS = ("jsonl", "csv", "parquet")
-OWN_COLUMNS = {"text", "label", "probability", "top", "abstained", "label_set", "familiarity"}
+OWN_COLUMNS = {"text", "label", "probability", "top", "abstained", "label_set", "familiarity", "levels"}
 # what is asked for beside the label, by column: a boolean, a number or a list of labels for each text
 Extras = dict[str, list[Any]]
 # texts, their best classes and the probabilities of those, int64 and float32 [texts, top_k], and the extras

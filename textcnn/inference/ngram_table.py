@@ -25,6 +25,8 @@ from textcnn.kernels.word_parts import add_word_parts
 from textcnn.types import Floats, Ids, Parts, TokenBatch, Winners
 
 log = logging.getLogger(__name__)
+# whose logits are one matrix product behind the pooling, and which differ only in what is made of them
+LINEAR_HEADS = ("single_label", "multi_label", "multi_task", "hierarchy")
 TEXTS_OVER_BUDGET = 64  # texts at once where some words are not in the table
 ROWS_AT_ONCE = 4096
 SAMPLED_WORDS = 1000
@@ -248,8 +250,8 @@ class NgramTableEngine:
                 return f"it needs {option} 1, the model has {model.blocks[0][option]}"
         if model.pooling["type"] != "max_over_time":
             return f"it needs pooling max_over_time, the model has {model.pooling['type']}"
-        if model.head["type"] != "single_label":
-            return f"it needs a single_label head, the model has {model.head['type']}"
+        if model.head["type"] not in LINEAR_HEADS:
+            return f"it needs a head that is linear ({', '.join(LINEAR_HEADS)}), the model has {model.head['type']}"
         if model.head.get("hidden_dim"):
             return f"it needs a head without hidden layer, the model's has {model.head['hidden_dim']} units"
         if native() is None:
@@ -333,6 +335,6 @@ def combined_embedding(artifact: Artifact) -> Floats:
 
 
 def linear_head(artifact: Artifact, features: int) -> list[Floats]:
-    """Weight float32[classes, features] and bias float32[classes] of a single_label head."""
+    """Weight float32[classes, features] and bias float32[classes] of one of LINEAR_HEADS."""
     classes = len(artifact.labels)
     return weights_of(artifact, {"head.linear.weight": (classes, features), "head.linear.bias": (classes,)})

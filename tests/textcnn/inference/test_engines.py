@@ -189,7 +189,11 @@ def test_what_the_table_cannot_run_goes_to_torch_and_the_log_says_why(caplog: py
     ("part", "spec", "reason"),
     [
         ("pooling", {"type": "average"}, "it needs pooling max_over_time, the model has average"),
-        ("head", {"type": "multi_label"}, "it needs a single_label head, the model has multi_label"),
+        (
+            "head",
+            {"type": "ordinal"},
+            "it needs a head that is linear (single_label, multi_label, multi_task, hierarchy), the model has ordinal",
+        ),
         ("blocks", (), "it needs exactly one kim_conv block, the model has none"),
     ],
 )
