@@ -96,7 +96,11 @@ class Registry:
         try:
             schema.model_validate({key: value for key, value in spec.items() if key != "type"})
         except ValidationError as error:
-            return [line for fault in error.errors() for line in describe_faults(fault, where, schema)]
+            faults = error.errors()
+            # a list whose items are all faulty also counts as too short
+            told = {fault["loc"][:length] for fault in faults for length in range(len(fault["loc"]))}
+            faults = [fault for fault in faults if fault["type"] != "too_short" or fault["loc"] not in told]
+            return [line for fault in faults for line in describe_faults(fault, where, schema)]
         return []
 
     def resolve(self, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,6 +157,7 @@ _PLAIN = {
     "dict_type": "should be a table",
     "model_type": "should be a section with settings of its own",
     "tuple_type": "should be a list",
+    "too_short": "should have something in it",
     "string_type": "should be a string (in quotes, if it looks like a number)",
 }
 

@@ -319,6 +319,15 @@ def test_faults_of_parts_inside_parts_say_where_they_are() -> None:
     ]
 
 
+def test_lists_with_nothing_in_them_are_told_once_and_in_plain_words() -> None:
+    assert BLOCKS.check({"type": "parallel", "branches": []}, "b") == [
+        "b.branches: should have something in it, found []"
+    ]
+    assert BLOCKS.check({"type": "parallel", "branches": [["x"]]}, "b") == [
+        "b.branches.0.0: should be a table, found 'x'"
+    ]
+
+
 def test_bidirectional_last_states_are_those_that_have_read_everything() -> None:
     pooling = POOLINGS.build({"type": "last_state", "bidirectional": True}, in_dim=IN_DIM)
     x, mask = padded()
