@@ -145,7 +145,8 @@ def start(data: Path, quick: bool, only: str) -> dict[str, Any]:
                 TextClassifier(base).fit(*far).save(source)
             seconds = time.perf_counter() - began
             scores = [few(texts, labels, source, seed) for seed in range(1 if quick else SEEDS)]
-            rows[name] = {**spread(scores), "before_s": round(seconds, 1)}
+            by_seed = [round(score, 2) for score in scores]
+            rows[name] = {**spread(scores), "by_seed": by_seed, "before_s": round(seconds, 1)}
             say(f"{name}: {rows[name]}")
     return rows
 

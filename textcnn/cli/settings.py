@@ -47,7 +47,7 @@ def configure(
     if start_from:
         from textcnn.train.transfer import with_source
 
-        values = dict(with_source(values))
+        values = dict(with_source(values, preset or in_file))
     return resolve(values, preset=preset or in_file, overrides=overrides)
 
 

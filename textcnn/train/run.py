@@ -125,7 +125,7 @@ def prepare(
 ) -> Prepared:
     """All before the first step. Raises ConfigError, LabelError, DataError, VectorsError."""
     values = config.model_dump() if isinstance(config, RunConfig) else {} if config is None else config
-    resolved = resolve(with_source(values), preset=preset)
+    resolved = resolve(with_source(values, preset), preset=preset)
     source = read_artifact(resolved.train.start_from) if resolved.train.start_from else None
     if source:
         check_fits(resolved, source)

@@ -12,6 +12,7 @@ from textcnn.artifact import Artifact, read_artifact
 from textcnn.config import RunConfig, TextConfig, merge
 from textcnn.errors import ConfigError
 from textcnn.nn.model import Network
+from textcnn.presets import preset_names, preset_settings
 from textcnn.text.tokenizers import Tokenizer
 
 EMBEDDING = "encoder.embedding."
@@ -32,13 +33,14 @@ def settings_of(source: Artifact) -> dict[str, Any]:
     }
 
 
-def with_source(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Settings over those of the model that train.start_from names, if any. Raises ArtifactError."""
+def with_source(values: Mapping[str, Any], preset: str) -> Mapping[str, Any]:
+    """Preset and settings over those of the model that train.start_from names, if any. Raises ArtifactError."""
     train = values.get("train") if isinstance(values, Mapping) else None
     path = train.get("start_from") if isinstance(train, Mapping) else None
     if not path or not isinstance(path, str):
         return values
-    return merge(settings_of(read_artifact(path)), values)
+    named = preset_settings(preset) if preset in preset_names() else {}  # an unknown one is told where all faults are
+    return merge(merge(settings_of(read_artifact(path)), named), values)
 
 
 def learn_tokens(texts: Sequence[str], config: TextConfig, source: Artifact) -> Tokenizer:

@@ -61,6 +61,8 @@ def test_networks_that_differ_are_refused_with_both_sides(source: Path) -> None:
         }).fit(TEXTS, LABELS)  # fmt: skip
     assert "model.embedding.dim is 9, but the model to start from has 16" in str(caught.value)
     assert "model.blocks is [{'type': 'qrnn'" in str(caught.value)
+    with pytest.raises(ConfigError, match=r"model\.blocks is \[\{'type': 'qrnn'"):
+        TextClassifier({"train": {"start_from": str(source)}}, preset="qrnn").fit(TEXTS, LABELS)
     with pytest.raises(ArtifactError, match="there is no model at nowhere"):
         TextClassifier({"train": {"start_from": "nowhere"}}).fit(TEXTS, LABELS)
 
