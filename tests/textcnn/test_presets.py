@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from textcnn import TextClassifier
 from textcnn.build import build_network, resolve
 from textcnn.nn.ragged import Distinct
 from textcnn.presets import DEFAULT_PRESET, about_preset, preset_names, preset_settings, preset_text
 from textcnn.types import TokenBatch
+
+from ..conftest import tiny_corpus
 
 NEEDS_VECTORS = {"kim_static": "static", "kim_non_static": "non-static", "kim_multichannel": "multichannel"}
 
@@ -31,3 +36,21 @@ def test_a_preset_says_what_it_is_and_makes_a_network_that_runs(name: str) -> No
 def test_the_default_changes_nothing() -> None:
     assert preset_settings(DEFAULT_PRESET) == {}
     assert preset_names()[:2] == ["kim_multichannel", "kim_non_static"]
+
+
+@pytest.mark.parametrize("name", sorted(set(preset_names()) - set(NEEDS_VECTORS)))
+def test_a_preset_trains_saves_loads_and_explains(name: str, tmp_path: Path) -> None:
+    texts, labels = tiny_corpus(30)
+    settings = {"train": {"max_epochs": 1, "batch_size": 16}, "model": {"embedding": {"dim": 12}}}
+    model = TextClassifier(settings, preset=name).fit(texts, labels)
+    model.save(tmp_path / name / "1")
+    again = TextClassifier.load(tmp_path / name / "1")
+    some = [*texts[:3], "", "x"]
+    np.testing.assert_array_equal(again.predict_proba(some), model.predict_proba(some))
+    reference = TextClassifier.load(tmp_path / name / "1", engine="torch")
+    np.testing.assert_allclose(reference.predict_proba(some), again.predict_proba(some), atol=1e-5)
+    (explanation,) = again.explain(texts[:1])
+    assert explanation.label in model.classes_
+    assert explanation.method in ("ngrams", "occlusion")
+    if explanation.method == "ngrams":
+        assert explanation.ngrams

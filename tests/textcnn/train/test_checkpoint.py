@@ -24,6 +24,19 @@ STEPS = 11  # an epoch: 81 texts in batches of 8
 ADAM = {"train": {**TINY["train"], "max_epochs": 2, "checkpoint_seconds": 0.0, "schedule": "plateau"}}
 ADADELTA = {"train": {**ADAM["train"], "optimizer": "adadelta", "learning_rate": 1.0, "clip_norm": 1.0}}
 
+MORE: dict[str, Any] = {
+    "model": {
+        **TINY["model"],
+        "blocks": [*TINY["model"]["blocks"], {"type": "batch_norm"}, {"type": "qrnn", "hidden_dim": 4, "zoneout": 0.2}],
+        "auxiliary": {"blocks": [0], "fade_epochs": 2},
+    },
+    "train": {
+        **ADAM["train"], "optimizer": "sgd", "learning_rate": 0.1, "schedule": "cosine", "warmup_epochs": 0.5,
+        "ema": 0.9, "r_drop": 0.5, "augmentations": [{"type": "word_dropout"}, {"type": "swap"}],
+    },
+}  # fmt: skip
+MIXED = {"train": {**ADAM["train"], "optimizer": "adamw", "mixup": 0.4}}
+
 
 class Killed(BaseException):
     pass
@@ -64,14 +77,15 @@ def without_times(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def whole() -> dict[str, TextClassifier]:
     """Runs that were never stopped."""
-    return {"adam": fit(None, ADAM), "adadelta": fit(None, ADADELTA)}
+    settings = {"adam": ADAM, "adadelta": ADADELTA, "more": MORE, "mixed": MIXED}
+    return {name: fit(None, changes) for name, changes in settings.items()}
 
 
 # after each of the 11 steps of an epoch, then once more behind its validation
 @pytest.mark.parametrize(
     ("name", "changes", "saves"),
     [("adam", ADAM, saves) for saves in (1, STEPS, STEPS + 1, STEPS + 6, 2 * (STEPS + 1))]
-    + [("adadelta", ADADELTA, STEPS + 6)],
+    + [("adadelta", ADADELTA, STEPS + 6), ("more", MORE, 5), ("more", MORE, STEPS + 6), ("mixed", MIXED, STEPS + 6)],
 )
 def test_a_resumed_run_ends_with_the_same_bits(
     whole: dict[str, TextClassifier], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
