@@ -115,6 +115,9 @@ class TextPrediction(TaskPrediction):
     labels: list[LabelScore] | None = Field(
         None, description="of a model that gives any number of labels: those that reach their thresholds"
     )
+    levels: list[LabelScore] | None = Field(
+        None, description="of a model whose labels are paths: the nodes above the best one, from the root"
+    )
     tasks: dict[str, TaskPrediction] | None = Field(None, description="of a model with several tasks: each of them")
     explanation: Explanation | None = None
 

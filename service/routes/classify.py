@@ -117,6 +117,8 @@ def _shown(prediction: Prediction, threshold: float | None) -> dict[str, Any]:
         found |= {"label": None, "abstained": True}
     if prediction.labels is not None:
         found["labels"] = prediction.labels
+    if prediction.levels is not None:
+        found["levels"] = prediction.levels
     if prediction.tasks is not None:
         found["tasks"] = {task: _shown(answer, threshold) for task, answer in prediction.tasks.items()}
     return found

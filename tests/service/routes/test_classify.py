@@ -68,6 +68,7 @@ def test_what_a_model_of_another_kind_says_is_shown(make_client, classifier, mon
     answers = {
         "unsure": Prediction((score,), abstained=True),
         "several": Prediction((score,), labels=(score,)),
+        "path": Prediction((score,), levels=(score,)),
         "tasks": Prediction((score,), tasks={"fruit": Prediction((score,)), "tone": Prediction((score,))}),
     }
     monkeypatch.setattr(
@@ -75,9 +76,10 @@ def test_what_a_model_of_another_kind_says_is_shown(make_client, classifier, mon
     )
     response = make_client().post("/v1/classify", json={"texts": list(answers)})
     ClassifyResponse.model_validate_json(response.content)
-    unsure, several, tasks = response.json()["predictions"]
+    unsure, several, path, tasks = response.json()["predictions"]
     assert (unsure["label"], unsure["abstained"], unsure["probability"]) == (None, True, 0.7)
     assert several["labels"] == [{"label": "apple", "probability": 0.7}]
+    assert path["levels"] == several["labels"]
     assert tasks["tasks"]["tone"]["label"] == "apple"
 
 
