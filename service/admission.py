@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
 from service.errors import OverloadedError, RateLimitedError
 from service.keys import Key
 
+Refused = Callable[[str], None]  # told the reason of every refusal
 JITTER_SECONDS = 2.0  # so that those who were refused together do not come back together
 BURST_SECONDS = 2.0  # what a key may save up, in seconds of its rate
 
@@ -21,7 +22,8 @@ class Admission:
     When nothing waits anything is let in: a request too big for the bound is still answered by an idle service.
     """
 
-    def __init__(self, *, max_wait: float, max_bytes: int) -> None:
+    def __init__(self, *, max_wait: float, max_bytes: int, refused: Refused = lambda reason: None) -> None:
+        self._refused = refused
         self.max_wait = max_wait
         self.max_bytes = max_bytes
         self.seconds = 0.0  # forecast of all the work that was let in and is not done
@@ -50,6 +52,7 @@ class Admission:
             self.seconds = self.seconds - seconds if self.bytes else 0.0
 
     def _overloaded(self) -> OverloadedError:
+        self._refused("overloaded")
         wait = math.ceil(self.seconds + random.uniform(0, JITTER_SECONDS))
         return OverloadedError(
             "More is waiting than can be answered in time; try again when Retry-After says.",
@@ -84,7 +87,8 @@ class TokenBucket:
 class RateLimits:
     """A bucket for each key that has a rate."""
 
-    def __init__(self) -> None:
+    def __init__(self, refused: Refused = lambda reason: None) -> None:
+        self._refused = refused
         self._buckets: dict[str, TokenBucket] = {}
 
     def wait(self, key: Key | None, texts: int) -> float:
@@ -97,6 +101,7 @@ class RateLimits:
         """Raises RateLimitedError, with the time after which as many texts are allowed."""
         if wait := self.wait(key, texts):
             assert key is not None
+            self._refused("rate_limited")
             raise RateLimitedError(
                 f"This key may send {key.per_second:g} texts a second.",
                 headers={"retry-after": str(math.ceil(wait))},

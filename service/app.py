@@ -28,6 +28,7 @@ from service.routes import (
     classify,
     docs,
     explain,
+    feedback,
     health,
     hugging_face,
     mlflow,
@@ -40,6 +41,7 @@ from service.routes import (
 from service.routes import metrics as metrics_route
 from service.routes.foreign import Foreign
 from service.settings import Settings
+from service.shadow import Shadow
 from textcnn.errors import TextCNNError
 
 log = logging.getLogger(__name__)
@@ -116,8 +118,12 @@ def create_app(
     metrics = Metrics()
     lifecycle = lifecycle or Lifecycle()
     registry = ModelRegistry(settings, metrics, load or partial(load_classifier, settings=settings))
-    admission = Admission(max_wait=settings.max_wait_ms / 1000, max_bytes=settings.max_queued_bytes)
-    inference = Inference(admission, RateLimits(), max_timeout_ms=settings.max_timeout_ms)
+
+    def refused(reason: str) -> None:
+        metrics.rejections.labels(reason).inc()
+
+    admission = Admission(max_wait=settings.max_wait_ms / 1000, max_bytes=settings.max_queued_bytes, refused=refused)
+    inference = Inference(admission, RateLimits(refused), max_timeout_ms=settings.max_timeout_ms, refused=refused)
 
     async def bring_up() -> None:
         try:
@@ -144,11 +150,12 @@ def create_app(
 
     foreign = Foreign(settings, registry, inference)
     routes = [
-        *classify.routes(settings, registry, inference),
+        *classify.routes(settings, registry, inference, Shadow(admission, metrics)),
         *explain.routes(settings, registry, inference),
         *stream.routes(settings, registry, inference),
         *(route for other in FORMATS for route in other.routes(foreign)),
         *health.routes(registry, lifecycle),
+        *feedback.routes(settings, metrics),
         *models.routes(registry),
         *metrics_route.routes(metrics),
     ]

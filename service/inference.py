@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from time import monotonic, perf_counter
 from typing import TypeVar
 
-from service.admission import Admission, RateLimits
+from service.admission import Admission, RateLimits, Refused
 from service.batcher import DeadlinePassedError, MicroBatcher
 from service.call import Call
 from service.deployment import Deployment, Question, text_cost
@@ -26,7 +26,15 @@ TIMEOUT_HEADER = b"x-request-timeout-ms"
 class Inference:
     """Shared by all routes that classify."""
 
-    def __init__(self, admission: Admission, rates: RateLimits, *, max_timeout_ms: int) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        rates: RateLimits,
+        *,
+        max_timeout_ms: int,
+        refused: Refused = lambda reason: None,
+    ) -> None:
+        self._refused = refused
         self._admission = admission
         self._rates = rates
         self._max_timeout_ms = max_timeout_ms
@@ -69,7 +77,7 @@ class Inference:
             try:
                 return await (_while_connected(work, call) if long else work)
             except DeadlinePassedError:
-                raise _late() from None
+                raise self._late() from None
 
     async def classify_part(
         self, call: Call, deployment: Deployment, texts: Sequence[str], top_k: int
@@ -96,8 +104,12 @@ class Inference:
             timeout = min(timeout, int(given))
         left = timeout / 1000 - (perf_counter() - call.arrived)
         if left <= 0:
-            raise _late()
+            raise self._late()
         return monotonic() + left
+
+    def _late(self) -> DeadlineError:
+        self._refused("deadline_passed")
+        return DeadlineError("There was not time enough left to answer; nothing was done.")
 
 
 async def _while_connected(work: asyncio.Future[Result], call: Call) -> Result:
@@ -111,7 +123,3 @@ async def _while_connected(work: asyncio.Future[Result], call: Call) -> Result:
     finally:
         gone.cancel()
         work.cancel()
-
-
-def _late() -> DeadlineError:
-    return DeadlineError("There was not time enough left to answer; nothing was done.")

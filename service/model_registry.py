@@ -13,6 +13,8 @@ from typing import Any
 from service.deployment import Classifier, Deployment, warm_up
 from service.errors import NotReadyError, UnknownModelError
 from service.find_model import find_model, list_versions
+from service.golden import FILE as GOLDEN
+from service.golden import check_golden
 from service.metrics import Metrics
 from service.plan import FILE, LIVE, PREVIOUS, ModelPlan, Plans, is_name, read_plans, write_plans
 from service.settings import Settings
@@ -217,6 +219,7 @@ class ModelRegistry:
 
         def load() -> tuple[Classifier, list[tuple[int, float]]]:
             classifier = self._load(path)
+            check_golden(classifier, path.parent / GOLDEN)
             return classifier, warm_up(classifier)
 
         try:

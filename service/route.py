@@ -20,8 +20,9 @@ class Route:
     """`path` may have {names}, each for one segment. `needs` is the scope of the key, None where none is asked for.
     `streams`: the request body may go on for ever.
 
-    The rest is for the documentation: `answer` is the model of a 200, `errors` the other statuses, `parameters` and
-    `body` OpenAPI as it is; the endpoint's docstring describes it. Without a `tag` it is not documented.
+    The rest is for the documentation: `answer` is the model of a 200 and `answer_type` its media type, `errors` the
+    other statuses, `parameters` and `body` OpenAPI as it is; the endpoint's docstring describes it. Without a `tag` it
+    is not documented.
     """
 
     method: str
@@ -30,6 +31,7 @@ class Route:
     needs: KeyScope | None = None
     streams: bool = False
     answer: type | None = None
+    answer_type: str = "application/json"
     errors: tuple[int, ...] = ()
     parameters: tuple[dict[str, Any], ...] = ()
     body: dict[str, Any] | None = None

@@ -165,6 +165,23 @@ class ExplainResponse(Schema):
     explanations: list[Explanation | TextFailure] = Field(min_length=1, description="one for each text, in order")
 
 
+class Feedback(Schema):
+    """A text and the label that is right."""
+
+    text: str
+    label: str = Field(min_length=1, max_length=1000, description="any: it may be one that the model does not have")
+    predicted: str | None = Field(None, max_length=1000, description="what the service said")
+    model: str | None = Field(None, max_length=200)
+    version: str | None = Field(None, max_length=200)
+    request_id: str | None = Field(None, max_length=64, description="of the answer this is about")
+    comment: str | None = Field(None, max_length=10_000)
+
+
+class FeedbackResponse(Schema):
+    kept: bool = Field(description="true: the line is on the disk")
+    request_id: str
+
+
 class Model(Schema):
     name: str
     version: str

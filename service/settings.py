@@ -73,6 +73,12 @@ class Settings(BaseSettings):
         None, description="file of keys, made by python -m service.keys; without it, none is asked for"
     )
     allow_anonymous: bool = Field(False, description="listen beyond this machine though no keys are given")
+    feedback: Path | None = Field(
+        None, description="folder for what POST /v1/feedback is told; without it there is none"
+    )
+    feedback_file_bytes: ByteSize = Field(
+        ByteSize(64 << 20), description="size at which another feedback file is begun"
+    )
     tls_cert: Path | None = Field(None, description="file of the certificate chain, PEM; turns TLS on")
     tls_key: Path | None = Field(None, description="file of its private key, PEM; if it is not in the same file")
     tls_client_ca: Path | None = Field(None, description="certificates, PEM, that clients' own must be signed by: mTLS")

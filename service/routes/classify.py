@@ -17,6 +17,7 @@ from service.model_registry import ModelRegistry
 from service.route import Route
 from service.schemas import ClassifyResponse, ClassifyText, ClassifyTexts
 from service.settings import Settings
+from service.shadow import Shadow
 from textcnn.types import Prediction
 
 FIELDS = frozenset({"text", "texts", "top_k", "threshold", "model", "explain"})
@@ -33,7 +34,7 @@ class Asked(NamedTuple):
     explain: bool = False
 
 
-def routes(settings: Settings, registry: ModelRegistry, inference: Inference) -> list[Route]:
+def routes(settings: Settings, registry: ModelRegistry, inference: Inference, shadow: Shadow) -> list[Route]:
     async def classify(call: Call) -> Answer:
         """The most probable labels of one text (`text`) or of several (`texts`), best first."""
         call.need(b"application/json")
@@ -41,6 +42,8 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
         asked = parse(await call.body(), max_texts=settings.max_texts, max_text_chars=settings.max_text_chars)
         deployment = registry.choose(asked.model)
         outcomes = await inference.classify(call, deployment, asked.texts, labels_wanted(asked, deployment))
+        if other := registry.shadow_of(deployment):
+            shadow.follow(other, asked.texts, outcomes)
         predictions = shown(outcomes, asked.threshold)
         if asked.explain:
             questions = [Question(text, None, TOP_N) for text in asked.texts]

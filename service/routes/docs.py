@@ -51,6 +51,7 @@ def routes(documented: Sequence[Route]) -> list[Route]:
 def openapi_schema(routes: Sequence[Route]) -> dict[str, Any]:
     """OpenAPI of the routes that have a tag."""
     from fastapi.openapi.utils import get_openapi
+    from fastapi.responses import JSONResponse, Response
     from fastapi.routing import APIRoute
 
     found = [
@@ -59,7 +60,11 @@ def openapi_schema(routes: Sequence[Route]) -> dict[str, Any]:
             _described(route),
             methods=[route.method],
             response_model=route.answer,
-            responses={status: {"model": ErrorResponse} for status in route.errors},
+            response_class=JSONResponse if route.answer else Response,
+            responses={
+                **({} if route.answer else {200: {"content": {route.answer_type: {"schema": {"type": "string"}}}}}),
+                **{status: {"model": ErrorResponse} for status in route.errors},
+            },
             openapi_extra=_extra(route),
             tags=[route.tag],
         )

@@ -15,4 +15,14 @@ def routes(metrics: Metrics) -> list[Route]:
         """Prometheus text format; of all processes together."""
         return Answer(metrics.exposition(), headers=[(b"content-type", CONTENT_TYPE_LATEST.encode())])
 
-    return [Route(method="GET", path="/metrics", endpoint=show, needs="metrics", errors=(401, 403, 421), tag="metrics")]
+    return [
+        Route(
+            method="GET",
+            path="/metrics",
+            endpoint=show,
+            needs="metrics",
+            answer_type="text/plain",
+            errors=(401, 403, 421),
+            tag="metrics",
+        )
+    ]

@@ -85,6 +85,7 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
             endpoint=classify_stream,
             needs="infer",
             streams=True,
+            answer_type="application/x-ndjson",
             errors=ERRORS,
             parameters=PARAMETERS,
             body=BODY,

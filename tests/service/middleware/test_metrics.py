@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from service.keys import add_key
+
 
 def series(client) -> list[str]:
     return [line for line in client.get("/metrics").text.splitlines() if not line.startswith("#")]
@@ -41,3 +43,12 @@ def test_two_apps_in_one_process_count_apart(make_client):
     first.post("/v1/classify", json={"text": "a"})
     assert 'textcnn_texts_total{model="fake",version="3"} 1.0' in series(first)
     assert 'textcnn_texts_total{model="fake",version="3"} 0.0' in series(second)
+
+
+def test_refusals_are_counted_by_their_reason_in_every_format(make_client, tmp_path):
+    key = add_key(tmp_path / "keys", "slow", ["infer", "metrics"], 1)
+    client = make_client(keys=tmp_path / "keys")
+    client.headers["authorization"] = f"Bearer {key}"
+    for _ in range(3):
+        client.post("/predict", json={"inputs": "a"})
+    assert 'textcnn_rejections_total{reason="rate_limited"} 1.0' in series(client)

@@ -1,0 +1,77 @@
+"""POST /v1/feedback: a text and the label that is right. Only there where a folder was given to keep it in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import orjson
+from pydantic import ValidationError
+
+from service.answer import Answer, json_answer
+from service.batcher import MicroBatcher
+from service.call import Call
+from service.errors import InvalidRequestError, OverloadedError
+from service.feedback import FeedbackLog
+from service.metrics import Metrics
+from service.route import Route
+from service.routes.classify import ERRORS, check_text, parse_json
+from service.schemas import Feedback, FeedbackResponse
+from service.settings import Settings
+
+MOST_WAITING = 1000
+
+
+def routes(settings: Settings, metrics: Metrics) -> list[Route]:
+    if settings.feedback is None:
+        return []
+    log = FeedbackLog(settings.feedback, max_bytes=int(settings.feedback_file_bytes))
+    writer: MicroBatcher[bytes, None] | None = None
+    waiting = 0
+
+    async def keep_feedback(call: Call) -> Answer:
+        """Keep a text with the label that is right, for training later. Answered when it is on the disk."""
+        nonlocal writer, waiting
+        call.need(b"application/json")
+        content = parse_json(await call.body())
+        try:
+            given = Feedback.model_validate(content, strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the body"
+            raise InvalidRequestError(f"{where}: {first['msg']}.") from None
+        check_text(given.text, "text", settings.max_text_chars)
+        if waiting >= MOST_WAITING:
+            raise OverloadedError("The disk does not keep up; try again.", headers={"retry-after": "1"})
+        if writer is None:
+            # never on the event loop: how long a disk takes is not known
+            writer = MicroBatcher(log.append, inline_seconds=-1, name="feedback")
+        line = orjson.dumps(
+            {
+                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "key": call.key.name if call.key else None,
+                **given.model_dump(exclude_none=True),
+            }
+        )
+        waiting += 1
+        try:
+            (outcome,) = await writer.submit([line], [len(line)])
+        finally:
+            waiting -= 1
+        if isinstance(outcome, Exception):
+            raise outcome
+        metrics.feedback.inc()
+        return json_answer({"kept": True, "request_id": call.id})
+
+    body = {"required": True, "content": {"application/json": {"schema": Feedback.model_json_schema()}}}
+    return [
+        Route(
+            method="POST",
+            path="/v1/feedback",
+            endpoint=keep_feedback,
+            needs="infer",
+            answer=FeedbackResponse,
+            errors=tuple(status for status in ERRORS if status not in (404, 503, 504)),
+            body=body,
+            tag="feedback",
+        )
+    ]
