@@ -171,9 +171,15 @@ class ModelRegistry:
         async with self._changing:
             if name not in self.on_disk():
                 raise UnknownModelError(f"There is no model {name[:64]!r} on disk.")
-            plan = edit(self._plans.get(name, ModelPlan()))
+            before = self._plans.get(name)
+            plan = edit(before or ModelPlan())
             await self._apply(name, plan)
-            write_plans(self._root, {**read_plans(self._root), name: plan})
+            try:
+                write_plans(self._root, {**read_plans(self._root), name: plan})
+            except ArtifactError:
+                if before:  # what the other processes cannot learn of must not be served by this one alone
+                    await self._apply(name, before)
+                raise
             self._stamp = self._file_stamp()
         return plan
 

@@ -179,3 +179,16 @@ def test_the_settings_reach_the_loader(monkeypatch):
         "device": "cuda", "engine": "torch", "table_precision": "int8", "table_budget": 200_000_000, "threads": 2,
     }  # fmt: skip
     assert calls == [(Path("m"), options)]
+
+
+async def test_a_change_that_cannot_be_written_down_is_taken_back(registry, monkeypatch):
+    await registry.start()
+
+    def refuse(models, plans):
+        raise ArtifactError("cannot write serving.json: Read-only file system")
+
+    monkeypatch.setattr("service.model_registry.write_plans", refuse)
+    with pytest.raises(ArtifactError, match="Read-only"):
+        await registry.activate("m", "2")
+    assert registry.choose().version == "1"
+    assert versions(registry) == {"m/1", "other/1"}
