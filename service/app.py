@@ -34,6 +34,7 @@ from service.routes import (
     mlflow,
     models,
     open_inference,
+    playground,
     stream,
     tei,
     tf_serving,
@@ -159,6 +160,8 @@ def create_app(
         *models.routes(registry),
         *metrics_route.routes(metrics),
     ]
+    if settings.playground:
+        routes += playground.routes()
     if settings.docs:
         routes += docs.routes(routes)
     keys = read_keys(settings.keys)

@@ -131,7 +131,10 @@ class TextClassifier:
         if engine == "broken":
             from textcnn.errors import EngineError
             raise EngineError("no engine is called 'broken'")
-        return fake.FakeClassifier()
+        classifier = fake.FakeClassifier()
+        if engine == "nasty":
+            classifier.classes_ = ("apple", "<img src=x onerror=alert(1)>", "cherry")
+        return classifier
 
 textcnn.TextClassifier = TextClassifier
 
