@@ -31,6 +31,7 @@ from benchmarks import machine
 from benchmarks.data import ROOT, demo_model, mr_model, read_csv
 from benchmarks.load import Load, generate, start
 from benchmarks.machine import resident_mb, say
+from benchmarks.peer_servers import peers
 from service.keys import add_key
 
 READY_WITHIN = 60.0  # seconds
@@ -349,6 +350,38 @@ class Rows:
         answers = ["label" in prediction for prediction in json.loads(body)["predictions"]]
         return {"poison_answers_of_256": sum(answers), "poison_is_the_guilty": not answers[100]}
 
+    def head_to_head(self) -> dict[str, Any]:
+        """One text a request, each server alone on its core; for overload, twice its own rate over 256 connections."""
+        figures: dict[str, Any] = {}
+        others = peers(self.model, self.scratch)
+        bodies = {name: [peer.body(text) for text in self.texts[:2000]] for name, peer in others.items()}
+        for _ in range(1 if self.quick else 3):
+            with self.serving() as server:
+                self._measured(figures, "textcnn", self.load(server.port))
+            for name, peer in others.items():
+                port = free_port()
+                with started(peer.command(port), port, self.server_core, peer.ready):
+                    self._measured(figures, name, self.load(port, path=peer.path, bodies=bodies[name]))
+        median = {
+            name: {key: statistics.median(values) for key, values in found.items()} for name, found in figures.items()
+        }
+        ours = median["textcnn"]["per_second"]
+        return {
+            "requests_over_litserve": ours / median["litserve"]["per_second"],
+            "requests_over_mlserver": ours / median["mlserver"]["per_second"],
+            "head_to_head": median,
+        }
+
+    def _measured(self, figures: dict[str, Any], name: str, load: Load) -> None:
+        generate(replace(load, seconds=1.0))
+        most = generate(load)["per_second"]
+        busy = generate(replace(load, rate=0.8 * most))
+        over = generate(replace(load, rate=2 * most, connections=256))
+        found = figures.setdefault(name, {"per_second": [], "p99_at_80_ms": [], "overload_goodput_share": []})
+        found["per_second"].append(most)
+        found["p99_at_80_ms"].append(busy["p99_ms"])
+        found["overload_goodput_share"].append(over["per_second"] / most)
+
     def random_paths_new_series(self) -> dict[str, Any]:
         count = 500 if self.quick else 10_000
         choose = random.Random(0)
@@ -400,10 +433,17 @@ def run(*, data: Path, quick: bool = False, chosen: list[str] | None = None) -> 
 
 @contextmanager
 def running(command: list[str], core: int | None) -> Iterator[Server]:
-    """A server on a free port, given as --port or as the last argument, from when it is ready."""
+    """A server of ours on a free port from when it is ready; the port is given as --port, or as the last argument."""
     port = free_port()
-    ours = "service" in command or "--model" in command
+    ours = "--model" in command
     command = [*command, *(["--port", str(port), "--log-level", "error"] if ours else [str(port)])]
+    with started(command, port, core) as server:
+        yield server
+
+
+@contextmanager
+def started(command: list[str], port: int, core: int | None, ready: str = "/health/ready") -> Iterator[Server]:
+    """A server from when `ready` says so until the end of the block, when it is told to end."""
     if core is not None:
         command = ["taskset", "-c", str(core), *command]
     with tempfile.TemporaryFile() as log:
@@ -411,7 +451,7 @@ def running(command: list[str], core: int | None) -> Iterator[Server]:
             command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)}
         )
         try:
-            _wait_until_ready(process, port)
+            _wait_until_ready(process, port, ready)
             yield Server(process, port)
         except Exception:
             log.seek(0)
@@ -420,7 +460,11 @@ def running(command: list[str], core: int | None) -> Iterator[Server]:
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()  # one of the others, which does not end when told to
+                process.wait()
 
 
 def free_port() -> int:
@@ -428,12 +472,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, ready: str) -> None:
     deadline = time.monotonic() + READY_WITHIN
     while time.monotonic() < deadline and process.poll() is None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
         with contextlib.closing(connection), contextlib.suppress(OSError):
-            connection.request("GET", "/health/ready")
+            connection.request("GET", ready)
             if connection.getresponse().status == 200:
                 return
         time.sleep(0.05)

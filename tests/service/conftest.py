@@ -217,3 +217,9 @@ def start(launch) -> Iterator[Callable[..., Server]]:
     yield make
     for server in servers:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The service runs on asyncio; another loop that happens to be installed is not asked."""
+    return "asyncio"
