@@ -133,7 +133,7 @@ class TextClassifier:
             raise EngineError("no engine is called 'broken'")
         classifier = fake.FakeClassifier()
         if engine == "nasty":
-            classifier.classes_ = ("apple", "<img src=x onerror=alert(1)>", "cherry")
+            classifier.labels = ("apple", "<img src=x onerror=alert(1)>", "cherry")
         return classifier
 
 textcnn.TextClassifier = TextClassifier
