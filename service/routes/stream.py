@@ -96,8 +96,7 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
 
 async def _lines(call: Call, settings: Settings) -> AsyncIterator[list[Line]]:
     """The lines as they come, at most LINES_AT_ONCE together; waiting for no more than is there."""
-    # JSON may need six bytes for a character
-    longest = 6 * settings.max_text_chars + 1000
+    longest = _longest(settings)
     number, rest, skipping = 0, b"", False
     try:
         async for piece in call.pieces():
@@ -109,7 +108,7 @@ async def _lines(call: Call, settings: Settings) -> AsyncIterator[list[Line]]:
             if len(rest) > longest:
                 if not skipping:
                     number += 1
-                    found.append((number, None, _error(InvalidRequestError(f"The line has over {longest:,} bytes."))))
+                    found.append((number, None, _too_long(settings)))
                 rest, skipping = b"", True
             for start in range(0, len(found), LINES_AT_ONCE):
                 yield found[start : start + LINES_AT_ONCE]
@@ -132,7 +131,18 @@ def _parsed(lines: list[bytes], first: int, settings: Settings) -> list[Line]:
     return [_line(line, number, settings) for number, line in enumerate(lines, first) if line.strip()]
 
 
+def _longest(settings: Settings) -> int:
+    """Bytes of a line; JSON may need six for a character."""
+    return 6 * settings.max_text_chars + 1000
+
+
+def _too_long(settings: Settings) -> dict[str, Any]:
+    return _error(InvalidRequestError(f"The line has over {_longest(settings):,} bytes."))
+
+
 def _line(line: bytes, number: int, settings: Settings) -> Line:
+    if len(line) > _longest(settings):
+        return number, None, _too_long(settings)
     try:
         content = orjson.loads(line)
     except orjson.JSONDecodeError as error:
