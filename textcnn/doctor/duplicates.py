@@ -19,7 +19,6 @@ FOLDS = 10
 ALIKE = 0.8
 # 8 bands of 3 minima each: pairs of which 80 % is common meet in a band with probability 0.997, of which 30 %, 0.2
 BANDS, ROWS_IN_BAND = 8, 3
-_PRIME = (1 << 31) - 1
 # at so many, a text is a sentence rather than an interjection that many people write
 SEVERAL_WORDS = 3
 
@@ -171,11 +170,13 @@ def _alike_pairs(features: csr_matrix) -> npt.NDArray[np.int64]:
     return kept
 
 
-def _minimum(features: csr_matrix, random: np.random.Generator) -> npt.NDArray[np.int64]:
-    """The least hashed feature of each row, int64[N], under a random linear hash."""
-    factor, shift = (int(value) for value in random.integers(1, _PRIME, 2))
-    hashed = (np.arange(features.shape[1], dtype=np.int64) * factor + shift) % _PRIME
-    least: npt.NDArray[np.int64] = np.minimum.reduceat(hashed[features.indices], features.indptr[:-1])
+def _minimum(features: csr_matrix, random: np.random.Generator) -> npt.NDArray[np.uint32]:
+    """The least hashed feature of each row, uint32[N]: multiplied and added modulo 2 ** 32, the high bits mixed in."""
+    factor, shift = random.integers(0, 1 << 32, 2, dtype=np.uint32)
+    hashed = features.indices.astype(np.uint32) * (factor | np.uint32(1)) + shift
+    hashed ^= hashed >> np.uint32(15)
+    hashed *= np.uint32(0x2C1B3C6D)
+    least: npt.NDArray[np.uint32] = np.minimum.reduceat(hashed, features.indptr[:-1])
     return least
 
 

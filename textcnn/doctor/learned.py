@@ -132,12 +132,14 @@ def shortcuts(table: Table) -> Iterator[Finding]:
     targets = names.encode(table.labels)
     ids, vocabulary = table.ids, len(table.tokenizer)
     row = np.repeat(np.arange(len(ids)), ids.lengths)
-    has = np.unique(row * vocabulary + ids.values)  # a word once a text
-    word, label = has % vocabulary, targets[has // vocabulary]
-    texts = np.bincount(word, minlength=vocabulary)
+    has = csr_matrix((np.ones(len(row), np.int32), (row, ids.values)), shape=(len(ids), vocabulary))
+    has.sum_duplicates()
+    has.data[:] = 1  # a word once a text
+    of_text = csr_matrix((np.ones(len(ids), np.int32), (np.arange(len(ids)), targets)))
+    texts = np.bincount(has.indices, minlength=vocabulary)
     of_label = np.bincount(targets, minlength=len(names))
-    pairs, with_both = np.unique(word * len(names) + label, return_counts=True)
-    word, label = pairs // len(names), pairs % len(names)
+    both = (has.T @ of_text).tocoo()
+    word, label, with_both = both.row, both.col, both.data
     found = (with_both >= PURE * texts[word]) & (with_both >= COMMON * of_label[label]) & (with_both >= 10)
     order = np.flatnonzero(found)[np.argsort(-with_both[found] / of_label[label[found]], kind="stable")]
     if not len(order):

@@ -15,6 +15,9 @@ from textcnn.data.readers import Examples
 from textcnn.text.tokenizers import Tokenizer
 from textcnn.types import Offsets, TokenBatch
 
+# columns for pairs of neighbouring words: a prime, and two odd numbers that scatter the pairs over them
+PAIRS = 8_388_593
+_MIX, _MIX_TOO = 1_000_003, 7_368_787
 _NOTHING_TO_READ = re.compile(r"[\W_]+")
 
 
@@ -65,7 +68,7 @@ class Table:
 
     @cached_property
     def words_and_pairs(self) -> csr_matrix:
-        """How often each word, and each pair of neighbours, stands in each text, float32[N, M].
+        """How often each word, and each pair of neighbours, stands in each text, float32[N, words + PAIRS].
 
         The start of a text counts as a word.
         """
@@ -78,11 +81,11 @@ def _counts(ids: TokenBatch, vocabulary: int) -> csr_matrix:
     # in front of the first word of a text stands 0, the id of padding, which no text has
     before = np.concatenate([np.zeros(1, np.int64), values[:-1]])[: len(values)]
     before[ids.offsets[:-1][ids.lengths > 0]] = 0
-    features = np.concatenate([values, (before + 1) * vocabulary + values])
-    rows = np.concatenate([row, row])
-    _, columns = np.unique(features, return_inverse=True)
+    # some pairs share a column by chance; sorting millions to tell them apart would take seconds
+    pairs = vocabulary + (before * _MIX + values * _MIX_TOO) % PAIRS
+    columns = np.concatenate([values, pairs])
     matrix = csr_matrix(
-        (np.ones(len(rows), np.float32), (rows, columns)), shape=(len(ids), int(columns.max(initial=-1)) + 1)
+        (np.ones(len(columns), np.float32), (np.concatenate([row, row]), columns)), shape=(len(ids), vocabulary + PAIRS)
     )
     matrix.sum_duplicates()
     return matrix
