@@ -46,7 +46,7 @@ def runs(names: tuple[str, ...], folder: Path, as_json: bool) -> None:
     records = {record["name"]: record for record in read_records(folder)}
     for name in names:
         if name not in records:
-            raise ReadError(f"there is no run {name!r} in {folder}{nearest(name, records)}; textcnn runs lists them")
+            raise ReadError(f"there is no run {name!r} in {folder}, textcnn runs lists them{nearest(name, records)}")
     chosen = [records[name] for name in names] if names else list(records.values())
     if as_json:
         click.echo(json.dumps(chosen, ensure_ascii=False))
