@@ -134,7 +134,7 @@ def test_tasks_are_answered_side_by_side() -> None:
 
 def test_probabilities_are_consistent_up_the_tree() -> None:
     model = fitted({"type": "hierarchy"})
-    assert model.classes_ == ("repair", "shop/billing", "shop/delivery")
+    assert model.labels == ("repair", "shop/billing", "shop/delivery")
     assert model.head["levels"] == [[0, 1, 1]]
     texts = [*TEXTS[:9], "hello"]
     for row, prediction in zip(model.predict_proba(texts), model.classify(texts), strict=True):
