@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Annotated
 
@@ -8,7 +10,7 @@ import pytest
 from pydantic import Field
 
 from textcnn.errors import ConfigError
-from textcnn.registry import BLOCKS, HEADS, POOLINGS, TOKENIZERS, Registry, nearest
+from textcnn.registry import AUGMENTATIONS, BLOCKS, HEADS, LOSSES, POOLINGS, TOKENIZERS, Registry, nearest
 
 
 def colours() -> Registry:
@@ -91,3 +93,10 @@ def test_a_lazy_part_is_imported_when_it_is_asked_for(monkeypatch: pytest.Monkey
     assert registry.get("fast") is int
     with pytest.raises(ModuleNotFoundError, match="there_is_no_such_module"):
         registry.get("gone")
+
+
+def test_every_part_stands_in_the_documentation() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "MODELS.md").read_text(encoding="utf-8")
+    for registry in (BLOCKS, POOLINGS, HEADS, LOSSES, AUGMENTATIONS, TOKENIZERS):
+        for name in registry:
+            assert re.search(rf"\b{name}\b", page), f"{registry.kind} {name} is not in docs/MODELS.md"
