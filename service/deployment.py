@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from itertools import groupby
-from time import perf_counter
+from math import inf
+from time import monotonic, perf_counter
 from typing import NamedTuple, Protocol
 
 import orjson
 
 from service.batcher import BatchReport, MicroBatcher
 from service.metrics import Metrics, VersionMetrics
+from textcnn.errors import TextCNNError
 from textcnn.types import Explanation, Prediction
 
+SAMPLE_TEXTS, SAMPLE_SECONDS = 16, 1.0  # of so many texts, so often, it is measured whether they have changed
 TEXT_COST = 32  # what a text costs beside its characters, in characters
 
 
@@ -31,6 +35,13 @@ class Classifier(Protocol):
 
     def classify(self, texts: Sequence[str], *, top_k: int | None = 1) -> list[Prediction]:
         """One prediction a text, in order. Called from several threads at once."""
+        ...
+
+    def familiarity(self, texts: Sequence[str]) -> Iterable[float]:
+        """How much each text is of the kind that the model knows: evenly from 0 to 1 for texts like the validation's.
+
+        Raises TextCNNError where that is not known.
+        """
         ...
 
     def explain(
@@ -91,6 +102,8 @@ class Deployment:
         self.version = version
         self.labels = classifier.labels
         self.quoted_labels = {label: orjson.dumps(label).decode() for label in self.labels}
+        self._sample: list[str] = []  # texts of the last batch, while one is due
+        self._sample_at = 0.0  # of time.monotonic; when the next is
         self.in_use = 0
         self._retired = False
         self._series = VersionMetrics(metrics, self.name, self.version, self.labels)
@@ -158,6 +171,8 @@ class Deployment:
         most = max(top_k for _, top_k in items)
         predictions = self.classifier.classify([text for text, _ in items], top_k=most)
         self._series.predicted(predictions)
+        if monotonic() >= self._sample_at:
+            self._sample = [text for text, _ in items[:SAMPLE_TEXTS]]
         if all(top_k == most for _, top_k in items):
             return predictions
         return [
@@ -174,3 +189,17 @@ class Deployment:
         series.batches[report.inline].inc()
         if report.failed:
             series.failed_texts.inc(report.failed)
+        if self._sample and monotonic() >= self._sample_at:
+            self._sample_at = monotonic() + SAMPLE_SECONDS
+            texts, self._sample = self._sample, []
+            asyncio.get_running_loop().run_in_executor(None, self._measure, texts)
+
+    def _measure(self, texts: list[str]) -> None:
+        """How much some texts are like those of the validation; in a thread, for it takes another pass."""
+        try:
+            found = self.classifier.familiarity(texts)
+        except TextCNNError:
+            self._sample_at = inf  # trained without validation, or a head that has no such measure
+            return
+        for familiarity in found:
+            self._series.familiarity.observe(float(familiarity))

@@ -15,6 +15,7 @@ from textcnn.types import Prediction
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+TENTHS = tuple(step / 10 for step in range(1, 11))
 SHARES = tuple(step / 20 for step in range(1, 21))
 VERSION = ("model", "version")
 
@@ -86,6 +87,13 @@ class Metrics:
             (*VERSION, "agreed"),
             registry=self.registry,
         )
+        self.familiarity = Histogram(
+            "textcnn_familiarity",
+            "Of sampled texts, the share of validation texts that were stranger; even where nothing has changed.",
+            VERSION,
+            buckets=TENTHS,
+            registry=self.registry,
+        )
         self.feedback = Counter("textcnn_feedback", "Feedback kept.", registry=self.registry)
         self.confidence = Histogram(
             "textcnn_confidence", "Probability of the best label.", VERSION, buckets=SHARES, registry=self.registry
@@ -109,6 +117,7 @@ class VersionMetrics:
         self._predictions = {label: metrics.predictions.labels(*names, label) for label in labels}
         self._metrics, self._names = metrics, names
         self.texts = metrics.texts.labels(*names)
+        self.familiarity = metrics.familiarity.labels(*names)
         self.failed_texts = metrics.failed_texts.labels(*names)
         self.queue_seconds = metrics.queue_seconds.labels(*names)
         self.classify_seconds = metrics.classify_seconds.labels(*names)

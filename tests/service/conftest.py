@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
+from textcnn.errors import DataError
 from textcnn.types import Explanation, LabelScore, Ngram, Prediction
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,11 @@ class FakeClassifier:
         if self.slow:
             time.sleep(0.003)
         return [self._classify_one(text, top_k) for text in texts]
+
+    def familiarity(self, texts):
+        if "unvalidated" in texts:
+            raise DataError("the model was trained without validation data")
+        return [0.35 for _ in texts]
 
     def explain(self, texts, *, labels=None, top_n=None):
         return [

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 from service.keys import add_key
 
 
@@ -31,6 +33,26 @@ def test_no_path_or_method_of_a_client_adds_a_series(client):
         client.request(f"BREW{number}", f"/{number}")
         client.request(f"BREW{number}", "/v1/classify")
     assert len(series(client)) == before
+
+
+def test_how_familiar_texts_are_is_sampled(client):
+    def shown(name: str) -> float:
+        return float(next(line for line in series(client) if line.startswith(name)).split()[-1])
+
+    client.post("/v1/classify", json={"texts": ["a"] * 100})
+    deadline = time.monotonic() + 5
+    while not shown("textcnn_familiarity_count") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert shown("textcnn_familiarity_count") == 16
+    assert shown('textcnn_familiarity_bucket{le="0.3"') == 0
+    assert shown('textcnn_familiarity_bucket{le="0.4"') == 16
+    client.post("/v1/classify", json={"texts": ["a"] * 100})
+    assert shown("textcnn_familiarity_count") == 16  # once a second is enough
+
+
+def test_a_model_that_knows_no_familiarity_answers_all_the_same(client):
+    for _ in range(3):
+        assert client.post("/v1/classify", json={"text": "unvalidated"}).status_code == 200
 
 
 def test_a_failure_is_counted_as_500(client):
