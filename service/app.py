@@ -8,7 +8,7 @@ import gc
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from service.admission import Admission, RateLimits
 from service.answer import Send
@@ -21,6 +21,7 @@ from service.middleware.access import check_host, dispatch
 from service.middleware.failures import answer_failures, log_failure
 from service.middleware.metrics import count_requests
 from service.middleware.request_id import request_ids
+from service.middleware.traces import make_tracer, trace_requests
 from service.model_registry import Load, ModelRegistry, load_classifier
 from service.route import Route, RouteTable
 from service.routes import (
@@ -45,6 +46,9 @@ from service.settings import Settings
 from service.shadow import Shadow
 from textcnn.errors import TextCNNError
 
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
 log = logging.getLogger(__name__)
 
 CLOSE = (b"connection", b"close")
@@ -64,6 +68,7 @@ class App:
         lifecycle: Lifecycle,
         background: Sequence[Callable[[], Awaitable[None]]] = (),
         admin: App | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.routes = routes
         self.admin = admin
@@ -73,7 +78,8 @@ class App:
         endpoint = dispatch(RouteTable(routes), keys)
         # outermost last: a failure is turned into an answer inside of what counts and names answers
         endpoint = answer_failures(check_host(endpoint, settings.host_names))
-        self._answer = request_ids(count_requests(endpoint, metrics))
+        endpoint = count_requests(endpoint, metrics)
+        self._answer = request_ids(trace_requests(endpoint, tracer) if tracer else endpoint)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -165,5 +171,6 @@ def create_app(
     if settings.docs:
         routes += docs.routes(routes)
     keys = read_keys(settings.keys)
+    tracer = make_tracer() if settings.traces else None
     admin_app = App(admin.routes(registry), settings, metrics, keys, lifecycle)
-    return App(routes, settings, metrics, keys, lifecycle, [bring_up, keep_gauges], admin_app)
+    return App(routes, settings, metrics, keys, lifecycle, [bring_up, keep_gauges], admin_app, tracer)

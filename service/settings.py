@@ -96,6 +96,7 @@ class Settings(BaseSettings):
         "info", description="least severe line that is logged"
     )
     docs: bool = Field(True, description="serve /docs and /openapi.json")
+    traces: bool = Field(False, description="send a span of each request by OpenTelemetry, as the OTEL_* variables say")
     playground: bool = Field(True, description="serve /playground, a page to try the models on")
     workers: AtLeastOne = Field(1, description="processes, each with its own copy of the model")
 
