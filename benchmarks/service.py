@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -448,8 +448,9 @@ def started(command: list[str], port: int, core: int | None, ready: str = "/heal
         command = ["taskset", "-c", str(core), *command]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)}
-        )
+            command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+        )  # fmt: skip
         try:
             _wait_until_ready(process, port, ready)
             yield Server(process, port)
@@ -465,6 +466,8 @@ def started(command: list[str], port: int, core: int | None, ready: str = "/heal
             except subprocess.TimeoutExpired:
                 process.kill()  # one of the others, which does not end when told to
                 process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # nor do their workers
 
 
 def free_port() -> int:
