@@ -19,6 +19,7 @@ from textcnn.types import Offsets
 # More labels than this, and more than half as many as rows: rather the texts than the labels.
 MANY_LABELS = 50
 SHOWN = 10
+SEPARATORS = ("|", ";", ",")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
@@ -97,8 +98,16 @@ def check_trainable(labels: Sequence[str]) -> None:
     if single:
         raise LabelError(
             f"labels with only one row, which cannot be both learned and checked: {_listing(single)}. "
-            "Add rows, join them with another label, or remove them"
+            f"Add rows, join them with another label, or remove them{_several_hint(single)}"
         )
+
+
+def _several_hint(rare: Sequence[str]) -> str:
+    """Labels that are each several labels in one string are seldom seen twice."""
+    for separator in SEPARATORS:
+        if sum(separator in name for name in rare) > len(rare) / 2:
+            return f". If a row may have several labels, joined by {separator!r}: --label-separator {separator!r}"
+    return ""
 
 
 def _listing(names: Sequence[str]) -> str:
