@@ -20,15 +20,15 @@ from textcnn.errors import LabelError
         ([], ()),
     ],
 )
+def test_labels_are_sorted_and_numbers_by_value(labels: list[str], names: tuple[str, ...]) -> None:
+    assert LabelSet.from_labels(labels).names == names
+
+
 def test_several_labels_in_one_string_are_guessed() -> None:
     with pytest.raises(LabelError, match=r"joined by '\|': --label-separator '\|'"):
         check_trainable(["a", "a", "b", "b", "a|b", "b|c|d"])
     with pytest.raises(LabelError, match=r"or remove them$"):
         check_trainable(["a", "a", "b", "b", "c", "a|b"])
-
-
-def test_labels_are_sorted_and_numbers_by_value(labels: list[str], names: tuple[str, ...]) -> None:
-    assert LabelSet.from_labels(labels).names == names
 
 
 def test_labels_are_counted() -> None:
