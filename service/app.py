@@ -69,10 +69,12 @@ class App:
         background: Sequence[Callable[[], Awaitable[None]]] = (),
         admin: App | None = None,
         tracer: Tracer | None = None,
+        ready_first: bool = False,
     ) -> None:
         self.routes = routes
         self.admin = admin
         self._lifecycle = lifecycle
+        self._ready_first = ready_first
         self._max_body_bytes = settings.max_body_bytes
         self._background = background
         endpoint = dispatch(RouteTable(routes), keys)
@@ -102,6 +104,8 @@ class App:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         tasks = [asyncio.ensure_future(work()) for work in self._background]
+        if self._ready_first:
+            await self._lifecycle.loaded.wait()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         for task in tasks:
@@ -117,10 +121,12 @@ def create_app(
     load: Load | None = None,
     on_load_failure: Callable[[Exception], None] = lambda error: None,
     lifecycle: Lifecycle | None = None,
+    ready_first: bool = False,
 ) -> App:
     """The app, which answers at once and is ready when `load` has brought the models (as the settings say).
 
-    Raises ArtifactError where there is no model, KeysError. `on_load_failure` is told of one that cannot be loaded.
+    With `ready_first` connections are taken only then. Raises ArtifactError where there is no model, KeysError.
+    `on_load_failure` is told of one that cannot be loaded.
     """
     metrics = Metrics()
     lifecycle = lifecycle or Lifecycle()
@@ -139,7 +145,9 @@ def create_app(
             expected = isinstance(error, TextCNNError)
             log.critical("cannot load the model: %s", error, exc_info=not expected)
             on_load_failure(error)
+            lifecycle.loaded.set()
             return
+        lifecycle.loaded.set()
         # What there is now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
@@ -173,4 +181,4 @@ def create_app(
     keys = read_keys(settings.keys)
     tracer = make_tracer() if settings.traces else None
     admin_app = App(admin.routes(registry), settings, metrics, keys, lifecycle)
-    return App(routes, settings, metrics, keys, lifecycle, [bring_up, keep_gauges], admin_app, tracer)
+    return App(routes, settings, metrics, keys, lifecycle, [bring_up, keep_gauges], admin_app, tracer, ready_first)

@@ -143,7 +143,7 @@ class Deployment:
         """Close it as soon as nobody holds it."""
         self._retired = True
         gauge, labels = self._info
-        gauge.remove(*labels)
+        gauge.labels(*labels).set(0)  # with several processes a series cannot be taken away
         if not self.in_use:
             self._close()
 

@@ -1,8 +1,11 @@
-"""Whether the service is being told to end; shared by who is told and who has to say so."""
+"""How far the service has come; shared by who brings it there and who has to know."""
 
 from __future__ import annotations
+
+import asyncio
 
 
 class Lifecycle:
     def __init__(self) -> None:
-        self.draining = False
+        self.loaded = asyncio.Event()  # the models were brought up, or cannot be
+        self.draining = False  # the service was told to end

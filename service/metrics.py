@@ -73,7 +73,7 @@ class Metrics:
         )
         self.model = Gauge(
             "textcnn_model_info",
-            "1 for each loaded model.",
+            "1 for each loaded model, 0 once it was let go.",
             (*VERSION, "engine"),
             multiprocess_mode="livemax",
             registry=self.registry,

@@ -62,11 +62,11 @@ def serve(settings: Settings) -> int:
         return 0 if ended_well else USER_ERROR
 
 
-def work(settings: Settings, listeners: list[socket.socket]) -> None:
-    """One process of several."""
+def work(settings: Settings, listeners: list[socket.socket], replacement: bool) -> None:
+    """One process of several. A replacement takes no requests from the others before it can answer them."""
     logs.configure(settings.log_level)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    if _run(settings, listeners):
+    if _run(settings, listeners, ready_first=replacement):
         sys.exit(STARTUP_FAILURE)
 
 
@@ -135,7 +135,7 @@ class AdminServer(uvicorn.Server):
         yield
 
 
-def _run(settings: Settings, listeners: list[socket.socket]) -> Exception | None:
+def _run(settings: Settings, listeners: list[socket.socket], *, ready_first: bool = False) -> Exception | None:
     """Serve in this process until told to stop; what kept a model from loading, if that was the end of it."""
     failures: list[Exception] = []
 
@@ -144,7 +144,7 @@ def _run(settings: Settings, listeners: list[socket.socket]) -> Exception | None
         server.should_exit = True
 
     lifecycle = Lifecycle()
-    app = create_app(settings, on_load_failure=stop, lifecycle=lifecycle)
+    app = create_app(settings, on_load_failure=stop, lifecycle=lifecycle, ready_first=ready_first)
     limits = Limits(settings.header_timeout, settings.body_timeout, app.streams)
     server = Server(_config(app, limits, settings), lifecycle, settings.drain_seconds)
     admin = AdminServer(_config(app.admin, limits)) if len(listeners) > 1 else None
@@ -152,10 +152,12 @@ def _run(settings: Settings, listeners: list[socket.socket]) -> Exception | None
 
     async def serve_all() -> None:
         beside = asyncio.ensure_future(admin.serve([listeners[1]])) if admin else None
-        await server.serve([listeners[0]])
-        if admin and beside:
-            admin.should_exit = True
-            await beside
+        try:
+            await server.serve([listeners[0]])
+        finally:  # it ends by the signal that it was sent
+            if admin and beside:
+                admin.should_exit = True
+                await beside
 
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(serve_all())

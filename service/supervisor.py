@@ -31,13 +31,22 @@ class Worker:
         self._arguments = arguments
         self._pause = FIRST_PAUSE
         self.restart_at = 0.0  # of time.monotonic; while it is dead
+        self.lives = 0
         self.start()
 
     def start(self) -> None:
         # Spawned, not forked: a fork of a process with threads may hang, and CUDA does not survive one.
-        self.process: SpawnProcess = get_context("spawn").Process(target=_work, args=(self._target, self._arguments))
+        self.process: SpawnProcess = get_context("spawn").Process(
+            target=_work, args=(self._target, (*self._arguments, self.lives > 0))
+        )
         self.process.start()
+        self.lives += 1
         self.started = time.monotonic()
+
+    @property
+    def cannot_start(self) -> bool:
+        """Whether it failed at once. A replacement may fail for a while: the others go on, and it is tried again."""
+        return self.lives == 1 and self.process.exitcode == STARTUP_FAILURE
 
     def died(self) -> None:
         from prometheus_client.multiprocess import mark_process_dead
@@ -68,7 +77,8 @@ def _work(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
 
 
 def supervise(target: Callable[..., None], arguments: tuple[Any, ...], count: int, *, wait: float) -> bool:
-    """Run `target(*arguments)` in `count` processes until SIGTERM or SIGINT; then end them, within `wait` seconds.
+    """Run `target(*arguments, replacement)` in `count` processes until SIGTERM or SIGINT; then end them, within `wait`
+    seconds. `replacement` is whether it takes the place of one that died.
 
     Returns False if one of them said that it cannot start. Raises KeyboardInterrupt after SIGINT.
     """
@@ -91,7 +101,7 @@ def supervise(target: Callable[..., None], arguments: tuple[Any, ...], count: in
                     worker.restart_at = 0.0
                     worker.start()
                 elif not worker.restart_at and not worker.process.is_alive() and not told:
-                    can_start = can_start and worker.process.exitcode != STARTUP_FAILURE
+                    can_start = can_start and not worker.cannot_start
                     worker.died()
     finally:
         _end(workers, told[0] if told else signal.SIGTERM, wait)

@@ -193,9 +193,15 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+def launch_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the fake service that is started has its models."""
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def launch(launch_folder: Path) -> Iterator[Callable[..., Server]]:
     """Start the fake service with some flags, for as long as the tests of a file run."""
-    folder = tmp_path_factory.mktemp("served")
+    folder = launch_folder
     (folder / "models" / "fake" / "3").mkdir(parents=True)
     (folder / "models" / "fake" / "3" / "manifest.json").write_text("{}")
     script = folder / "fake_main.py"

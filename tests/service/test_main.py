@@ -112,6 +112,25 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(start):
     assert [line["exit_code"] for line in died] == [-signal.SIGKILL]
 
 
+def test_a_replacement_that_cannot_start_is_tried_again_and_the_others_go_on(start, launch_folder):
+    golden = launch_folder / "models" / "fake" / "golden.jsonl"
+    server = start("--workers", "2").wait_until_ready()
+    assert eventually(lambda: 'loads_total{outcome="ok"} 2.0' in httpx.get(server.url + "/metrics").text)
+    try:
+        golden.write_text('{"text": "a cherry", "label": "banana"}\n')
+        os.kill(children(server.process.pid)[0], signal.SIGKILL)
+        time.sleep(2)
+        for _ in range(20):  # the replacement takes no request before it could answer it
+            assert httpx.post(server.url + "/v1/classify", json={"text": "a"}).status_code == 200
+    finally:
+        golden.unlink()
+    assert eventually(lambda: len(children(server.process.pid)) == 2)
+    time.sleep(1)
+    code, log = server.stop()
+    assert code == 0
+    assert "golden.jsonl" in log
+
+
 def test_the_metrics_of_all_workers_are_added_up(start):
     server = start("--workers", "2").wait_until_ready()
     for _ in range(30):
@@ -145,7 +164,9 @@ def test_models_are_changed_on_a_port_of_its_own(start):
     server = start("--admin-port", str(port)).wait_until_ready()
     assert httpx.get(f"http://127.0.0.1:{port}/admin/models").json()["models"]["fake"]["loaded"] == ["3"]
     assert httpx.get(f"{server.url}/admin/models").status_code == 404
-    assert server.stop()[0] == 0
+    code, log = server.stop()
+    assert code == 0
+    assert "exception" not in log and "Traceback" not in log
 
 
 def test_tls_and_certificates_of_clients(start, tmp_path):
