@@ -92,10 +92,11 @@ def train_classifier(
         if not name.startswith("auxiliary.")
     }
     if figures:
-        before, after = (figures[moment]["ece"] for moment in ("before", "after"))
+        before, after = figures["before"], figures["after"]
         progress.note(
-            f"probabilities calibrated on the validation texts: temperature {calibration.temperature:.2f}, "
-            f"error {before:.1%} before, {after:.1%} after"
+            f"probabilities calibrated on {figures['texts']:,} validation texts: temperature {calibration.temperature:.2f}"
+            f"; calibration error {before['ece']:.1%} before, {after['ece']:.1%} after"
+            f" (with so few texts chance alone makes {after['ece_by_chance']:.1%})"
         )
         metrics["calibration"] = figures
     return Artifact(config, ready.labels, ready.tokenizer, weights, metrics, calibration)
