@@ -94,8 +94,9 @@ def train_classifier(
     if figures:
         before, after = figures["before"], figures["after"]
         progress.note(
-            f"probabilities calibrated on {figures['texts']:,} validation texts: temperature {calibration.temperature:.2f}"
-            f"; calibration error {before['ece']:.1%} before, {after['ece']:.1%} after"
+            f"probabilities calibrated on {figures['texts']:,} validation texts: "
+            f"temperature {calibration.temperature:.2f}; "
+            f"calibration error {before['ece']:.1%} before, {after['ece']:.1%} after"
             f" (with so few texts chance alone makes {after['ece_by_chance']:.1%})"
         )
         metrics["calibration"] = figures
