@@ -20,7 +20,7 @@ from service.answer import Answer, Stream
 from service.call import Call
 from service.deployment import Deployment
 from service.errors import TABLE, ClientGoneError, InvalidRequestError, RequestError, UnsupportedMediaTypeError
-from service.inference import Inference
+from service.inference import Inference, Outcome
 from service.model_registry import ModelRegistry
 from service.route import Route
 from service.routes.classify import ERRORS, Asked, check_text, labels_wanted, shown
@@ -170,7 +170,7 @@ async def _classify_lines(
     texts = [text for _, text, _ in lines if text is not None]
     outcomes = await inference.classify_part(call, deployment, texts, top_k) if texts else []
     if top_k == 1 and threshold is None and all(more is NOTHING for _, _, more in lines):
-        if len(outcomes) == len(lines) and not any(isinstance(outcome, Exception) for outcome in outcomes):
+        if len(outcomes) == len(lines) and all(map(_is_plain, outcomes)):
             return _written(lines, cast(list[Prediction], outcomes), deployment.quoted_labels)
     predictions = iter(shown(outcomes, threshold, all_may_fail=True))
     # orjson has no lines: each is written by itself
@@ -181,6 +181,13 @@ async def _classify_lines(
         )
         for number, text, more in lines
     )
+
+
+def _is_plain(outcome: Outcome) -> bool:
+    """Whether the best label is all there is to say."""
+    if isinstance(outcome, Exception) or outcome.abstained:
+        return False
+    return outcome.labels is None and outcome.levels is None and outcome.tasks is None
 
 
 def _written(lines: list[Line], predictions: list[Prediction], quoted: dict[str, str]) -> bytes:

@@ -5,6 +5,8 @@ import json
 import httpx
 import pytest
 
+from textcnn.types import LabelScore, Prediction
+
 NDJSON = {"content-type": "application/x-ndjson"}
 PATH = "/v1/classify/stream"
 
@@ -24,6 +26,26 @@ def test_each_line_is_answered_in_its_place(client):
         (4, [1], "apple"),
     ]
     assert lines[0]["top"] == [{"label": "cherry", "probability": 0.5}]
+
+
+BEST = (LabelScore("cherry", 0.5),)
+HEADS = {
+    "one label": Prediction(BEST),
+    "many labels": Prediction(BEST, labels=BEST),
+    "no label": Prediction(BEST, labels=()),
+    "a tree": Prediction(BEST, levels=(LabelScore("fruit", 0.75),)),
+    "abstained": Prediction(BEST, abstained=True),
+    "tasks": Prediction(
+        (LabelScore("angry", 0.5),), tasks={"mood": Prediction((LabelScore("angry", 0.5),)), "topic": Prediction(BEST)}
+    ),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_text_is_answered_alike_as_a_string_as_an_object_and_alone(client, classifier, monkeypatch, head):
+    monkeypatch.setattr(classifier, "classify", lambda texts, *, top_k=1: [HEADS[head]] * len(texts))
+    alone = client.post("/v1/classify", json={"text": "a"}).json()["predictions"]
+    assert ask(client, b'"a"') == ask(client, b'{"text": "a"}') == [{"line": 1, **alone[0]}]
 
 
 def test_a_line_that_cannot_be_used_gets_an_error_and_the_rest_go_on(make_client):
