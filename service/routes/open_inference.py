@@ -172,10 +172,12 @@ def _outputs(content: dict[str, Any]) -> list[tuple[str, int | None, bool]]:
     """Name, classes of the classification extension, and whether in binary, of each output asked for."""
     everything = bool((content.get("parameters") or {}).get("binary_data_output"))
     asked = content.get("outputs") or [{"name": LABEL}, {"name": PROBABILITIES}]
-    wanted = []
+    wanted: list[tuple[str, int | None, bool]] = []
     for output in asked:
         if type(output) is not dict or output.get("name") not in (LABEL, PROBABILITIES):
             raise InvalidRequestError(f"Outputs are {LABEL} and {PROBABILITIES}.")
+        if any(name == output["name"] for name, _, _ in wanted):
+            raise InvalidRequestError(f"The output {output['name']} is asked for twice.")
         parameters = output.get("parameters") or {}
         if type(parameters) is not dict:
             raise InvalidRequestError("parameters must be an object.")

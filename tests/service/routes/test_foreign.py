@@ -136,6 +136,7 @@ REFUSED = [
     (INFER, {"inputs": [tensor(data=[1])]}), (INFER, {"inputs": [tensor(parameters={"binary_data_size": 4})]}),
     (INFER, {"inputs": [tensor()], "outputs": [{"name": "other"}]}),
     (INFER, {"inputs": [tensor()], "outputs": [{"name": "label", "parameters": 1}]}),
+    (INFER, {"inputs": [tensor()], "outputs": [{"name": "probabilities"}] * 2}),
     (INFER, {"inputs": [tensor()], "id": 5}),
 ]  # fmt: skip
 
