@@ -22,15 +22,17 @@ from service.guard import Limits, guarded, look_over
 from service.keys import read_keys
 from service.lifecycle import Lifecycle
 from service.settings import Settings
-from service.supervisor import STARTUP_FAILURE, supervise
+from service.supervisor import STARTUP_FAILURE, Ending, supervise
 from textcnn.errors import TextCNNError
 
 log = logging.getLogger(__name__)
 
 USER_ERROR = 2
+EXIT_CODES: dict[Ending, int] = {"well": 0, "cannot start": USER_ERROR, "killed": 1}
 BACKLOG = 2048
 # Less than the 10 s after which container engines kill.
 GRACEFUL_SHUTDOWN_SECONDS = 8
+EXIT_SECONDS = 1.0  # from the last answer to the end of the process
 # How long the event loop may wait for a batch's thread to let go of the interpreter; Python's own 5 ms is too long.
 SWITCH_SECONDS = 0.0005
 
@@ -58,8 +60,8 @@ def serve(settings: Settings) -> int:
             if isinstance(failure, TextCNNError):
                 raise failure
             return 1 if failure else 0
-        ended_well = supervise(work, (settings, listeners), settings.workers, wait=GRACEFUL_SHUTDOWN_SECONDS)
-        return 0 if ended_well else USER_ERROR
+        wait = settings.drain_seconds + GRACEFUL_SHUTDOWN_SECONDS + EXIT_SECONDS
+        return EXIT_CODES[supervise(work, (settings, listeners), settings.workers, wait=wait)]
 
 
 def work(settings: Settings, listeners: list[socket.socket], replacement: bool) -> None:

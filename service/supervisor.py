@@ -13,7 +13,7 @@ from collections.abc import Callable
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.context import SpawnProcess
-from typing import Any
+from typing import Any, Literal
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,8 @@ STARTUP_FAILURE = 3  # the exit code by which a process says that another try wo
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds before a restart, doubled each time
 STEADY_SECONDS = 30.0  # a process that lived as long starts again without a pause
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client keeps the figures of all processes
+
+Ending = Literal["well", "cannot start", "killed"]
 
 
 class Worker:
@@ -76,11 +78,11 @@ def _work(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     target(*arguments)
 
 
-def supervise(target: Callable[..., None], arguments: tuple[Any, ...], count: int, *, wait: float) -> bool:
+def supervise(target: Callable[..., None], arguments: tuple[Any, ...], count: int, *, wait: float) -> Ending:
     """Run `target(*arguments, replacement)` in `count` processes until SIGTERM or SIGINT; then end them, within `wait`
     seconds. `replacement` is whether it takes the place of one that died.
 
-    Returns False if one of them said that it cannot start. Raises KeyboardInterrupt after SIGINT.
+    Returns whether one of them said that it cannot start, or had to be killed. Raises KeyboardInterrupt after SIGINT.
     """
     told: list[int] = []
     wake, woken = os.pipe2(os.O_NONBLOCK)
@@ -104,17 +106,21 @@ def supervise(target: Callable[..., None], arguments: tuple[Any, ...], count: in
                     can_start = can_start and not worker.cannot_start
                     worker.died()
     finally:
-        _end(workers, told[0] if told else signal.SIGTERM, wait)
+        ended = _end(workers, told[0] if told else signal.SIGTERM, wait)
         signal.set_wakeup_fd(-1)
         os.close(wake)
         os.close(woken)
         shutil.rmtree(folder, ignore_errors=True)
     if told and told[0] == signal.SIGINT:
         raise KeyboardInterrupt
-    return can_start
+    if not can_start:
+        return "cannot start"
+    return "well" if ended else "killed"
 
 
-def _end(workers: list[Worker], number: int, wait: float) -> None:
+def _end(workers: list[Worker], number: int, wait: float) -> bool:
+    """False if one had to be killed."""
+    ended = True
     for worker in workers:
         worker.end(number)
     deadline = time.monotonic() + wait
@@ -124,3 +130,5 @@ def _end(workers: list[Worker], number: int, wait: float) -> None:
             log.error("a process did not end in time", extra={"fields": {"pid": worker.process.pid}})
             worker.process.kill()
             worker.process.join()
+            ended = False
+    return ended
