@@ -17,7 +17,7 @@ from service.inference import Inference
 from service.keys import KeyRing, read_keys
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
-from service.middleware.access import check_host, dispatch
+from service.middleware.access import check_host, check_origin, dispatch
 from service.middleware.failures import answer_failures, log_failure
 from service.middleware.metrics import count_requests
 from service.middleware.request_id import request_ids
@@ -70,6 +70,7 @@ class App:
         admin: App | None = None,
         tracer: Tracer | None = None,
         ready_first: bool = False,
+        for_admins: bool = False,
     ) -> None:
         self.routes = routes
         self.admin = admin
@@ -79,7 +80,11 @@ class App:
         self._background = background
         endpoint = dispatch(RouteTable(routes), keys)
         # outermost last: a failure is turned into an answer inside of what counts and names answers
-        endpoint = answer_failures(check_host(endpoint, settings.host_names))
+        if for_admins:
+            endpoint = check_host(check_origin(endpoint), settings.admin_host_names, "--admin-host")
+        else:
+            endpoint = check_host(endpoint, settings.host_names, "--hosts")
+        endpoint = answer_failures(endpoint)
         endpoint = count_requests(endpoint, metrics)
         self._answer = request_ids(trace_requests(endpoint, tracer) if tracer else endpoint)
 
@@ -180,5 +185,5 @@ def create_app(
         routes += docs.routes(routes)
     keys = read_keys(settings.keys)
     tracer = make_tracer() if settings.traces else None
-    admin_app = App(admin.routes(registry), settings, metrics, keys, lifecycle)
+    admin_app = App(admin.routes(registry), settings, metrics, keys, lifecycle, for_admins=True)
     return App(routes, settings, metrics, keys, lifecycle, [bring_up, keep_gauges], admin_app, tracer, ready_first)

@@ -110,6 +110,11 @@ class Settings(BaseSettings):
         return _is_local(self.admin_host)
 
     @property
+    def admin_host_names(self) -> frozenset[str]:
+        """As `host_names`, of the admin port. Where others can reach it, a key is asked for."""
+        return LOCAL_NAMES | {self.admin_host} if self.admin_is_local else frozenset()
+
+    @property
     def host_names(self) -> frozenset[str]:
         """What the Host header may say; empty: anything."""
         given = frozenset(name.strip().lower() for name in self.hosts.split(",") if name.strip())

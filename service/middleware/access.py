@@ -12,7 +12,7 @@ from service.route import Endpoint, RouteTable
 BAD_KEYS_PER_SECOND = 20.0
 
 
-def check_host(endpoint: Endpoint, hosts: frozenset[str]) -> Endpoint:
+def check_host(endpoint: Endpoint, hosts: frozenset[str], setting: str) -> Endpoint:
     """`hosts` without ports; empty: any. Keeps a web page from asking a service on its visitor's machine."""
     if not hosts:
         return endpoint
@@ -25,9 +25,23 @@ def check_host(endpoint: Endpoint, hosts: frozenset[str]) -> Endpoint:
         if given not in met and not call.path.startswith("/health/"):
             name = given.lower().removesuffix(b":" + given.rpartition(b":")[2]) if b":" in given else given.lower()
             if name not in known and given.lower() not in known:
-                raise MisdirectedError("This service does not go by that name; --hosts says which it goes by.")
+                raise MisdirectedError(f"This service does not go by that name; {setting} says which it goes by.")
             if len(met) < 1000:
                 met.add(given)
+        return await endpoint(call)
+
+    return checked
+
+
+def check_origin(endpoint: Endpoint) -> Endpoint:
+    """Keeps a web page of another origin from sending what its visitor's browser sends unasked: a form, a POST."""
+
+    async def checked(call: Call) -> Answer:
+        origin = call.header(b"origin")
+        if origin and origin.lower().partition(b"://")[2] != call.header(b"host").lower():
+            raise ForbiddenError("This comes from a web page of another origin.")
+        if call.header(b"sec-fetch-site") in (b"cross-site", b"same-site"):
+            raise ForbiddenError("This comes from a web page of another origin.")
         return await endpoint(call)
 
     return checked

@@ -40,6 +40,8 @@ def routes(registry: ModelRegistry) -> list[Route]:
 
     async def roll_back(call: Call) -> Answer:
         """Make `previous` live again, at once."""
+        if call.header(b"content-type"):  # a form of a web page has another; who sends no body needs none
+            call.need(b"application/json")
         name = model(call)
         return await changed(name, registry.roll_back(name))
 

@@ -7,6 +7,7 @@ from service.app import create_app
 from service.keys import add_key
 from service.settings import Settings
 
+BASE = "http://localhost:9000"
 HOSTILE = [
     "..", "%2e%2e", "%252e%252e", "..%2f..%2fetc", "..%5c..%5cetc", "m;x=1", "m%23x", "m%00", ".hidden", "~root",
     "http:%2f%2fevil", "$HOME", "a" * 100,
@@ -17,15 +18,13 @@ HOSTILE = [
 def admin(make_model, tmp_path, classifier):
     for version in ("1", "2", "3"):
         make_model(f"models/fake/{version}")
-    app = create_app(
-        Settings(models=tmp_path / "models", model="fake/3", hosts="testserver"), load=lambda path: classifier
-    )
+    app = create_app(Settings(models=tmp_path / "models", model="fake/3"), load=lambda path: classifier)
 
     async def both(scope, receive, send):
         """One server for both, so that they share an event loop as they do in life."""
         await (app.admin if scope.get("path", "").startswith("/admin") else app)(scope, receive, send)
 
-    with TestClient(both) as client:
+    with TestClient(both, base_url=BASE) as client:
         while client.get("/health/ready").status_code != 200:
             pass
         yield client
@@ -95,7 +94,7 @@ def test_no_name_leads_out_of_the_models_folder(admin, name):
 def test_every_admin_route_needs_its_key_with_every_method(make_client, tmp_path):
     keys = tmp_path / "keys"
     infer, admin = add_key(keys, "shop", ["infer"], 0), add_key(keys, "ops", ["admin"], 0)
-    client = TestClient(make_client(keys=keys).app.admin)
+    client = TestClient(make_client(keys=keys).app.admin, base_url=BASE)
     for route in client.app.routes:
         path = route.path.replace("{name}", "fake")
         for key, status in ((None, 401), (infer, 403)):
@@ -110,7 +109,30 @@ def test_the_admin_routes_are_not_among_the_public_ones(make_client):
     assert make_client().get("/admin/models").status_code == 404
 
 
+@pytest.mark.parametrize("settings", [{}, {"host": "0.0.0.0", "hosts": ""}, {"hosts": "testserver, evil.example"}])
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80"])
-def test_a_web_page_elsewhere_cannot_reach_them_by_a_name_of_its_own(make_client, host):
-    client = TestClient(make_client(hosts="").app.admin)
+def test_a_web_page_elsewhere_cannot_reach_them_by_a_name_of_its_own(make_client, settings, host):
+    client = TestClient(make_client(wait=False, **settings).app.admin)
     assert client.post("/admin/models/fake/rollback", headers={"host": host}).status_code == 421
+    assert client.get("/admin/models", headers={"host": "localhost:9000"}).status_code == 200
+
+
+def test_beyond_this_machine_where_a_key_is_asked_for_they_go_by_any_name(make_client):
+    client = TestClient(make_client(admin_host="0.0.0.0").app.admin)
+    assert client.get("/admin/models", headers={"host": "ops.example"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "http://evil.example", "content-type": "text/plain"}, 403),
+        ({"origin": "http://evil.example", "content-type": "application/json"}, 403),
+        ({"origin": "http://localhost:3000"}, 403), ({"origin": "null"}, 403), ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403), ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({"origin": BASE, "sec-fetch-site": "same-origin"}, 200), ({"content-type": "application/json"}, 200),
+    ],
+)  # fmt: skip
+def test_a_web_page_elsewhere_cannot_send_to_them(admin, headers, status):
+    admin.post("/admin/models/fake/activate", json={"version": "2"})
+    assert admin.post("/admin/models/fake/rollback", headers=headers).status_code == status
