@@ -24,8 +24,8 @@ MODEL = Field("", description="name, name/version or name/alias; empty: the defa
 
 
 LABEL = Field(None, description="the label to explain; null: the predicted one")
-TOP_N = Field(10, ge=0, le=1000, description="n-grams, strongest first")
-EXPLAIN = Field(False, description="give the n-grams that speak for and against the best label as well")
+TOP_N = Field(10, ge=0, le=1000, description="n-grams, strongest first; of all texts together at most 10,000")
+EXPLAIN = Field(False, description="give the n-grams for and against the best label as well; of at most 64 texts")
 
 
 class Schema(BaseModel):

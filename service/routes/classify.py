@@ -21,6 +21,7 @@ from service.shadow import Shadow
 from textcnn.types import Prediction
 
 FIELDS = frozenset({"text", "texts", "top_k", "threshold", "model", "explain"})
+MOST_EXPLAINED = 64  # texts; each explanation is some kilobytes
 TOP_N = 5  # n-grams that `explain` gives of each text
 ERRORS = (400, 401, 403, 404, 413, 415, 421, 422, 429, 500, 503, 504)
 FAILED_TEXT = {"error": {"code": INTERNAL[0], "message": "The model failed on this text."}}
@@ -155,6 +156,8 @@ def parse(body: bytes, *, max_texts: int, max_text_chars: int) -> Asked:
     explain = content.get("explain", False)
     if type(explain) is not bool:
         raise InvalidRequestError("explain must be true or false.")
+    if explain and len(texts) > MOST_EXPLAINED:
+        raise InvalidRequestError(f"{len(texts):,} texts to explain in one request; at most {MOST_EXPLAINED}.")
     # Keys, texts and the model are all the strings there are, each between two quotes; more: a key given twice.
     if quotes(body) != 2 * (len(content) + len(texts) + ("model" in content)):
         raise InvalidJSONError("The body gives a field twice.")

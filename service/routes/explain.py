@@ -14,17 +14,17 @@ from service.inference import Inference
 from service.middleware.failures import log_failure
 from service.model_registry import ModelRegistry
 from service.route import Route
-from service.routes.classify import ERRORS, FAILED_TEXT, check_text, check_texts, parse_json, quotes
+from service.routes.classify import ERRORS, FAILED_TEXT, MOST_EXPLAINED, check_text, check_texts, parse_json, quotes
 from service.schemas import ExplainResponse, ExplainText, ExplainTexts
 from service.settings import Settings
 
 FIELDS = frozenset({"text", "texts", "label", "top_n", "model"})
-MOST_TEXTS = 64  # each explanation is some kilobytes
 MOST_NGRAMS = 1000
+MOST_NGRAMS_TOGETHER = 10_000  # of all texts of a request
 
 
 def routes(settings: Settings, registry: ModelRegistry, inference: Inference) -> list[Route]:
-    most_texts = min(MOST_TEXTS, settings.max_texts)
+    most_texts = min(MOST_EXPLAINED, settings.max_texts)
 
     async def explain(call: Call) -> Answer:
         """Why a text gets a label: its n-grams, strongest first, and what each adds to the label's logit."""
@@ -98,6 +98,10 @@ def _read(body: bytes, max_texts: int, max_text_chars: int) -> dict[str, Any]:
     if type(top_n) is not int or not 0 <= top_n <= MOST_NGRAMS:
         raise InvalidRequestError(f"top_n must be a whole number from 0 to {MOST_NGRAMS:,}.")
     texts = content.get("texts") or [content["text"]]
+    if len(texts) * top_n > MOST_NGRAMS_TOGETHER:
+        raise InvalidRequestError(
+            f"{len(texts)} texts and a top_n of {top_n:,} are more than {MOST_NGRAMS_TOGETHER:,} n-grams together."
+        )
     strings = len(content) + len(texts) + sum(type(content.get(name)) is str for name in ("label", "model"))
     if quotes(body) != 2 * strings:
         raise InvalidJSONError("The body gives a field twice.")

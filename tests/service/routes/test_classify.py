@@ -237,6 +237,13 @@ def test_only_plain_json_is_read(client, headers):
     assert response.json()["error"]["code"] == "unsupported_media_type"
 
 
+def test_as_many_texts_are_explained_as_at_explain(client):
+    assert client.post("/v1/classify", json={"texts": ["a"] * 64, "explain": True}).status_code == 200
+    response = client.post("/v1/classify", json={"texts": ["a"] * 65, "explain": True})
+    assert response.status_code == 422
+    assert "64" in response.json()["error"]["message"]
+
+
 def test_the_schema_and_the_parser_refuse_the_same_shapes():
     """The parser is by hand for speed; the documented schema must not promise otherwise."""
     schema = TypeAdapter(ClassifyText | ClassifyTexts)

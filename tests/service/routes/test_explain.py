@@ -42,6 +42,14 @@ def test_a_body_that_is_not_a_request_is_refused(client, body, status):
     assert client.post("/v1/explain", content=body, headers=JSON).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("texts", "top_n", "status"), [(10, 1000, 200), (11, 1000, 422), (64, 156, 200), (64, 157, 422)]
+)
+def test_the_ngrams_of_all_texts_together_are_bounded(client, texts, top_n, status):
+    response = client.post("/v1/explain", json={"texts": ["a"] * texts, "top_n": top_n})
+    assert response.status_code == status
+
+
 def test_the_model_that_ships_explains_exactly(make_client):
     from textcnn import TextClassifier
 
