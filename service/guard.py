@@ -85,7 +85,7 @@ class Guard(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if self.scope["path"] in self.limits.streams:
+        if self.scope["path"] in self.limits.streams and not self.cycle.response_complete:
             self.due = self.loop.time() + self.limits.body
         super().on_body(body)
 
@@ -110,7 +110,9 @@ class Guard(HttpToolsProtocol):
         self.due = inf
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        # a body that goes on after the answer belongs to that one
+        answered = self.cycle is not None and self.cycle.response_complete and not self.in_headers
+        if not answered and (self.cycle is None or self.cycle.response_complete or not self.cycle.response_started):
             code, message = REASONS[status]
             body = orjson.dumps({"error": {"code": code, "message": message, "request_id": ""}})
             self.transport.write(

@@ -99,7 +99,18 @@ def _check_access(settings: Settings) -> None:
         raise CannotListenError(f"not listening on {settings.admin_host} for admins without a key of scope admin")
 
 
-class Server(uvicorn.Server):
+class WatchedServer(uvicorn.Server):
+    """Looks over its connections while it serves."""
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        looking = asyncio.ensure_future(look_over(self.server_state))
+        try:
+            await super().serve(sockets)
+        finally:
+            looking.cancel()
+
+
+class Server(WatchedServer):
     """Told to end, it first says so (/health/ready), then answers for a while, then closes."""
 
     def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_seconds: float) -> None:
@@ -119,17 +130,13 @@ class Server(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        looking = asyncio.ensure_future(look_over(self.server_state))
-        try:
-            await super().serve(sockets)
-        finally:
-            looking.cancel()
+        await super().serve(sockets)
 
     def _stop(self) -> None:
         self.should_exit = True
 
 
-class AdminServer(uvicorn.Server):
+class AdminServer(WatchedServer):
     """Ends with the other server; signals are not its business."""
 
     @contextmanager
@@ -162,8 +169,21 @@ def _run(settings: Settings, listeners: list[socket.socket], *, ready_first: boo
                 await beside
 
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        _limit_handshakes(runner.get_loop(), settings.header_timeout)
         runner.run(serve_all())
     return failures[0] if failures else None
+
+
+def _limit_handshakes(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    """Close what does not begin TLS in time: uvicorn has no setting for it, and the loop's own limit is 60 s."""
+    create = loop.create_server
+
+    async def create_server(*args: Any, ssl: Any = None, **options: Any) -> asyncio.Server:
+        if ssl:
+            options["ssl_handshake_timeout"] = seconds
+        return await create(*args, ssl=ssl, **options)
+
+    loop.create_server = create_server  # type: ignore[method-assign]
 
 
 def _config(app: Any, limits: Limits, settings: Settings | None = None) -> uvicorn.Config:

@@ -10,6 +10,11 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
+import trustme
+
+from service.keys import add_key
+
+from .conftest import free_port
 
 DEADLINE = 0.5  # seconds; the server looks twice a second
 CLOSED_WITHIN = DEADLINE + 1.0
@@ -23,8 +28,8 @@ def server(launch):
 
 
 @contextmanager
-def connection(server) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=5) as client:
+def connection(server, port: int = 0) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", port or int(server.url.rpartition(":")[2])), timeout=5) as client:
         yield client
 
 
@@ -83,6 +88,49 @@ def test_a_client_that_trickles_is_closed_by_the_deadline(server, begin, piece):
         answer = trickled(client, begin, piece)
     assert time.monotonic() - begun < CLOSED_WITHIN + 0.5
     assert answer.startswith(b"HTTP/1.1 408 ") or not answer
+
+
+def test_a_stream_that_was_answered_before_its_end_is_closed_by_the_deadline(launch, tmp_path):
+    add_key(tmp_path / "keys", "shop", ["infer"], 0)
+    timeouts = ["--header-timeout", str(DEADLINE), "--body-timeout", str(DEADLINE)]
+    server = launch(*timeouts, "--keys", str(tmp_path / "keys")).wait_until_ready()
+    head = b"POST /v1/classify/stream HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n"
+    with connection(server) as client:
+        begun = time.monotonic()
+        answer = trickled(client, head + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n")
+    assert time.monotonic() - begun < CLOSED_WITHIN + 0.5
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("piece", [b"", b"x-more: 1\r\n"], ids=["silent", "trickling"])
+def test_the_admin_port_is_looked_over_too(launch, piece):
+    port = free_port()
+    server = launch("--header-timeout", str(DEADLINE), "--admin-port", str(port)).wait_until_ready()
+    with connection(server, port) as client:
+        begun = time.monotonic()
+        answer = trickled(client, b"GET /admin/models HTTP/1.1\r\n", piece)
+    assert time.monotonic() - begun < CLOSED_WITHIN + 0.5
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_client_that_does_not_begin_tls_is_closed_by_the_deadline(launch, tmp_path):
+    trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    admin = free_port()
+    server = launch(
+        *("--header-timeout", str(DEADLINE), "--admin-port", str(admin), "--tls-cert", str(tmp_path / "server.pem"))
+    )
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            with connection(server, admin):
+                break
+        except ConnectionRefusedError:
+            time.sleep(0.02)
+    with connection(server) as client:
+        begun = time.monotonic()
+        assert until_closed(client) == b""
+    assert time.monotonic() - begun < CLOSED_WITHIN + 0.5
 
 
 def test_a_trickle_on_a_connection_that_was_used_is_closed_too(server):
