@@ -64,13 +64,21 @@ class ModelRegistry:
         self._fixed = {name for name, text in zip(self._paths, asked, strict=False) if text and text != name}
 
     async def start(self) -> None:
-        """Bring up every model. Raises TextCNNError, or whatever else loading raised."""
+        """Bring up every model, and of serving.json's others those that can be.
+
+        Raises TextCNNError, or whatever else loading raised.
+        """
         wanted = read_plans(self._root)
         for name, path in self._paths.items():
-            if name in self._fixed or LIVE not in wanted.get(name, ModelPlan()).aliases:
-                wanted[name] = wanted.get(name, ModelPlan()).activated(path.name)
-        for name, plan in wanted.items():
+            asked = wanted.pop(name, ModelPlan())
+            plan = self._on_disk_only(name, asked)
+            if LIVE in asked.aliases and LIVE not in plan.aliases:
+                log.warning("%s/%s answers, for what was live is gone", name, path.name)
+            if name in self._fixed or LIVE not in plan.aliases:
+                plan = plan.activated(path.name)
             await self._apply(name, plan)
+        for name, plan in wanted.items():
+            await self._follow(name, plan)
 
     async def watch(self) -> None:
         """Follow serving.json, so that all processes serve what one was told to. Never returns."""
@@ -80,14 +88,15 @@ class ModelRegistry:
             if stamp == self._stamp:
                 continue
             self._stamp = stamp
-            try:
-                async with self._changing:
-                    for name, plan in read_plans(self._root).items():
-                        if name not in self._fixed:
-                            await self._apply(name, plan)
-            except Exception as error:
-                expected = isinstance(error, TextCNNError)
-                log.error("%s is not followed: %s", FILE, error, exc_info=not expected)
+            async with self._changing:
+                try:
+                    plans = read_plans(self._root)
+                except ArtifactError as error:
+                    log.error("%s is not followed: %s", FILE, error)
+                    continue
+                for name, plan in plans.items():
+                    if name not in self._fixed:
+                        await self._follow(name, plan)
 
     def choose(self, asked: str = "") -> Deployment:
         """Who answers: the default model, or as asked: `name`, `name/version` or `name/alias`.
@@ -172,7 +181,7 @@ class ModelRegistry:
             if name not in self.on_disk():
                 raise UnknownModelError(f"There is no model {name[:64]!r} on disk.")
             before = self._plans.get(name)
-            plan = edit(before or ModelPlan())
+            plan = edit(self._on_disk_only(name, before or ModelPlan()))
             await self._apply(name, plan)
             try:
                 write_plans(self._root, {**read_plans(self._root), name: plan})
@@ -188,6 +197,24 @@ class ModelRegistry:
         for deployment in self.all():
             deployment.retire()
         self._loaded.clear()
+
+    async def _follow(self, name: str, plan: ModelPlan) -> None:
+        """As `_apply`; what cannot be done is logged, and the other models go on."""
+        try:
+            await self._apply(name, plan)
+        except Exception as error:
+            expected = isinstance(error, TextCNNError)
+            log.error("%s is not followed for model %s: %s", FILE, name, error, exc_info=not expected)
+
+    def _on_disk_only(self, name: str, plan: ModelPlan) -> ModelPlan:
+        """The plan without the versions that are gone, which is logged."""
+        there = list(self.on_disk().get(name, []))
+        if name in self._paths:
+            there.append(self._paths[name].name)
+        found = plan.only(there)
+        if gone := [version for version in plan.versions if version not in there]:
+            log.warning("%s names versions of model %s that are gone: %s", FILE, name, ", ".join(gone))
+        return found
 
     async def _apply(self, name: str, plan: ModelPlan) -> None:
         """Load what the plan needs, then switch to it in one step. If anything fails, nothing has changed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,16 @@ class ModelPlan(BaseModel):
         """Every version that has to be loaded."""
         wanted = [*self.aliases.values(), *self.weights, *([self.shadow] if self.shadow else [])]
         return list(dict.fromkeys(wanted))
+
+    def only(self, versions: Iterable[str]) -> ModelPlan:
+        """Without all that names another version."""
+        there = frozenset(versions)
+        weights = {version: weight for version, weight in self.weights.items() if version in there}
+        return ModelPlan(
+            aliases={alias: version for alias, version in self.aliases.items() if version in there},
+            weights=weights if any(weights.values()) else {},
+            shadow=self.shadow if self.shadow in there else None,
+        )
 
     def activated(self, version: str) -> ModelPlan:
         """With `version` live, and what was live kept at hand."""

@@ -158,6 +158,44 @@ async def test_a_restart_serves_what_was_live(registry, tmp_path, loads):
     fixed.close()
 
 
+STALE = {
+    "ill": {"aliases": {"live": "1"}},
+    "m": {"aliases": {"live": "2", "previous": "9"}, "weights": {"9": 1}, "shadow": "9"},
+    "other": {"aliases": {"live": "9"}},
+}
+
+
+async def test_what_is_no_longer_on_disk_keeps_nothing_else_from_starting(make_model, tmp_path, loads, caplog):
+    for path in ("models/m/1", "models/m/2", "models/other/1", "models/other/2"):
+        make_model(path)
+    (make_model("models/ill/1") / "broken").touch()
+    (tmp_path / "models" / "serving.json").write_text(json.dumps(STALE))
+    registry = ModelRegistry(Settings(models=tmp_path / "models", model="m,other"), Metrics(), loads)
+    await registry.start()
+    registry.check_ready()
+    assert (registry.choose("m").version, registry.choose("other").version) == ("2", "2")
+    assert "model ill: weights are damaged" in caplog.text and "other/2 answers" in caplog.text
+    await registry.activate("m", "1")
+    assert registry.choose("m").version == "1"
+    registry.close()
+
+
+async def test_a_stale_model_keeps_no_other_from_being_followed(registry, make_model, tmp_path, loads, monkeypatch):
+    monkeypatch.setattr("service.model_registry.POLL_SECONDS", 0.01)
+    follower = ModelRegistry(Settings(models=tmp_path / "models", model="m"), Metrics(), loads)
+    (tmp_path / "models" / "other" / "1" / "broken").touch()
+    (tmp_path / "models" / "serving.json").write_text(json.dumps({"m": {"aliases": {"live": "2"}}}))
+    await follower.start()
+    watching = asyncio.ensure_future(follower.watch())
+    plans = {"other": {"aliases": {"live": "1"}}, "m": {"aliases": {"live": "1"}}}
+    (tmp_path / "models" / "serving.json").write_text(json.dumps(plans))
+    async with asyncio.timeout(5):
+        while follower.choose().version != "1":
+            await asyncio.sleep(0.01)
+    watching.cancel()
+    follower.close()
+
+
 async def test_a_model_that_fails_its_warm_up_is_not_published(classifier, monkeypatch, make_model, tmp_path):
     def fail(texts, *, top_k=1):
         raise RuntimeError("broken")
