@@ -16,7 +16,7 @@ from service.find_model import find_model, list_versions
 from service.golden import FILE as GOLDEN
 from service.golden import check_golden
 from service.metrics import Metrics
-from service.plan import FILE, LIVE, PREVIOUS, ModelPlan, Plans, is_name, read_plans, write_plans
+from service.plan import FILE, LIVE, PREVIOUS, ModelPlan, Plans, is_name, locked_plans, read_plans, write_plans
 from service.settings import Settings
 from textcnn.errors import ArtifactError, TextCNNError
 
@@ -177,19 +177,21 @@ class ModelRegistry:
 
     async def change(self, name: str, edit: Callable[[ModelPlan], ModelPlan]) -> ModelPlan:
         """Apply a changed plan here and write it down for the other processes."""
-        async with self._changing:
+        async with self._changing, locked_plans(self._root):
             if name not in self.on_disk():
                 raise UnknownModelError(f"There is no model {name[:64]!r} on disk.")
             before = self._plans.get(name)
-            plan = edit(self._on_disk_only(name, before or ModelPlan()))
+            plans = read_plans(self._root)
+            # another process may have been told since; what the operator named is in no file
+            known = before if name in self._fixed else plans.get(name, before)
+            plan = edit(self._on_disk_only(name, known or ModelPlan()))
             await self._apply(name, plan)
             try:
-                write_plans(self._root, {**read_plans(self._root), name: plan})
+                write_plans(self._root, {**plans, name: plan})
             except ArtifactError:
                 if before:  # what the other processes cannot learn of must not be served by this one alone
                     await self._apply(name, before)
                 raise
-            self._stamp = self._file_stamp()
         return plan
 
     def close(self) -> None:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from textcnn.errors import ArtifactError
 
 FILE = "serving.json"
+LOCK = f".{FILE}.lock"
+LOCK_SECONDS = 0.02  # between tries to get the lock
 LIVE, PREVIOUS = "live", "previous"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # of models, versions and aliases: never a path
 
@@ -80,6 +84,26 @@ def read_plans(models: Path) -> Plans:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the document"
         raise ArtifactError(f"{path} cannot be used: {where}: {first['msg']}") from None
+
+
+@asynccontextmanager
+async def locked_plans(models: Path) -> AsyncIterator[None]:
+    """Keeps other processes from changing serving.json meanwhile. Raises ArtifactError."""
+    import fcntl  # Windows has none; there no plan is changed
+
+    path = models / LOCK
+    try:
+        file = path.open("ab")
+    except OSError as error:
+        raise ArtifactError(f"cannot write {path}: {error.strerror}") from None
+    with file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(LOCK_SECONDS)
+        yield
 
 
 def write_plans(models: Path, plans: Plans) -> None:

@@ -145,6 +145,37 @@ async def test_another_process_changing_the_file_is_followed(registry, make_mode
     follower.close()
 
 
+@pytest.fixture
+async def processes(make_model, tmp_path, loads):
+    """Two registries of the same folder, each as in a process of its own that has not heard of the other yet."""
+    for version in ("1", "2", "3"):
+        make_model(f"models/m/{version}")
+    made = [ModelRegistry(Settings(models=tmp_path / "models", model="m"), Metrics(), loads) for _ in range(2)]
+    for registry in made:
+        await registry.start()
+    yield made
+    for registry in made:
+        registry.close()
+
+
+async def test_what_one_process_was_told_is_changed_further_by_another(processes):
+    one, other = processes
+    await one.activate("m", "1")
+    await other.roll_back("m")
+    assert other.choose().version == "3"
+
+
+async def test_changes_told_to_two_processes_at_once_are_both_kept(processes, tmp_path):
+    def alias(name, version):
+        return lambda plan: plan.model_copy(update={"aliases": {**plan.aliases, name: version}})
+
+    one, other = processes
+    async with asyncio.timeout(5):
+        await asyncio.gather(one.change("m", alias("old", "1")), other.change("m", alias("older", "2")))
+    plan = json.loads((tmp_path / "models" / "serving.json").read_text())["m"]
+    assert plan["aliases"] == {"live": "3", "old": "1", "older": "2"}
+
+
 async def test_a_restart_serves_what_was_live(registry, tmp_path, loads):
     await registry.start()
     await registry.activate("m", "2")
