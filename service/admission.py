@@ -85,17 +85,18 @@ class TokenBucket:
 
 
 class RateLimits:
-    """A bucket for each key that has a rate."""
+    """A bucket for each key that has a rate, of which each of `processes` gives an even share."""
 
-    def __init__(self, refused: Refused = lambda reason: None) -> None:
+    def __init__(self, refused: Refused = lambda reason: None, *, processes: int = 1) -> None:
         self._refused = refused
+        self._processes = processes
         self._buckets: dict[str, TokenBucket] = {}
 
     def wait(self, key: Key | None, texts: int) -> float:
         """Takes them and returns 0, or the seconds after which so many are allowed."""
         if key is None or not key.per_second:
             return 0.0
-        return self._buckets.setdefault(key.name, TokenBucket(key.per_second)).take(texts)
+        return self._buckets.setdefault(key.name, TokenBucket(key.per_second / self._processes)).take(texts)
 
     def take(self, key: Key | None, texts: int) -> None:
         """Raises RateLimitedError, with the time after which as many texts are allowed."""

@@ -141,7 +141,8 @@ def create_app(
         metrics.rejections.labels(reason).inc()
 
     admission = Admission(max_wait=settings.max_wait_ms / 1000, max_bytes=settings.max_queued_bytes, refused=refused)
-    inference = Inference(admission, RateLimits(refused), max_timeout_ms=settings.max_timeout_ms, refused=refused)
+    rates = RateLimits(refused, processes=settings.workers)
+    inference = Inference(admission, rates, max_timeout_ms=settings.max_timeout_ms, refused=refused)
 
     async def bring_up() -> None:
         try:

@@ -75,6 +75,14 @@ def test_a_key_over_its_rate_is_told_when_to_come_back(make_client, tmp_path):
     assert response.json()["error"]["code"] == "rate_limited"
 
 
+def test_the_rate_of_a_key_is_that_of_all_processes_together(make_client, tmp_path):
+    key = add_key(tmp_path / "keys", "shop", ["infer"], 4)
+    client = make_client(keys=tmp_path / "keys", workers=4)
+    responses = [ask(client, "POST", "/v1/classify", key) for _ in range(4)]
+    assert [response.status_code for response in responses] == [200, 200, 429, 429]
+    assert "4 texts a second" in responses[-1].json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("host", "status"),
     [
