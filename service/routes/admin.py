@@ -48,7 +48,11 @@ def routes(registry: ModelRegistry) -> list[Route]:
     async def replace(call: Call) -> Answer:
         """Set aliases, weights and shadow; versions that none of them names are let go."""
         plan, name = await read(call, Plan), model(call)
-        missing = [version for version in plan.versions if version not in registry.on_disk().get(name, [])]
+        there = registry.on_disk().get(name, [])
+        for alias in plan.aliases:
+            if alias in there:
+                raise InvalidRequestError(f"{alias!r} is a version of model {name}; give the alias another name.")
+        missing = [version for version in plan.versions if version not in there]
         if missing:
             raise UnknownModelError(f"Model {name} has no complete version {', '.join(missing)} on disk.")
         return await changed(name, registry.change(name, lambda before: plan))

@@ -75,6 +75,7 @@ def test_a_plan_is_set_whole(admin):
         ("PUT", "/admin/models/fake/plan", {"aliases": {"live": "9"}}, 404),
         ("PUT", "/admin/models/fake/plan", {"aliases": {"live": "3"}, "weights": {"3": 0}}, 409),
         ("PUT", "/admin/models/fake/plan", {"aliases": {"live": "$HOME"}}, 422),
+        ("PUT", "/admin/models/fake/plan", {"aliases": {"live": "2", "1": "3"}}, 422),
         ("PUT", "/admin/models/fake/plan", {"aliases": {"live": "3"}, "more": 1}, 422),
         ("DELETE", "/admin/models/fake/plan", None, 405),
     ],
