@@ -13,6 +13,7 @@ from service.model_registry import ModelRegistry
 from service.plan import ModelPlan as Plan
 from service.plan import Name, is_name
 from service.route import Route
+from service.routes.classify import parse_unrepeated
 from textcnn.errors import ArtifactError, EngineError
 
 Form = TypeVar("Form", bound=BaseModel)
@@ -79,10 +80,10 @@ def routes(registry: ModelRegistry) -> list[Route]:
 
 
 async def read(call: Call, form: type[Form]) -> Form:
-    """The body as `form`. Raises InvalidRequestError with the first fault."""
+    """The body as `form`. Raises InvalidJSONError, and InvalidRequestError with the first fault."""
     call.need(b"application/json")
     try:
-        return form.model_validate_json(await call.body())
+        return form.model_validate(parse_unrepeated(await call.body()))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the body"

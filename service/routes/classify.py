@@ -164,13 +164,36 @@ def parse(body: bytes, *, max_texts: int, max_text_chars: int) -> Asked:
     return Asked(texts, top_k, threshold, model, explain)
 
 
-def parse_json(body: bytes) -> Any:
-    """The body's one JSON document. Raises InvalidJSONError."""
+def parse_json(body: bytes, what: str = "body") -> Any:
+    """The body's one JSON document. Raises InvalidJSONError, which calls it `what`."""
     try:
         # Refuses NaN, Infinity, lone surrogates, bad UTF-8 and more than 1024 levels, and never quotes the body.
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidJSONError(f"The body is not JSON: {error}.") from None
+        raise InvalidJSONError(f"The {what} is not JSON: {error}.") from None
+
+
+def parse_unrepeated(body: bytes, what: str = "body") -> Any:
+    """As `parse_json`; raises InvalidJSONError for a field that is given twice as well, at any depth."""
+    content = parse_json(body, what)
+    if quotes(body) != 2 * _strings(content):
+        raise InvalidJSONError(f"The {what} gives a field twice.")
+    return content
+
+
+def _strings(content: Any) -> int:
+    """Strings in a JSON document, names of fields among them."""
+    count, rest = 0, [content]
+    while rest:
+        part = rest.pop()
+        if type(part) is str:
+            count += 1
+        elif type(part) is list:
+            rest += part
+        elif type(part) is dict:
+            count += len(part)
+            rest += part.values()
+    return count
 
 
 def check_texts(texts: Any, name: str, *, max_texts: int, max_text_chars: int) -> None:

@@ -9,12 +9,12 @@ import orjson
 from service.answer import JSON, Answer
 from service.call import Call
 from service.deployment import Question
-from service.errors import InvalidJSONError, InvalidRequestError
+from service.errors import InvalidRequestError
 from service.inference import Inference
 from service.middleware.failures import log_failure
 from service.model_registry import ModelRegistry
 from service.route import Route
-from service.routes.classify import ERRORS, FAILED_TEXT, MOST_EXPLAINED, check_text, check_texts, parse_json, quotes
+from service.routes.classify import ERRORS, FAILED_TEXT, MOST_EXPLAINED, check_text, check_texts, parse_unrepeated
 from service.schemas import ExplainResponse, ExplainText, ExplainTexts
 from service.settings import Settings
 
@@ -82,7 +82,7 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
 
 def _read(body: bytes, max_texts: int, max_text_chars: int) -> dict[str, Any]:
     """The body, with `texts` also where it had `text`. Raises InvalidJSONError or InvalidRequestError."""
-    content = parse_json(body)
+    content = parse_unrepeated(body)
     if type(content) is not dict or not content.keys() <= FIELDS:
         raise InvalidRequestError(f"The body must be an object; its fields are {', '.join(sorted(FIELDS))}.")
     if ("text" in content) == ("texts" in content):
@@ -102,7 +102,4 @@ def _read(body: bytes, max_texts: int, max_text_chars: int) -> dict[str, Any]:
         raise InvalidRequestError(
             f"{len(texts)} texts and a top_n of {top_n:,} are more than {MOST_NGRAMS_TOGETHER:,} n-grams together."
         )
-    strings = len(content) + len(texts) + sum(type(content.get(name)) is str for name in ("label", "model"))
-    if quotes(body) != 2 * strings:
-        raise InvalidJSONError("The body gives a field twice.")
     return {**content, "texts": texts}

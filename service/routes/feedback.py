@@ -14,7 +14,7 @@ from service.errors import InvalidRequestError, OverloadedError
 from service.feedback import FeedbackLog
 from service.metrics import Metrics
 from service.route import Route
-from service.routes.classify import ERRORS, check_text, parse_json
+from service.routes.classify import ERRORS, check_text, parse_unrepeated
 from service.schemas import Feedback, FeedbackResponse
 from service.settings import Settings
 
@@ -32,7 +32,7 @@ def routes(settings: Settings, metrics: Metrics) -> list[Route]:
         """Keep a text with the label that is right, for training later. Answered when it is on the disk."""
         nonlocal writer, waiting
         call.need(b"application/json")
-        content = parse_json(await call.body())
+        content = parse_unrepeated(await call.body())
         try:
             given = Feedback.model_validate(content, strict=True)
         except ValidationError as error:

@@ -13,7 +13,7 @@ from service.inference import Inference
 from service.middleware.failures import log_failure
 from service.model_registry import ModelRegistry
 from service.route import Endpoint
-from service.routes.classify import check_texts, parse_json
+from service.routes.classify import check_texts, parse_unrepeated
 from service.settings import Settings
 from textcnn.types import Prediction
 
@@ -34,7 +34,7 @@ class Foreign:
         """The body, an object. Raises RequestError."""
         call.need(b"application/json")
         self._inference.check(call)
-        content = parse_json(await call.body())
+        content = parse_unrepeated(await call.body())
         if type(content) is not dict:
             raise InvalidRequestError("The body must be a JSON object.")
         return content

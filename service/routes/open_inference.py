@@ -16,7 +16,7 @@ from service.call import Call
 from service.deployment import Deployment
 from service.errors import InvalidRequestError, UnsupportedMediaTypeError
 from service.route import Route
-from service.routes.classify import parse_json
+from service.routes.classify import parse_unrepeated
 from service.routes.foreign import ERRORS, Foreign, errors_as, plain_error, whole
 from textcnn.types import Prediction
 
@@ -113,7 +113,7 @@ async def _read(call: Call) -> tuple[dict[str, Any], bytes]:
         if not header.isdigit() or len(header) > 12 or int(header) > len(body):
             raise InvalidRequestError("Inference-Header-Content-Length is not the length of the JSON in the body.")
         length = int(header)
-    content = parse_json(body[:length])
+    content = parse_unrepeated(body[:length])
     if type(content) is not dict:
         raise InvalidRequestError("The body must be a JSON object.")
     for field, kind in (("id", str), ("parameters", dict), ("outputs", list)):

@@ -19,11 +19,18 @@ import orjson
 from service.answer import Answer, Stream
 from service.call import Call
 from service.deployment import Deployment
-from service.errors import TABLE, ClientGoneError, InvalidRequestError, RequestError, UnsupportedMediaTypeError
+from service.errors import (
+    TABLE,
+    ClientGoneError,
+    InvalidJSONError,
+    InvalidRequestError,
+    RequestError,
+    UnsupportedMediaTypeError,
+)
 from service.inference import Inference, Outcome
 from service.model_registry import ModelRegistry
 from service.route import Route
-from service.routes.classify import ERRORS, Asked, check_text, labels_wanted, shown
+from service.routes.classify import ERRORS, Asked, check_text, labels_wanted, parse_unrepeated, shown
 from service.settings import Settings
 from textcnn.types import Prediction
 
@@ -144,9 +151,9 @@ def _line(line: bytes, number: int, settings: Settings) -> Line:
     if len(line) > _longest(settings):
         return number, None, _too_long(settings)
     try:
-        content = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        return number, None, {"error": {"code": "invalid_json", "message": f"The line is not JSON: {error}."}}
+        content = parse_unrepeated(line, "line")
+    except InvalidJSONError as error:
+        return number, None, _error(error)
     more = NOTHING
     if type(content) is dict:
         if "id" in content:

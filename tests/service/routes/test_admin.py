@@ -86,6 +86,12 @@ def test_what_cannot_be_done_changes_nothing(admin, method, path, body, status):
     assert admin.post("/v1/classify", json={"text": "a"}).json()["version"] == "3"
 
 
+@pytest.mark.parametrize("body", [b'{"version": "1", "version": "2"}', b'{"version": '])
+def test_what_is_not_json_or_gives_a_field_twice_is_refused(admin, body):
+    response = admin.post("/admin/models/fake/activate", content=body, headers={"content-type": "application/json"})
+    assert response.status_code == 400
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_name_leads_out_of_the_models_folder(admin, name):
     for path in (f"/admin/models/{name}/activate", f"/admin/models/{name}/rollback"):

@@ -47,6 +47,13 @@ def test_what_is_no_feedback_is_refused(client, tmp_path, body):
     assert not (tmp_path / "feedback").exists()
 
 
+def test_a_field_that_is_given_twice_is_refused(client, tmp_path):
+    body = b'{"text": "a", "label": "x", "label": "y"}'
+    response = client.post("/v1/feedback", content=body, headers={"content-type": "application/json"})
+    assert response.status_code == 400
+    assert not (tmp_path / "feedback").exists()
+
+
 def test_a_disk_that_fails_is_not_acknowledged(make_client, tmp_path):
     (tmp_path / "file").write_text("")
     client = make_client(feedback=tmp_path / "file")

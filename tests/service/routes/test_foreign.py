@@ -141,6 +141,21 @@ REFUSED = [
 ]  # fmt: skip
 
 
+TWICE = [
+    ("/models/fake", b'{"inputs": "a", "inputs": "b"}'),
+    ("/predict", b'{"inputs": "a", "raw_scores": true, "raw_scores": false}'),
+    ("/invocations", b'{"inputs": {"text": ["a"], "text": ["b"]}}'),
+    (INFER, b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a"], "data": ["b"]}]}'),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), TWICE)
+def test_a_field_that_is_given_twice_is_refused(limited, path, body):
+    response = limited.post(path, content=body, headers=JSON)
+    assert response.status_code == 400, response.text
+    assert "twice" in response.text
+
+
 @pytest.mark.parametrize(("path", "body"), REFUSED, ids=[f"{row[0]} {number}" for number, row in enumerate(REFUSED)])
 def test_what_is_not_of_the_format_is_refused_in_its_own_shape(limited, path, body):
     response = limited.post(path, json=body)

@@ -55,6 +55,7 @@ def test_a_line_that_cannot_be_used_gets_an_error_and_the_rest_go_on(make_client
         b"3",
         b'{"text": 1, "id": 7}',
         b'{"texts": []}',
+        b'{"text": "a", "text": "b"}',
         b'"\\ud800"',
         b'"boom"',
         b"\xff",
@@ -63,7 +64,8 @@ def test_a_line_that_cannot_be_used_gets_an_error_and_the_rest_go_on(make_client
     answers = ask(make_client(max_text_chars=10), b"\n".join(lines) + b'\n"cherry"\n')
     codes = [answer.get("error", {}).get("code") for answer in answers]
     assert codes == [
-        None, "invalid_json", "invalid_request", "invalid_request", "invalid_request", "invalid_json", "internal_error",
+        None, "invalid_json", "invalid_request", "invalid_request", "invalid_request", "invalid_json",
+        "invalid_json", "internal_error",
         "invalid_json", "invalid_request", None,
     ]  # fmt: skip
     assert answers[3]["id"] == 7
