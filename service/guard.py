@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Any
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 log = logging.getLogger(__name__)
@@ -57,12 +57,16 @@ class Guard(HttpToolsProtocol):
         self.in_headers = True
         self.header_bytes = self.fed = 0
         self.refusal = 400
+        self.last_read: RequestResponseCycle | None = None  # the last request that came whole
+        self.refused: int | None = None  # the status with which we close when that one is answered
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.due = self.loop.time() + self.limits.header
 
     def data_received(self, data: bytes) -> None:
+        if self.refused is not None:
+            return
         if self.due == inf and self.in_headers:
             # from its first byte on, which need not be one that the parser takes for the beginning
             self.due = self.loop.time() + self.limits.header
@@ -90,9 +94,14 @@ class Guard(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self.in_headers, self.due = True, inf
+        self.in_headers, self.due, self.last_read = True, inf, self.cycle
         self.header_bytes = -self.fed  # the bytes in hand belong to what is complete
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.refused is not None:
+            self.refuse(self.refused)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -106,9 +115,14 @@ class Guard(HttpToolsProtocol):
         self.refuse(self.refusal)
 
     def refuse(self, status: int) -> None:
-        """Say why, unless an answer is under way, and close."""
+        """Say why, unless an answer is under way, and close; both when what came whole before is answered."""
         self.due = inf
         if self.transport.is_closing():
+            return
+        if self.last_read is not None and not self.last_read.response_complete:
+            self.refused = status
+            if self.pipeline and self.pipeline[0][0] is not self.last_read:
+                self.pipeline.popleft()  # what did not come whole is not begun
             return
         # a body that goes on after the answer belongs to that one
         answered = self.cycle is not None and self.cycle.response_complete and not self.in_headers

@@ -185,6 +185,22 @@ def test_what_is_not_http_is_refused(server, request_bytes):
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 408 "))
 
 
+@pytest.mark.parametrize(
+    "garbage", [b"GARBAGE\r\n\r\n", HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\n"], ids=["head", "body"]
+)
+def test_requests_before_what_is_not_http_are_answered_first(launch, garbage):
+    server = launch("--header-timeout", "30").wait_until_ready()
+    request = b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with connection(server) as client:
+        client.sendall(request * 3 + garbage)
+        answer = until_closed(client)
+    assert answer.count(b"HTTP/1.1 200 ") == 3
+    assert answer.count(b"HTTP/1.1 400 ") == 1
+    assert answer.rindex(b"HTTP/1.1 ") == answer.index(b"HTTP/1.1 400 ")
+    _, log = server.stop()
+    assert "Traceback" not in log and "exception" not in log
+
+
 def test_a_client_that_does_not_read_its_answer_is_closed(server):
     texts = b'{"texts": [' + b",".join([b'"cherry"'] * 1000) + b'], "top_k": 3}'
     request = HEAD + b"content-length: %d\r\n\r\n" % len(texts) + texts
