@@ -304,9 +304,12 @@ def _sureness(artifact: Artifact) -> str:
         sentence = "It abstains where the probability of its answer is too small (`calibration.json`)."
     if figures:
         before, after = figures["before"], figures["after"]
+        made, earlier = f"calibrated by {figures['method']}", f"before: {before['ece']:.1%}; "
+        if figures["method"] == "none":
+            made, earlier = "the plain softmax, measured", ""
         sentence += (
-            f"\n\nIts probabilities are calibrated by {figures['method']} on {figures['texts']:,} texts. There, "
-            f"confidence and accuracy differ by {after['ece']:.1%} on average (before: {before['ece']:.1%}; "
+            f"\n\nIts probabilities are {made} on {figures['texts']:,} texts. There, "
+            f"confidence and accuracy differ by {after['ece']:.1%} on average ({earlier}"
             f"with so many texts chance alone makes {after['ece_by_chance']:.1%})."
         )
     return sentence

@@ -154,13 +154,13 @@ class TextClassifier:
         """Fit probabilities, label sets and familiarity anew, to texts that training has not seen; never to the test.
 
         `method` is none, temperature, vector or isotonic. Thresholds for abstaining, which would no longer mean what
-        they meant, are dropped. Returns (and keeps in `metrics_`) the figures before and after. Raises LabelError for
-        a label that the model does not know, MissingExtraError without scikit-learn.
+        they meant, are dropped. Plain softmax is kept where `method` does not lower the log loss of texts that it was
+        not fitted on. Returns (and keeps in `metrics_`) the figures before and after. Raises LabelError for a label
+        that the model does not know, DataError for too few texts, MissingExtraError without scikit-learn.
         """
-        fit, reliability = _fitting()
-        validation = self._validation(texts, labels)
-        calibration = fit.fit_calibration(validation, method)
-        figures: dict[str, Any] = reliability.before_and_after(validation, method)
+        _, reliability = _fitting()
+        figures: dict[str, Any]
+        calibration, figures = reliability.fit_and_measure(self._validation(texts, labels), method)
         self._artifact = replace(self._fitted(), calibration=calibration)
         self.record("calibration", figures)
         return figures

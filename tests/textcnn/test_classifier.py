@@ -86,10 +86,19 @@ def test_equally_probable_labels_come_in_the_order_of_the_classes(classifier: Te
     assert undecided.predict(["parcel"]) == ["billing"]
 
 
-def test_training_fits_the_temperature_to_the_validation_texts(classifier: TextClassifier) -> None:
+def test_training_fits_the_temperature_to_the_validation_texts() -> None:
+    texts, labels = tiny_corpus(120)
+    doubtful = [labels[i if i % 4 else i - 1] for i in range(120)]
+    model = TextClassifier(TINY).fit(texts, labels, validation=(texts, doubtful))
+    calibration, figures = model.artifact_.calibration, model.metrics_["calibration"]
+    assert (calibration.method, figures["method"], figures["texts"]) == ("temperature", "temperature", 120)
+    assert figures["after"]["loss"] < figures["before"]["loss"]
+
+
+def test_training_keeps_the_plain_softmax_where_validation_texts_are_few(classifier: TextClassifier) -> None:
     calibration, figures = classifier.artifact_.calibration, classifier.metrics_["calibration"]
-    assert (calibration.method, figures["method"], figures["texts"]) == ("temperature", "temperature", 9)
-    assert set(figures["before"]) == set(figures["after"])
+    assert (calibration.method, figures["method"], figures["texts"]) == ("none", "none", 9)
+    assert len(calibration.least) == 99
     without = TextClassifier({**TINY, "data": {"validation_fraction": 0}}).fit(*tiny_corpus(30))
     assert without.artifact_.calibration == Calibration()
     with pytest.raises(DataError, match="run textcnn calibrate"):
@@ -125,8 +134,8 @@ def test_known_words_are_more_familiar_than_unknown_ones(classifier: TextClassif
 
 
 def test_a_classifier_can_be_calibrated_anew(classifier: TextClassifier, model_folder: Path) -> None:
-    model, texts = TextClassifier.load(model_folder), tiny_corpus(60, seed=4)[0]
-    wrong = [model.labels[row % 4 % 3] for row in range(60)]
+    model, texts = TextClassifier.load(model_folder), tiny_corpus(300, seed=4)[0]
+    wrong = [model.labels[row % 4 % 3] for row in range(300)]
     figures = model.calibrate(texts, wrong, method="isotonic")
     assert figures["method"] == model.artifact_.calibration.method == "isotonic"
     assert model.predict_proba(texts).max(1).mean() < 0.7, "two thirds of the labels are wrong"

@@ -29,6 +29,8 @@ SHARPEST, FLATTEST = 20.0, 0.02
 MOST_TEXTS = 20_000
 # pulls vector scaling towards doing nothing: two numbers a class are many for a few hundred texts
 VECTOR_PENALTY = 1.0
+# fewer texts say nothing about the numbers of a method: two, two a class, a curve a class
+LEAST_TEXTS: dict[Method, int] = {"none": 1, "temperature": 10, "vector": 100, "isotonic": 200}
 # what no probability reaches
 NEVER = 1.01
 QUANTILES = 200
@@ -53,9 +55,16 @@ class Validation:
 
 
 def fit_calibration(validation: Validation, method: Method = "temperature") -> Calibration:
-    """Probabilities by `method`, and from them label sets and familiarity. Raises DataError without any text."""
-    if not len(validation):
+    """Probabilities by `method`, and from them label sets and familiarity.
+
+    Raises DataError for fewer than LEAST_TEXTS[method] texts.
+    """
+    count, least = len(validation), LEAST_TEXTS[method]
+    if not count:
         raise DataError("there is no text to calibrate on")
+    if count < least:
+        few = "1 text is" if count == 1 else f"{count:,} texts are"
+        raise DataError(f"{few} too few for {method}, expected at least {least}")
     calibration = SCALINGS[method](validation)
     probabilities = calibration.probabilities(validation.logits)
     familiar = np.sort(familiar_score(probabilities, validation.unknown))

@@ -18,7 +18,8 @@ Examples:
   textcnn calibrate models/support/1 validation.csv --method isotonic --abstain-f1 --output models/support/2
 
 Training does the first by itself where it has validation texts. DATA must be texts that training has not seen, and not
-those of the final test. The weights stay as they are.
+those of the final test. The weights stay as they are. What does not lower the log loss of texts that it was not fitted
+on is not kept: then probabilities are the plain softmax.
 """
 
 
@@ -69,6 +70,10 @@ def calibrate(
         goal: Any = {"goal": "f1"} if abstain_f1 else {"value": abstain_precision, "by_label": by_label}
         figures = {**figures, "abstaining": classifier.set_abstaining(texts, labels, **goal)}
         lines += _abstaining(figures["abstaining"])
+        reached = figures["abstaining"]["precision"]
+        if abstain_precision and (reached is None or reached < abstain_precision):
+            tell([f"the goal of {abstain_precision:.1%} is missed on texts that did not choose the threshold: "
+                  "give more texts, or expect less"])  # fmt: skip
     classifier.save(folder, overwrite=overwrite)
     if as_json:
         click.echo(json.dumps(figures, ensure_ascii=False))
@@ -87,6 +92,11 @@ def next_version(home: Path) -> Path:
 
 def _before_and_after(figures: dict[str, Any]) -> str:
     before, after = figures["before"], figures["after"]
+    if figures["method"] != figures["tried"]:
+        return (
+            f"{figures['tried']} on {figures['texts']:,} texts does not lower the log loss by cross-fitting "
+            f"({before['loss']:.4f} before, {figures['tried_loss']:.4f} after): plain softmax is kept"
+        )
     rows = [
         ("calibration error", before["ece"], after["ece"], ".2%"),
         ("  same, equal bins", before["ece_adaptive"], after["ece_adaptive"], ".2%"),

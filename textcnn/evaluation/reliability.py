@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from textcnn.calibration.calibration import Method
+from textcnn.calibration.calibration import Calibration, Method
 from textcnn.calibration.fit import Validation, cross_fitted, fit_calibration
 from textcnn.types import Floats, Offsets
 
@@ -83,14 +83,23 @@ def reliability_figures(probabilities: Floats, targets: Offsets) -> dict[str, fl
     }
 
 
-def before_and_after(validation: Validation, method: Method) -> dict[str, Any]:
-    """Figures without calibration, and with one fitted on four fifths and measured on the last, in turn."""
-    plain = fit_calibration(validation, "none").probabilities(validation.logits)
-    return {
-        "method": method,
+def fit_and_measure(validation: Validation, method: Method) -> tuple[Calibration, dict[str, Any]]:
+    """A calibration, and figures without and with it: fitted on four fifths and measured on the last, in turn.
+
+    Plain softmax is kept ("method" is none, "after" as "before") where what was "tried" does not lower the log loss so
+    measured. Raises DataError for too few texts.
+    """
+    fitted, plain = fit_calibration(validation, method), fit_calibration(validation, "none")
+    before = reliability_figures(plain.probabilities(validation.logits), validation.targets)
+    after = reliability_figures(cross_fitted(validation, method), validation.targets)
+    helps = after["loss"] < before["loss"]
+    return fitted if helps else plain, {
+        "method": method if helps else "none",
+        "tried": method,
+        "tried_loss": after["loss"],
         "texts": len(validation),
-        "before": reliability_figures(plain, validation.targets),
-        "after": reliability_figures(cross_fitted(validation, method), validation.targets),
+        "before": before,
+        "after": after if helps else before,
     }
 
 

@@ -17,13 +17,13 @@ from textcnn.answers import best_thresholds, is_single, probabilities, tree_leve
 from textcnn.artifact import Artifact, read_artifact
 from textcnn.build import build_network, pick_device, resolve
 from textcnn.calibration.calibration import Calibration, unknown_share
-from textcnn.calibration.fit import Validation, fit_calibration
+from textcnn.calibration.fit import LEAST_TEXTS, Validation
 from textcnn.config import RunConfig
 from textcnn.data.label_rows import LabelRows, Labels, check_pairs
 from textcnn.data.labels import LabelSet
 from textcnn.data.split import stratified_split
 from textcnn.errors import ConfigError, LabelError
-from textcnn.evaluation.reliability import before_and_after
+from textcnn.evaluation.reliability import fit_and_measure
 from textcnn.inference.torch_engine import network_logits
 from textcnn.nn.model import Network
 from textcnn.nn.ragged import Distinct
@@ -92,13 +92,7 @@ def train_classifier(
         if not name.startswith("auxiliary.")
     }
     if figures:
-        before, after = figures["before"], figures["after"]
-        progress.note(
-            f"probabilities calibrated on {figures['texts']:,} validation texts: "
-            f"temperature {calibration.temperature:.2f}; "
-            f"calibration error {before['ece']:.1%} before, {after['ece']:.1%} after"
-            f" (with so few texts chance alone makes {after['ece_by_chance']:.1%})"
-        )
+        progress.note(_calibration_sentence(calibration, figures))
         metrics["calibration"] = figures
     return Artifact(config, ready.labels, ready.tokenizer, weights, metrics, calibration)
 
@@ -106,14 +100,32 @@ def train_classifier(
 def _calibrated(ready: Prepared, network: Network) -> tuple[Calibration, dict[str, Any] | None]:
     """Temperature, label sets and familiarity by the validation texts, and the figures before and after.
 
-    Without validation texts nothing is fitted: the training texts would teach the network's own over-confidence.
+    Without validation texts nothing is fitted: the training texts would teach the network's own over-confidence. With
+    too few for a temperature, plain softmax stays.
     """
     if ready.held_out is None or not is_single(ready.config.model.head):
         return Calibration(), None
     texts = ready.held_out.texts
     logits = network_logits(network, texts, Distinct(len(ready.tokenizer)))
     validation = Validation(logits, ready.held_out.targets, unknown_share(texts.values == UNKNOWN_ID, texts.offsets))
-    return fit_calibration(validation), before_and_after(validation, "temperature")
+    enough = len(validation) >= LEAST_TEXTS["temperature"]
+    return fit_and_measure(validation, "temperature" if enough else "none")
+
+
+def _calibration_sentence(calibration: Calibration, figures: Mapping[str, Any]) -> str:
+    before, after, texts = figures["before"], figures["after"], f"{figures['texts']:,} validation texts"
+    if figures["tried"] == "none":
+        return f"fewer than {LEAST_TEXTS['temperature']} validation texts: probabilities are the plain softmax"
+    if figures["method"] == "none":
+        return (
+            f"plain softmax: a temperature does not lower the log loss on {texts} "
+            f"({before['loss']:.4f} before, {figures['tried_loss']:.4f} after, cross-fitted)"
+        )
+    return (
+        f"probabilities calibrated on {texts}: temperature {calibration.temperature:.2f}; "
+        f"calibration error {before['ece']:.1%} before, {after['ece']:.1%} after"
+        f" (with so few texts chance alone makes {after['ece_by_chance']:.1%})"
+    )
 
 
 def prepare(

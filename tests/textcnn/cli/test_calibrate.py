@@ -62,6 +62,22 @@ def test_a_precision_out_of_reach_says_what_can_be_had_and_saves_nothing(run: Ru
     assert not (home / "models" / "tiny" / "2").exists()
 
 
+def test_a_goal_that_other_texts_miss_is_told(run: Run, home: Path) -> None:
+    ran = run("calibrate", "models/tiny", "doubtful.csv", "--abstain-precision", "0.85", "--json")
+    assert json.loads(ran.out)["abstaining"]["precision"] < 0.85
+    assert "the goal of 85.0% is missed on texts that did not choose the threshold" in ran.err
+    assert "is missed" not in run("calibrate", "models/tiny/1", "doubtful.csv", "--abstain-precision", "0.7").err
+
+
+def test_a_calibration_that_does_not_help_is_not_kept(run: Run, home: Path) -> None:
+    write_csv(home / "few.csv", *tiny_corpus(12, seed=1))
+    ran = run("calibrate", "models/tiny", "few.csv")
+    assert ran.out.startswith("temperature on 12 texts does not lower the log loss by cross-fitting (")
+    assert ran.out.endswith("plain softmax is kept\n")
+    assert TextClassifier.load("models/tiny/2").artifact_.calibration.method == "none"
+    assert "probabilities are the plain softmax, measured on 12 texts" in Path("models/tiny/2/README.md").read_text()
+
+
 def test_f1_by_label_is_listed(run: Run, home: Path) -> None:
     ran = run("calibrate", "models/tiny", "doubtful.csv", "--abstain-f1", "--method", "vector")
     assert ran.code == 0
@@ -74,11 +90,13 @@ def test_f1_by_label_is_listed(run: Run, home: Path) -> None:
         (["models/tiny", "doubtful.csv", "--abstain-precision", "0.9", "--abstain-f1"], "not both"),
         (["models/tiny", "doubtful.csv", "--by-label"], "--by-label goes with --abstain-precision"),
         (["models/tiny", "doubtful.csv", "--output", "models/tiny/1"], "exists already"),
+        (["models/tiny", "one.csv"], "1 text is too few for temperature, expected at least 10"),
         (["models/tiny", "odd.csv"], "labels that training has not seen: 'weather'"),
     ],
 )
 def test_a_mistake_is_told(mistake: Any, home: Path, arguments: list[str], message: str) -> None:
     write_csv(home / "odd.csv", ["my invoice", "rain"], ["billing", "weather"])
+    write_csv(home / "one.csv", ["my invoice"], ["billing"])
     told = mistake("calibrate", *arguments)
     assert message in told
     assert [path.name for path in (home / "models" / "tiny").iterdir()] == ["1"]

@@ -5,10 +5,10 @@ import pytest
 
 from textcnn.calibration.fit import Validation
 from textcnn.evaluation.reliability import (
-    before_and_after,
     brier,
     calibration_error,
     error_by_chance,
+    fit_and_measure,
     log_loss,
     reliability_bins,
 )
@@ -52,7 +52,19 @@ def test_before_and_after_are_of_the_same_texts() -> None:
     random = np.random.default_rng(0)
     targets = random.integers(0, 2, 500)
     logits = (8 * (np.eye(2)[targets] + random.standard_normal((500, 2)))).astype(np.float32)
-    figures = before_and_after(Validation(logits, targets, np.zeros(500, np.float32)), "temperature")
-    assert (figures["method"], figures["texts"]) == ("temperature", 500)
+    calibration, figures = fit_and_measure(Validation(logits, targets, np.zeros(500, np.float32)), "temperature")
+    assert (calibration.method, figures["method"], figures["texts"]) == ("temperature", "temperature", 500)
     for name in ("ece", "ece_adaptive", "brier", "loss"):
         assert figures["after"][name] < figures["before"][name]
+
+
+def test_plain_softmax_is_kept_where_the_loss_of_other_texts_is_not_lower() -> None:
+    random = np.random.default_rng(0)
+    logits = random.standard_normal((40, 3)).astype(np.float32)
+    odds = np.exp(logits).cumsum(1)
+    targets = (odds < random.random((40, 1)) * odds[:, -1:]).sum(1)
+    calibration, figures = fit_and_measure(Validation(logits, targets, np.zeros(40, np.float32)), "temperature")
+    assert (calibration.method, figures["method"], figures["tried"]) == ("none", "none", "temperature")
+    assert figures["tried_loss"] >= figures["before"]["loss"]
+    assert figures["after"] == figures["before"]
+    assert calibration.least, "label sets need no scaling"
