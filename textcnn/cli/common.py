@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -121,8 +121,11 @@ def tell_unknown_labels(figures: dict[str, Any]) -> None:
         tell([f"{rows} a label that the model does not know; such a row counts as wrong"])
 
 
-def tell_source(path: Path, source: Examples | TextStream) -> None:
-    """One line on how a file was taken, and one for whatever in it a person should look at."""
+def tell_source(path: Path, source: Examples | TextStream, *, tasks: Sequence[str] = ()) -> None:
+    """One line on how a file was taken, and one for whatever in it a person should look at.
+
+    `tasks` are columns with labels of their own.
+    """
     taken = [f"text from {' and '.join(repr(name) for name in source.text_columns)}"]
     label, rows = getattr(source, "label_column", ""), ""
     if label:
@@ -133,7 +136,9 @@ def tell_source(path: Path, source: Examples | TextStream) -> None:
     if source.encoding:
         taken.append(source.encoding)
     tell([f"{path}: {rows}{', '.join(taken)}", *(f"  {doubt}" for doubt in source.doubts)])
-    used = {*source.text_columns, label}
+    if tasks:
+        tell([f"  labels of tasks from {' and '.join(repr(name) for name in tasks)}"])
+    used = {*source.text_columns, label, *tasks}
     others = [repr(name) for name in source.column_names if name not in used]
     if others:
         more = f" and {len(others) - SHOWN_COLUMNS} more" if len(others) > SHOWN_COLUMNS else ""

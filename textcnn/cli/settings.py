@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from textcnn.cli.common import tell, tell_source
+from textcnn.cli.common import tell_source
 
 if TYPE_CHECKING:
     from textcnn.config import RunConfig
@@ -82,9 +82,7 @@ def read_labelled(path: Path, config: RunConfig, quiet: bool) -> Labelled:
         options = replace(options, label_column="", columns_needed=tasks)
     examples = read_examples(path, options, labels=not by_task)
     if not quiet:
-        tell_source(path, examples)
-        if by_task:
-            tell([f"  labels of tasks from {' and '.join(repr(name) for name in tasks)}"])
+        tell_source(path, examples, tasks=tasks if by_task else ())
     taken = {"text_columns": examples.text_columns, "label_column": examples.label_column}
     labels = {task: _column(examples.table, task) for task in tasks} if by_task else examples.labels
     return Labelled(examples.texts, labels, config.model_copy(update={"data": data.model_copy(update=taken)}))

@@ -51,6 +51,7 @@ def test_several_tasks_in_several_columns(run: Run, tasks: Path) -> None:
     ran = run("train", tasks, "--task-column", "topic", "--task-column", "shop", *TINY, "train.max_epochs=6")
     assert ran.code == 0
     assert "labels of tasks from 'topic' and 'shop'" in ran.err
+    assert "not used" not in ran.err
     shown = run("evaluate", "models/tasks", tasks).out
     assert "\ntopic: accuracy " in shown and "\nshop: accuracy " in shown
     answer = json.loads(run("predict", "models/tasks", TEXTS[0]).out)
