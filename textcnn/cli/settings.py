@@ -27,8 +27,11 @@ def configure(
     """
     from textcnn.build import resolve
     from textcnn.config import merge, read_settings
+    from textcnn.errors import ConfigError
     from textcnn.presets import DEFAULT_PRESET
 
+    if task_columns and label_separator:
+        raise ConfigError("--label-separator is for one column of labels, --task-column for several: choose one")
     values = read_settings(config_file) if config_file else {}
     in_file = str(values.pop("preset", DEFAULT_PRESET))
     flags = {

@@ -78,6 +78,7 @@ def test_labels_that_are_paths(run: Run, here: Path) -> None:
     [
         (["tasks.csv", "model.head.type=multi_task"], "needs data.task_columns: --task-column NAME, once for each"),
         (["tasks.csv", "--task-column", "tpoic"], "there is no column 'tpoic'; did you mean 'topic'?"),
+        (["tasks.csv", "--task-column", "topic", "--label-separator", ";"], "--label-separator is for one column"),
         (["tasks.csv", "--task-column", "text"], "different labels in 120 rows"),
         (["train.csv", "--label-separator", ";", "train.r_drop=1"], "train.r_drop compares answers of one softmax"),
     ],
