@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from textcnn import TextClassifier
 from ...conftest import write_csv
 from .conftest import Run
 
+ROOT = Path(__file__).resolve().parents[3]
 TEXT = "hello, where is my parcel since monday zyzzyva"
 
 
@@ -33,6 +35,14 @@ def test_what_is_not_a_terminal_gets_json_lines(run: Run, model_folder: Path) ->
     assert rows(ran.out) == json.loads(json.dumps(expected))
     (short,) = rows(run("explain", model_folder, TEXT, "--top-n", 1).out)
     assert short["ngrams"] == json.loads(json.dumps(expected[0]["ngrams"][:1]))
+
+
+def test_the_case_of_the_page_is_what_the_shipped_model_says(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    page = Path("docs/EXPLAIN.md").read_text(encoding="utf-8")
+    command, shown = page.split("## One case\n\n```\n")[1].split("\n```\n\n```text\n")
+    ran = run(*shlex.split(command)[1:], "--no-json")
+    assert ran.out.rstrip("\n") == shown.split("\n```")[0]
 
 
 def test_for_people_the_numbers_stand_below_each_other_and_add_up(run: Run, model_folder: Path) -> None:
