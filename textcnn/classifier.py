@@ -278,7 +278,7 @@ class TextClassifier:
         if not isinstance(engine, NgramTableEngine):
             reason = NgramTableEngine.why_not(artifact, EngineOptions(device="cpu"))
             if reason:
-                raise EngineError(f"the filters of this network cannot be shown: {reason}")
+                raise EngineError(f"filters are shown for one convolution only: {reason}")
             engine = NgramTableEngine.from_artifact(artifact, EngineOptions(device="cpu"))
         weight = artifact.weights["encoder.blocks.0.weight"]
         names = artifact.labels.names

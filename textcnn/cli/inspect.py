@@ -64,7 +64,7 @@ def _show_filters(
 ) -> None:
     from textcnn.classifier import TextClassifier
 
-    classifier = TextClassifier.load(model, engine="ngram_table")
+    classifier = TextClassifier.load(model)
     pieces = pieces_of((), corpus, reading)(classifier.artifact_.config) if corpus else ()
     texts = [text for piece in pieces for text in piece.texts]
     found = classifier.filters(texts, top_n=top_n)

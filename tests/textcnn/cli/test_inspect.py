@@ -9,6 +9,7 @@ import pytest
 
 from textcnn import TextClassifier
 
+from ...conftest import TINY, tiny_corpus
 from .conftest import Run
 
 
@@ -70,6 +71,13 @@ def test_filters_as_json(run: Run, model_folder: Path, here: Path) -> None:
     assert (report["model"], report["texts"], len(report["filters"])) == ("tiny", 90, 16)
     assert max(len(one["examples"]) for one in report["filters"]) == 2
     assert {one["label"] for one in report["filters"]} <= set(report["labels"])
+
+
+def test_filters_of_what_is_no_single_convolution_are_refused(mistake: Any, here: Path) -> None:
+    config = {**TINY, "model": {**TINY["model"], "blocks": [{"type": "qrnn", "hidden_dim": 8}]}}
+    TextClassifier(config).fit(*tiny_corpus(30)).save("models/qrnn/1")
+    told = mistake("inspect", "models/qrnn", "--filters")
+    assert "filters are shown for one convolution only: it needs exactly one kim_conv block, the model has qrnn" in told
 
 
 def test_flags_that_belong_together_are_asked_for(mistake: Any, model_folder: Path, here: Path) -> None:

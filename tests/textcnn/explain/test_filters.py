@@ -114,7 +114,7 @@ def test_a_filter_that_is_silent_in_the_corpus_is_dead_there() -> None:
 def test_networks_without_such_filters_say_so() -> None:
     model = TextClassifier()
     model._artifact = random_artifact(block={"type": "qrnn"})
-    with pytest.raises(EngineError, match="the filters of this network cannot be shown: it needs exactly one kim_conv"):
+    with pytest.raises(EngineError, match="filters are shown for one convolution only: it needs exactly one kim_conv"):
         model.filters()
 
 
