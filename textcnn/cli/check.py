@@ -22,6 +22,8 @@ Examples:
 
 The suspects come as a CSV file with row, problem, detail, label, suggested label and text. --fix writes a copy without
 repeated and unusable rows and with one spelling for each label; the original stays as it is.
+
+The exit code is 1 where a problem was found, 0 where there is none but warnings and notes.
 """
 
 
@@ -45,7 +47,7 @@ def check(
     as_json: bool,
     quiet: bool,
     **reading: Any,
-) -> None:
+) -> int:
     """Look for what is wrong with DATA (labelled texts) before anything is trained on it."""
     from textcnn.doctor import check as doctor
     from textcnn.doctor import fix as fixing
@@ -73,6 +75,11 @@ def check(
                 f"{fixed.unusable:,} unusable rows left out, {fixed.respelled:,} labels respelled"
             ]
         )
+    return int(_has_problem(checkup))
+
+
+def _has_problem(checkup: Any) -> bool:
+    return any(found.level == "problem" for found in checkup.findings)
 
 
 def _lines(data: Path, checkup: Any) -> Iterator[str]:
@@ -87,7 +94,7 @@ def _lines(data: Path, checkup: Any) -> Iterator[str]:
             rows = [suspect.row for suspect in found.suspects]
             more = f" and {len(rows) - SHOWN_ROWS:,} more" if len(rows) > SHOWN_ROWS else ""
             yield f"{'':<8} rows {', '.join(map(str, rows[:SHOWN_ROWS]))}{more}"
-    if not any(found.level == "problem" for found in checkup.findings):
+    if not _has_problem(checkup):
         yield "no problem found"
 
 

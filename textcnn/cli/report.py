@@ -28,21 +28,26 @@ The page needs nothing but itself: mail it, put it anywhere, print it. It holds 
 @click.argument("data", type=FILE)
 @click.option("--output", type=FILE, default=Path("report.html"), show_default=True, help="The page to write.")
 @click.option("--json", "as_json", type=FILE, metavar="FILE.json", help="Write the same figures as JSON, too.")
+@click.option("--overwrite", is_flag=True, help="Replace these files if they exist.")
 @click.option("--no-check", is_flag=True, help="Leave out what the data doctor says of DATA.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @engine_options
 @reading_options(labels=True)
 def report(
-    model: Path, data: Path, output: Path, as_json: Path | None, no_check: bool, quiet: bool,
+    model: Path, data: Path, output: Path, as_json: Path | None, overwrite: bool, no_check: bool, quiet: bool,
     running: dict[str, Any], **reading: Any,
 ) -> None:  # fmt: skip
     """Write a page on how good MODEL is on the labelled texts of DATA, and where it fails."""
     from textcnn.classifier import TextClassifier
     from textcnn.data.readers import read_examples
     from textcnn.doctor.check import check
+    from textcnn.errors import DataError
     from textcnn.report.figures import report_figures, summary_line
     from textcnn.report.page import report_page
 
+    for path in (output, as_json):
+        if path and path.exists() and not overwrite:  # known before the work, not after it
+            raise DataError(f"{path} exists already; name another file, or pass --overwrite")
     classifier = TextClassifier.load(model, **running)
     trained = classifier.artifact_.config
     options = options_of(as_trained(trained, reading))

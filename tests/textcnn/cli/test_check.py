@@ -23,7 +23,7 @@ def messy(here: Path) -> Path:
 
 def test_findings_are_listed_with_their_rows(run: Run, messy: Path) -> None:
     ran = run("check", "messy.csv")
-    assert ran.code == 0
+    assert ran.code == 1, "a problem was found"
     lines = ran.out.splitlines()
     assert lines[0] == "messy.csv: 62 usable rows, 4 labels"
     assert "PROBLEM  1 row cannot be used: the text is empty (1)" in lines
@@ -60,6 +60,7 @@ def test_a_cleaned_copy_stands_beside_the_original(run: Run, messy: Path) -> Non
         rows = list(csv.DictReader(file))
     assert rows[-1] == {"id": "62", "text": "it hums", "label": "repair"}
     again = run("check", "messy.clean.csv")
+    assert again.code == 0
     assert "PROBLEM" not in again.out
     assert "no problem found" in again.out
 

@@ -19,6 +19,18 @@ def test_the_page_and_the_same_as_json_are_written(run: Run, here: Path, model_f
     assert Path("report.html").read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.parametrize("there", ["report.html", "figures.json"])
+def test_what_is_there_is_written_over_only_when_asked(
+    run: Run, mistake: Any, here: Path, model_folder: Path, there: str
+) -> None:
+    Path(there).write_text("mine")
+    command = ["report", model_folder, "test.csv", "--json", "figures.json", "--no-check"]
+    assert f"{there} exists already" in mistake(*command)
+    assert Path(there).read_text() == "mine"
+    assert run(*command, "--overwrite").code == 0
+    assert Path(there).read_text() != "mine"
+
+
 def test_the_data_may_be_left_unchecked(run: Run, here: Path, model_folder: Path) -> None:
     run("report", model_folder, "test.csv", "--json", "figures.json", "--no-check", "--output", "a.html")
     assert json.loads(Path("figures.json").read_text())["data"] is None
