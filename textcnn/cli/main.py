@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import sys
 from importlib import import_module
+from types import FrameType
 from typing import Any
 
 import click
@@ -85,8 +87,22 @@ def _silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _remember_interrupts() -> list[int]:
+    """A list that holds each SIGINT once it came; it raises KeyboardInterrupt as ever."""
+    came: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a script's background
+        signal.signal(signal.SIGINT, remember)
+    return came
+
+
 def main() -> None:
     """Run a command. A mistake of the user ends with its message and exit code 2; Ctrl-C with 130."""
+    interrupts = _remember_interrupts()
     try:
         code = cli.main(prog_name="textcnn", standalone_mode=False)
     except click.ClickException as error:
@@ -109,6 +125,11 @@ def main() -> None:
         _silence_stdout()  # what it still holds back cannot be written either
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
+        code = 130
+    except Exception:
+        if not interrupts:
+            raise
+        click.echo("interrupted", err=True)  # C code that imports makes an ImportError of it
         code = 130
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 
-from textcnn.cli.main import COMMANDS
+from textcnn.cli.main import COMMANDS, main
 
 from .conftest import Run
 
@@ -73,6 +74,28 @@ def test_ctrl_c_ends_with_130_and_no_traceback(run: Run, monkeypatch: pytest.Mon
     monkeypatch.setattr("textcnn.classifier.TextClassifier.load", interrupt)
     ran = run("predict", "models/x", "a text")
     assert (ran.code, ran.err) == (130, "\ninterrupted\n")
+
+
+def test_ctrl_c_while_something_is_imported_leaves_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half_imported(*_: object, **__: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:  # as C code does
+            raise ImportError("numpy._core.multiarray failed to import") from None
+
+    monkeypatch.setattr("textcnn.classifier.TextClassifier.load", half_imported)
+    ran = run("predict", "models/x", "a text")
+    assert (ran.code, ran.err) == (130, "interrupted\n")
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ImportError("cannot import name 'x'")
+
+    monkeypatch.setattr("textcnn.classifier.TextClassifier.load", broken)
+    monkeypatch.setattr(sys, "argv", ["textcnn", "predict", "models/x", "a text"])
+    with pytest.raises(ImportError, match="cannot import name"):
+        main()
 
 
 def test_a_part_that_is_not_installed_is_named_with_its_pip_command(
