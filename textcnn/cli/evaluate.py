@@ -82,7 +82,7 @@ def _summary(figures: dict[str, Any]) -> list[str]:
     if "intervals" in figures:
         low, high = figures["intervals"]["accuracy"]
         lines += [
-            f"95 % of samples of this size would give an accuracy of {low:.1%} to {high:.1%}",
+            f"with so many texts the accuracy is known to lie between {low:.1%} and {high:.1%} (95 % interval)",
             f"Matthews correlation {figures['mcc']:.3f}, calibration error {figures['ece']:.2%} "
             f"(so many texts leave {figures['ece_by_chance']:.2%} to chance)"
             + ("" if figures["brier"] is None else f", Brier score {figures['brier']:.4f}")

@@ -18,6 +18,8 @@ DRAWS = 1000
 # of the draws, between these quantiles: the 95 % interval
 INTERVAL = (0.025, 0.975)
 TOP_K = (2, 3, 5, 10)
+# The 95 % quantile of the normal distribution, both sides
+_Z = 1.959964
 
 
 def evaluate_predictions(labels: Sequence[str], probabilities: Floats, names: Sequence[str]) -> dict[str, Any]:
@@ -99,8 +101,9 @@ def areas(probabilities: Floats, targets: Offsets) -> dict[str, float | None]:
 
 
 def intervals(counts: Offsets, *, draws: int = DRAWS, seed: int = 0) -> dict[str, list[float]]:
-    """95 % bootstrap intervals of accuracy, macro F1 and MCC from a confusion matrix, int64[classes, classes].
+    """95 % intervals of accuracy, macro F1 and MCC from a confusion matrix, int64[classes, classes].
 
+    Wilson's for the accuracy, for which a bootstrap of few texts is too narrow; bootstrap for the others.
     Drawing texts with replacement is drawing the matrix's cells from a multinomial distribution: no text is looked at.
     """
     true, said = np.nonzero(counts)
@@ -114,5 +117,16 @@ def intervals(counts: Offsets, *, draws: int = DRAWS, seed: int = 0) -> dict[str
         macro = np.nanmean(np.where(of_true > 0, 2 * hits / (of_true + of_said), np.nan), axis=1)
         spread = np.sqrt((total**2 - (of_said**2).sum(1)) * (total**2 - (of_true**2).sum(1)))
         mcc = np.where(spread > 0, (hits.sum(1) * total - (of_true * of_said).sum(1)) / spread, 0.0)
-    figures = {"accuracy": hits.sum(axis=1) / total, "macro_f1": macro, "mcc": mcc}
-    return {name: np.quantile(values, INTERVAL).tolist() for name, values in figures.items()}
+    drawn_figures = {"macro_f1": macro, "mcc": mcc}
+    return {
+        "accuracy": list(wilson(int(np.trace(counts)), total)),
+        **{name: np.quantile(values, INTERVAL).tolist() for name, values in drawn_figures.items()},
+    }
+
+
+def wilson(hits: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927); never outside 0 to 1, and right for few texts too."""
+    share, spread = hits / total, _Z * _Z / total
+    middle = (share + spread / 2) / (1 + spread)
+    half = _Z * np.sqrt(share * (1 - share) / total + spread / (4 * total)) / (1 + spread)
+    return float(max(0.0, middle - half)), float(min(1.0, middle + half))

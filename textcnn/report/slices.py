@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from textcnn.evaluation.metrics import wilson
 from textcnn.types import Offsets
 
 Bools = npt.NDArray[np.bool_]
@@ -17,8 +18,6 @@ Bools = npt.NDArray[np.bool_]
 PARTS = 5
 # A column with more different values than this is cut into ranges, or left out where it holds no numbers.
 MOST_VALUES = 20
-# The 95 % quantile of the normal distribution, both sides
-_Z = 1.959964
 
 
 def by_length(lengths: Offsets, right: Bools) -> list[dict[str, Any]]:
@@ -74,11 +73,3 @@ def _numbers(values: Sequence[Any]) -> list[float]:
 def _part(name: str, right: Bools) -> dict[str, Any]:
     low, high = wilson(int(right.sum()), len(right))
     return {"name": name, "texts": len(right), "accuracy": float(right.mean()), "low": low, "high": high}
-
-
-def wilson(hits: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927); never outside 0 to 1, and right for few texts too."""
-    share, spread = hits / total, _Z * _Z / total
-    middle = (share + spread / 2) / (1 + spread)
-    half = _Z * np.sqrt(share * (1 - share) / total + spread / (4 * total)) / (1 + spread)
-    return float(max(0.0, middle - half)), float(min(1.0, middle + half))

@@ -19,7 +19,7 @@ def test_figures_are_printed_for_people(run: Run, here: Path, model_folder: Path
     lines = ran.out.splitlines()
     assert lines[0].startswith("accuracy 100.00%, macro F1 100.00%, log loss 0.")
     assert lines[0].endswith(" on 30 texts")
-    assert lines[1].startswith("95 % of samples of this size would give an accuracy of ")
+    assert lines[1].startswith("with so many texts the accuracy is known to lie between 88.")
     assert "Matthews correlation 1.000" in lines[2]
     assert [line.split()[0] for line in lines[4:]] == ["label", "billing", "delivery", "repair"]
 

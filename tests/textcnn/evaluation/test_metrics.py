@@ -4,10 +4,11 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import f1_score, matthews_corrcoef
 
 from textcnn.errors import DataError, MissingExtraError
-from textcnn.evaluation.metrics import confusion, evaluate_predictions, intervals
+from textcnn.evaluation.metrics import confusion, evaluate_predictions, intervals, wilson
 from textcnn.types import Floats
 
 NAMES = ("a", "b", "c")
@@ -83,6 +84,17 @@ def test_intervals_are_those_of_drawing_texts_with_replacement() -> None:
         drawn["mcc"].append(float(matthews_corrcoef(truth[chosen], predicted[chosen])))
     for name, values in drawn.items():
         assert found[name] == pytest.approx(np.quantile(values, (0.025, 0.975)), abs=0.02), name
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    expected = binomtest(8, 10).proportion_ci(method="wilson")
+    assert wilson(8, 10) == pytest.approx((expected.low, expected.high), abs=1e-6)
+    assert wilson(10, 10)[1] == pytest.approx(1.0)
+
+
+def test_one_text_leaves_the_accuracy_open() -> None:
+    figures = evaluate_predictions(["a"], rows(1), NAMES)
+    assert figures["intervals"]["accuracy"] == pytest.approx([0.0, 0.793], abs=0.001)
 
 
 def test_a_confusion_matrix_has_a_row_for_each_true_class() -> None:

@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy.stats import binomtest
 
-from textcnn.report.slices import by_columns, by_length, wilson
+from textcnn.report.slices import by_columns, by_length
 
 
 def test_lengths_are_cut_into_parts_of_about_equally_many_texts() -> None:
@@ -38,9 +37,3 @@ def test_columns_are_cut_by_value_or_by_range_and_free_text_is_left_out() -> Non
     assert list(slices) == ["shop", "price"]
     assert {part["name"] for part in slices["shop"]} == {"north", "south", "(none)"}
     assert sum(part["texts"] for part in slices["price"]) == 60
-
-
-def test_intervals_are_wilsons() -> None:
-    expected = binomtest(8, 10).proportion_ci(method="wilson")
-    assert wilson(8, 10) == pytest.approx((expected.low, expected.high), abs=1e-6)
-    assert wilson(10, 10)[1] == pytest.approx(1.0)
