@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -143,3 +144,17 @@ def tell_source(path: Path, source: Examples | TextStream, *, tasks: Sequence[st
     if others:
         more = f" and {len(others) - SHOWN_COLUMNS} more" if len(others) > SHOWN_COLUMNS else ""
         tell([f"  not used: {', '.join(others[:SHOWN_COLUMNS])}{more}"])
+
+
+def write_whole(path: Path, content: str) -> None:
+    """A file that appears when it is complete. Raises DataError."""
+    from textcnn.errors import DataError
+
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(content, "utf-8", "replace")
+        os.replace(partial, path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)

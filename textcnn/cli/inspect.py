@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, reading_options, tell
+from textcnn.cli.common import FILE, reading_options, tell, write_whole
 from textcnn.cli.pieces import pieces_of
 
 FILTERS_SHOWN = 20
@@ -78,7 +78,8 @@ def _show_filters(
     if html:
         from textcnn.explain.filter_page import filter_page
 
-        _write_page(html, filter_page(report))
+        write_whole(html, filter_page(report))
+        tell([f"saved {html}"])
     if as_json:
         click.echo(json.dumps(report, ensure_ascii=False))
         return
@@ -94,16 +95,6 @@ def _show_filters(
     if len(found) > FILTERS_SHOWN:
         order = "greatest influence" if texts else "strongest votes"
         tell([f"the {FILTERS_SHOWN} with the {order} of {len(found)}; --html or --json for all"])
-
-
-def _write_page(path: Path, page: str) -> None:
-    from textcnn.errors import DataError
-
-    try:
-        path.write_text(page, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from None
-    tell([f"saved {path}"])
 
 
 def _show_layers(model: Path, tokens: int, as_json: bool) -> None:

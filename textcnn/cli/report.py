@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import click
 
 from textcnn.cli.check import progress_bar
-from textcnn.cli.common import FILE, engine_options, reading_options, tell, tell_source
+from textcnn.cli.common import FILE, engine_options, reading_options, tell, tell_source, write_whole
 from textcnn.cli.settings import as_trained, expecting_columns, options_of
 
 EPILOG = """\b
@@ -61,22 +60,8 @@ def report(
         figures = report_figures(
             classifier, examples, checkup, tell=lambda what, share: told(what, begun + share * (1 - begun))
         )
-    _write(output, report_page(figures))
+    write_whole(output, report_page(figures))
     if as_json:
-        _write(as_json, json.dumps(figures, ensure_ascii=False) + "\n")
+        write_whole(as_json, json.dumps(figures, ensure_ascii=False) + "\n")
     click.echo(summary_line(figures))
     tell([f"wrote {' and '.join(str(path) for path in (output, as_json) if path)}"])
-
-
-def _write(path: Path, content: str) -> None:
-    """A file that appears when it is complete. Raises DataError."""
-    from textcnn.errors import DataError
-
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_text(content, "utf-8", "replace")
-        os.replace(partial, path)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -64,6 +65,20 @@ def test_filters_are_listed_with_what_excites_them(run: Run, model_folder: Path,
     assert len(ran.out.splitlines()) == 16 + 3
     assert "saved filters.html" in ran.err
     assert (here / "filters.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one_whole(
+    run: Run, model_folder: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    Path("filters.html").write_text("mine")
+    monkeypatch.setattr("os.replace", full)
+    ran = run("inspect", model_folder, "--filters", "--html", "filters.html")
+    assert (ran.code, ran.err) == (2, "textcnn: cannot write filters.html: No space left on device\n")
+    assert Path("filters.html").read_text() == "mine"
+    assert not list(here.glob(".*.part"))
 
 
 def test_filters_as_json(run: Run, model_folder: Path, here: Path) -> None:
