@@ -1,4 +1,4 @@
-"""Stratified splits that keep identical texts together, the same for the same seed on every machine."""
+"""Stratified splits and folds that keep identical texts together, the same for the same seed on every machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textcnn.errors import ConfigError
+from textcnn.errors import ConfigError, LabelError
 from textcnn.types import Offsets
 
 
@@ -45,6 +45,28 @@ def stratified_split(
     side = np.zeros(len(texts), bool)
     side[list(held)] = True
     return np.flatnonzero(~side), np.flatnonzero(side)
+
+
+def cross_validation_folds(labels: Sequence[str], texts: Sequence[str], *, folds: int, seed: int) -> list[Offsets]:
+    """The rows of each fold, int64, sorted; every row is in one fold. Train on the others, test on this one.
+
+    Each label is spread as evenly as whole groups of identical texts allow.
+    """
+    strata = _shuffled_strata(texts, labels, seed)
+    distinct = sum(len(groups) for groups in strata)
+    if folds < 2:
+        raise ConfigError(f"folds: expected at least 2, found {folds}")
+    if folds > distinct:
+        raise LabelError(f"{folds} folds need at least {folds} different texts, found {distinct}; ask for fewer folds")
+    dealt: list[list[int]] = [[] for _ in range(folds)]
+    for groups in strata:
+        of_label = [0] * folds
+        # large groups first, so that the small ones can even out
+        for group in sorted(groups, key=lambda group: -len(group.rows)):
+            fold = min(range(folds), key=lambda i: (of_label[i], len(dealt[i])))
+            of_label[fold] += len(group.rows)
+            dealt[fold] += group.rows
+    return [np.array(sorted(rows), np.int64) for rows in dealt]
 
 
 def _shuffled_strata(texts: Sequence[str], labels: Sequence[str], seed: int) -> list[list[Group]]:

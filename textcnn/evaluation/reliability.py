@@ -13,6 +13,7 @@ from textcnn.calibration.fit import Validation, cross_fitted, fit_calibration
 from textcnn.types import Floats, Offsets
 
 BINS = 15
+TINY = 1e-12
 Bools = npt.NDArray[np.bool_]
 
 
@@ -86,13 +87,15 @@ def reliability_figures(probabilities: Floats, targets: Offsets) -> dict[str, fl
 def fit_and_measure(validation: Validation, method: Method) -> tuple[Calibration, dict[str, Any]]:
     """A calibration, and figures without and with it: fitted on four fifths and measured on the last, in turn.
 
-    Plain softmax is kept ("method" is none, "after" as "before") where what was "tried" does not lower the log loss so
-    measured. Raises DataError for too few texts.
+    Plain softmax is kept ("method" is none, "after" as "before") where what was "tried" raises the log loss so measured
+    by more than its standard error: few texts cannot tell, and most networks are too sure. Raises DataError.
     """
     fitted, plain = fit_calibration(validation, method), fit_calibration(validation, "none")
-    before = reliability_figures(plain.probabilities(validation.logits), validation.targets)
-    after = reliability_figures(cross_fitted(validation, method), validation.targets)
-    helps = after["loss"] < before["loss"]
+    as_is, tried = plain.probabilities(validation.logits), cross_fitted(validation, method)
+    before, after = (reliability_figures(found, validation.targets) for found in (as_is, tried))
+    rows = np.arange(len(validation))
+    gain = np.log(np.maximum(tried, TINY)[rows, validation.targets] / np.maximum(as_is, TINY)[rows, validation.targets])
+    helps = float(gain.mean()) >= -float(gain.std()) / len(gain) ** 0.5
     return fitted if helps else plain, {
         "method": method if helps else "none",
         "tried": method,

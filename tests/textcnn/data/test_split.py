@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textcnn.data.split import stratified_split, text_key
-from textcnn.errors import ConfigError
+from textcnn.data.split import cross_validation_folds, stratified_split, text_key
+from textcnn.errors import ConfigError, LabelError
 
 TEXTS = [f"text {n}" for n in range(1000)]
 LABELS = ["rare" if n % 10 == 0 else "common" for n in range(1000)]
@@ -49,7 +49,7 @@ def test_the_seed_decides_the_split() -> None:
 def test_hash_randomisation_does_not_change_the_split() -> None:
     program = (
         "from textcnn.data.split import *; t = [f't{n % 40}' for n in range(90)]; y = [f'l{n % 7}' for n in range(90)];"
-        "print(stratified_split(t, y, fraction=0.2, seed=3))"
+        "print(stratified_split(t, y, fraction=0.2, seed=3), cross_validation_folds(y, t, folds=3, seed=3))"
     )
     outputs = {
         subprocess.run(
@@ -106,3 +106,34 @@ def test_identical_texts_stay_together_and_every_label_is_kept(
     assert sorted([*kept, *held]) == list(range(len(rows)))
     assert not {text_key(texts[row]) for row in kept} & {text_key(texts[row]) for row in held}
     assert {labels[row] for row in kept} == set(labels)
+
+
+@settings(deadline=None)
+@given(examples, st.integers(2, 5), st.integers(0, 5))
+def test_folds_cover_every_row_once_and_keep_identical_texts_together(
+    rows: list[tuple[str, str]], folds: int, seed: int
+) -> None:
+    texts, labels = [text for text, _ in rows], [label for _, label in rows]
+    if len({text_key(text) for text in texts}) < folds:
+        with pytest.raises(LabelError, match=f"{folds} folds need at least {folds} different texts"):
+            cross_validation_folds(labels, texts, folds=folds, seed=seed)
+        return
+    dealt = cross_validation_folds(labels, texts, folds=folds, seed=seed)
+    assert len(dealt) == folds
+    assert all(len(rows) for rows in dealt)
+    assert sorted(row for rows in dealt for row in rows) == list(range(len(rows)))
+    keys = [{text_key(texts[row]) for row in rows} for rows in dealt]
+    assert sum(len(key) for key in keys) == len(set.union(*keys))
+
+
+def test_folds_spread_every_label_evenly() -> None:
+    folds = cross_validation_folds(LABELS, TEXTS, folds=10, seed=1)
+    assert [len(rows) for rows in folds] == [100] * 10
+    assert [sum(LABELS[row] == "rare" for row in rows) for rows in folds] == [10] * 10
+    again = cross_validation_folds(LABELS, TEXTS, folds=10, seed=1)
+    assert all((a == b).all() for a, b in zip(folds, again, strict=True))
+
+
+def test_one_fold_is_refused() -> None:
+    with pytest.raises(ConfigError, match="folds: expected at least 2, found 1"):
+        cross_validation_folds(LABELS, TEXTS, folds=1, seed=1)
