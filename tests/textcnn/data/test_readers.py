@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import json
 from pathlib import Path
 
@@ -10,54 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from textcnn.data import formats, records
-from textcnn.data.readers import Examples, ReadOptions, TextChunk, iter_texts, read_examples
-from textcnn.errors import BadRowsError, ColumnError, ConfigError, ReadError
+from textcnn.data.readers import ReadOptions, iter_texts, read_examples
+from textcnn.errors import BadRowsError, ConfigError, ReadError
 
-ROWS = [("Good, really", "pos"), ("bad\nvery bad", "neg"), ('so "so"', "neutral"), ("über schön 体", "pos")]
-
-in_tmp_path = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-
-
-def write(path: Path, content: str | bytes, encoding: str = "utf-8") -> Path:
-    path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
-    return path
-
-
-def as_csv(rows: list[tuple[str, str]], delimiter: str = ",") -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, delimiter=delimiter)
-    writer.writerows([("text", "label"), *rows])
-    return file.getvalue()
-
-
-def pairs(examples: Examples) -> list[tuple[str, str]]:
-    return list(zip(examples.texts, examples.labels, strict=True))
-
-
-def side_rows(examples: Examples) -> list[list[str]]:
-    assert examples.side_file is not None
-    with examples.side_file.open(newline="", encoding="utf-8") as file:
-        return list(csv.reader(file))
-
-
-def chunks_of(path: Path, **options: object) -> list[TextChunk]:
-    return list(iter_texts(path, ReadOptions(**options)))  # type: ignore[arg-type]
-
+from .reading import BAD, ROWS, as_csv, chunks_of, in_tmp_path, pairs, parquet_bytes, write
 
 # --- formats
 
 
 JSON_LINES = "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in ROWS)
-
-
-def parquet_bytes(**columns: object) -> bytes:
-    file = io.BytesIO()
-    pa.parquet.write_table(pa.table(columns), file)
-    return file.getvalue()
 
 
 FORMATS = {
@@ -139,95 +103,6 @@ def test_json_line_numbers_count_blank_lines(tmp_path: Path) -> None:
     assert read_examples(write(tmp_path / "a.jsonl", lines)).row_numbers.tolist() == [2, 4]
 
 
-# --- columns
-
-
-@pytest.mark.parametrize(
-    ("header", "text", "label"),
-    [
-        ("text,label", ("text",), "label"),
-        ("Label,TEXT", ("TEXT",), "Label"),
-        ("id,Review,Sentiment", ("Review",), "Sentiment"),
-        ("class,title,description", ("title", "description"), "class"),
-        ("phrase,label", ("phrase",), "label"),
-        ("tweet,mood", ("tweet",), "mood"),
-        ("topic,question,body", ("body",), "topic"),
-        ("id,utterance,intent,split", ("utterance",), "intent"),
-        (" text , y ", ("text",), "y"),
-    ],
-)
-def test_columns_are_guessed_from_the_header(tmp_path: Path, header: str, text: tuple[str], label: str) -> None:
-    row = ",".join("abcd"[: header.count(",") + 1])
-    examples = read_examples(write(tmp_path / "a.csv", f"{header}\n{row}\n"))
-    assert (examples.text_columns, examples.label_column) == (text, label)
-    assert any("guessed" in note and repr(label) in note for note in examples.notes)
-
-
-def test_the_only_column_of_an_unlabelled_file_is_its_text(tmp_path: Path) -> None:
-    (chunk,) = chunks_of(write(tmp_path / "a.csv", 'phrase\nhello\n"a, b"\n'))
-    assert chunk.texts == ["hello", "a, b"]
-
-
-def test_several_text_columns_are_joined_by_a_space(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", "title,body,label\na,b,x\n,c,y\nd,,z\n")
-    options = ReadOptions(text_columns=("title", "body"))
-    assert read_examples(path, options).texts == ["a b", "c", "d"]
-
-
-def test_columns_that_are_asked_for_are_taken(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", "text,label,summary,Mood\na,x,b,y\n")
-    examples = read_examples(path, ReadOptions(text_columns=("summary",), label_column="mood"))
-    assert pairs(examples) == [("b", "y")]
-    assert not any("guessed" in note for note in examples.notes)
-
-
-COLUMN_FAULTS = {
-    "no text": ("a,b,label\n1,2,3\n", {}, ["which column holds the text", "'a', 'b', 'label'", "--text-column"]),
-    "no label": ("text,a,b\n1,2,3\n", {}, ["which column holds the label", "'text', 'a', 'b'", "--label-column"]),
-    "unknown text": (
-        "text,label\na,b\n",
-        {"text_columns": ("texts",)},
-        ["no column 'texts'", "did you mean 'text'", "the columns are 'text', 'label'"],
-    ),
-    "unknown label": ("text,label\na,b\n", {"label_column": "lable"}, ["no column 'lable'", "did you mean 'label'"]),
-    "unknown needed": ("text,label\na,b\n", {"columns_needed": ("lang",)}, ["no column 'lang'", "'text', 'label'"]),
-    "twice": ("text,text,label\na,b,c\n", {}, ["several columns 'text'", "rename"]),
-    "same": ("text,label\na,b\n", {"text_columns": ("label",), "label_column": "label"}, ["both as text and as label"]),
-    "no header": (
-        "I loved this film so much,positive\nbad,negative\n",
-        {},
-        ["first row does not look like a header", "'I loved this film so much', 'positive'", "text,label"],
-    ),
-    "no header but columns": (
-        "1,a b c,x\n",
-        {"text_columns": ("text",)},
-        ["no column 'text'", "not look like a header"],
-    ),
-}
-
-
-@pytest.mark.parametrize("case", COLUMN_FAULTS)
-def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path, case: str) -> None:
-    content, options, words = COLUMN_FAULTS[case]
-    path = write(tmp_path / "a.csv", content)
-    with pytest.raises(ColumnError) as error:
-        read_examples(path, ReadOptions(**options))
-    for word in [str(path), *words]:
-        assert word in str(error.value)
-
-
-def test_a_headerless_file_to_classify_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ColumnError, match="first row does not look like a header"):
-        chunks_of(write(tmp_path / "a.csv", "what a long first sentence it is\nhi\n"))
-
-
-@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
-def test_a_column_of_lists_is_no_text(tmp_path: Path, name: str) -> None:
-    content = {"a.jsonl": b'{"text": ["a"], "label": "x"}\n', "a.parquet": parquet_bytes(text=[["a"]], label=["x"])}
-    with pytest.raises(ColumnError, match="column 'text' holds lists or objects"):
-        read_examples(write(tmp_path / name, content[name]))
-
-
 # --- delimiters and quotes
 
 
@@ -292,221 +167,6 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(
     for start in ("", '"'):
         with pytest.raises(ReadError, match=r"row 3 is longer than .* is this a text file"):
             read_examples(write(tmp_path / "a.csv", "text,label\na,b\n" + start + "x" * 5000))
-
-
-# --- encodings
-
-
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_unicode_encodings_are_detected_with_and_without_mark(tmp_path: Path, encoding: str) -> None:
-    examples = read_examples(write(tmp_path / "a.csv", as_csv(ROWS), encoding))
-    assert pairs(examples) == ROWS
-    assert examples.text_columns == ("text",)
-    assert any(note.startswith(f"encoding {examples.encoding} (") for note in examples.notes)
-
-
-@pytest.mark.parametrize(
-    ("encoding", "texts"),
-    [
-        ("cp1251", ["Отличный банк, всё быстро", "Очередь на час, ужас", "Карту так и не привезли"]),
-        ("cp1252", ["Très déçu par le café", "Schöne Grüße aus München", "El niño comió mañana"]),
-        ("gb18030", ["体验巅峰倚天屠龙记十大创新概览", "年铁树开花形状似玉米芯", "锌价难续去年辉煌"]),
-    ],
-)
-def test_legacy_encodings_are_guessed_and_said(tmp_path: Path, encoding: str, texts: list[str]) -> None:
-    rows = [(text, "x") for text in texts]
-    examples = read_examples(write(tmp_path / "a.csv", as_csv(rows), encoding))
-    assert pairs(examples) == rows
-    assert any(f"encoding {encoding} (guessed" in note and "--encoding" in note for note in examples.notes)
-
-
-def test_the_encoding_that_is_given_is_taken(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", as_csv([("Привет", "x")]), "koi8-r")
-    examples = read_examples(path, ReadOptions(encoding="KOI8-R"))
-    assert (examples.texts, examples.encoding) == (["Привет"], "koi8-r")
-
-
-def test_one_broken_byte_deep_in_an_ascii_file_is_a_bad_row(tmp_path: Path) -> None:
-    lines = [b"text,label", *(b"text number %d,x" % n for n in range(40_000))]
-    lines[29_999] = b"caf\xe9,x"
-    path = write(tmp_path / "a.csv", b"\n".join(lines))
-    with pytest.raises(BadRowsError) as error:
-        read_examples(path)
-    assert (error.value.total, error.value.shown[0][0]) == (1, 30_000)
-    assert "byte 0xe9 at character 4 is not utf-8" in str(error.value)
-    assert "--encoding" in str(error.value)
-
-
-def test_undecodable_bytes_reach_the_side_file_unchanged(tmp_path: Path) -> None:
-    content = "text,label\nüber,x\nschön,x\nKäse,x\n".encode() + b"caf\xe9,x\n"
-    examples = read_examples(write(tmp_path / "a.csv", content), ReadOptions(bad_rows="skip"))
-    assert examples.texts == ["über", "schön", "Käse"]
-    assert examples.encoding == "utf-8"
-    assert examples.side_file is not None
-    assert b'"caf\xe9,x"' in examples.side_file.read_bytes()
-
-
-def test_bytes_that_a_legacy_encoding_lacks_are_a_bad_row(tmp_path: Path) -> None:
-    content = "text,label\nПривет,x\n".encode("cp1251") + b"\xef\x98,y\nok,z\n"
-    examples = read_examples(write(tmp_path / "a.csv", content), ReadOptions(encoding="cp1251", bad_rows="skip"))
-    assert examples.texts == ["Привет", "ok"]
-    assert examples.side_file is not None
-    assert '"п'.encode() + b'\x98,y"' in examples.side_file.read_bytes()
-
-
-def test_half_a_character_of_utf16_is_a_bad_row(tmp_path: Path) -> None:
-    content = "text,label\nПривет,x\n".encode("utf-16") + b"a\0\x00\xd8,\0y\0\n\0"
-    examples = read_examples(write(tmp_path / "a.csv", content), ReadOptions(bad_rows="skip"))
-    assert (examples.texts, examples.skipped) == (["Привет"], 1)
-
-
-def test_a_file_that_ends_within_a_character_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match="cannot be decoded: .*truncated.* cut short"):
-        read_examples(write(tmp_path / "a.csv", as_csv(ROWS).encode("utf-16")[:-1]))
-
-
-# --- bad rows
-
-
-BAD = 'text,label\na,x\nb\n\n"c",y,z\n ,x\nd, \n"e\nf",y\n'
-BAD_ROWS = [
-    (3, "1 field where the header has 2", "b"),
-    (5, "3 fields where the header has 2", '"c",y,z'),
-    (6, "the text is empty", " ,x"),
-    (7, "the label is missing", "d, "),
-]
-
-
-def test_bad_rows_stop_the_reading_with_numbers_reasons_and_advice(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", BAD)
-    with pytest.raises(BadRowsError) as error:
-        read_examples(path)
-    assert error.value.total == 4
-    assert error.value.shown == tuple((number, reason) for number, reason, _ in BAD_ROWS)
-    message = str(error.value)
-    assert message.startswith(f"{path}: 4 rows cannot be used")
-    assert "row 3: 1 field where the header has 2" in message
-    assert "--bad-rows skip" in message
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_bad_rows_go_unchanged_to_a_side_file(tmp_path: Path) -> None:
-    examples = read_examples(write(tmp_path / "a.csv", BAD), ReadOptions(bad_rows="skip"))
-    assert pairs(examples) == [("a", "x"), ("e\nf", "y")]
-    assert examples.row_numbers.tolist() == [2, 8]
-    assert examples.skipped == 4
-    assert examples.side_file == tmp_path / "a.csv.bad-rows.csv"
-    assert side_rows(examples) == [["row", "reason", "record"], *([str(n), why, row] for n, why, row in BAD_ROWS)]
-    assert any("4 bad rows were left out" in note and str(examples.side_file) in note for note in examples.notes)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.csv", "a.csv.bad-rows.csv"]
-
-
-def test_at_most_twenty_bad_rows_are_shown_and_all_are_counted(tmp_path: Path) -> None:
-    with pytest.raises(BadRowsError) as error:
-        read_examples(write(tmp_path / "a.csv", "text,label\n" + "a\n" * 1000))
-    assert (error.value.total, len(error.value.shown)) == (1000, 20)
-    assert "... and 980 more" in str(error.value)
-
-
-def test_a_quote_that_is_never_closed_is_named_by_its_row(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", 'text,label\na,x\n"b,y\nc,z\nd,x\n')
-    with pytest.raises(BadRowsError, match="row 3: the quote that opens here is never closed"):
-        read_examples(path)
-    examples = read_examples(path, ReadOptions(bad_rows="skip"))
-    assert examples.texts == ["a", "c", "d"]
-    assert side_rows(examples)[1][2] == '"b,y'
-
-
-def test_a_quote_that_a_later_row_closes_is_named_by_its_row(tmp_path: Path) -> None:
-    content = 'text,label\n"a",x\n"b,y\n"c",z\n"d",x\n'
-    path = write(tmp_path / "a.csv", content)
-    with pytest.raises(BadRowsError, match="row 3: a quote is missing or not doubled: this row swallows the next line"):
-        read_examples(path)
-    examples = read_examples(path, ReadOptions(bad_rows="skip"))
-    assert examples.texts == ["a", "d"]
-    assert side_rows(examples)[1][2] == '"b,y\n"c",z'
-
-
-def test_an_open_quote_in_a_long_file_costs_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "MAX_RECORD_BYTES", 500)
-    monkeypatch.setattr(records, "BLOCK_BYTES", 100)
-    monkeypatch.setattr(formats, "HEADER_BYTES", 100)
-    content = 'text,label\n"a,x\n' + "b,y\n" * 1000
-    examples = read_examples(write(tmp_path / "a.csv", content), ReadOptions(bad_rows="skip"))
-    assert (len(examples), examples.skipped) == (1000, 1)
-    assert examples.row_numbers[[0, -1]].tolist() == [3, 1002]
-
-
-def test_bad_json_lines_are_named_by_their_line(tmp_path: Path) -> None:
-    lines = [
-        '{"text": "a", "label": "x"}',
-        '{"text": "b", ',
-        "[1]",
-        '{"text": "c"}',
-        '{"label": "x"}',
-        '{"text": "\\ud800", "label": "x"}',
-        "[" * 100_000,
-        '{"text": "d", "label": "y"}',
-    ]
-    path = write(tmp_path / "a.jsonl", "\n".join(lines))
-    examples = read_examples(path, ReadOptions(bad_rows="skip"))
-    assert pairs(examples) == [("a", "x"), ("d", "y")]
-    assert examples.row_numbers.tolist() == [1, 8]
-    bad = side_rows(examples)[1:]
-    assert [int(row) for row, _, _ in bad] == [2, 3, 4, 5, 6, 7]
-    assert [record for _, _, record in bad] == lines[1:7]
-    reasons = [reason for _, reason, _ in bad]
-    for reason, words in zip(
-        reasons,
-        ["not valid JSON", "list where a JSON object", "label is missing", "text is empty", "surrogate", "recursion"],
-        strict=True,
-    ):
-        assert words in reason
-
-
-def test_bad_rows_of_parquet_are_kept_as_json(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.parquet", parquet_bytes(text=["a", None, "c"], label=[1, 2, None]))
-    examples = read_examples(path, ReadOptions(bad_rows="skip"))
-    assert pairs(examples) == [("a", "1")]
-    assert side_rows(examples)[1:] == [
-        ["2", "the text is empty", '{"text": null, "label": 2}'],
-        ["3", "the label is missing", '{"text": "c", "label": null}'],
-    ]
-
-
-def test_the_side_file_goes_to_the_folder_that_is_given(tmp_path: Path) -> None:
-    (tmp_path / "side").mkdir()
-    options = ReadOptions(bad_rows="skip", side_folder=tmp_path / "side")
-    assert read_examples(write(tmp_path / "a.csv", BAD), options).side_file == tmp_path / "side" / "a.csv.bad-rows.csv"
-
-
-def test_the_side_file_goes_to_the_current_folder_if_the_other_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    options = ReadOptions(bad_rows="skip", side_folder=tmp_path / "missing")
-    assert read_examples(write(tmp_path / "a.csv", BAD), options).side_file == tmp_path / "a.csv.bad-rows.csv"
-
-
-def test_rows_that_cannot_be_kept_are_not_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path / "a.csv", BAD)
-    monkeypatch.setattr(Path, "cwd", lambda: tmp_path / "gone")
-    with pytest.raises(ReadError, match="bad rows that cannot be kept: neither .*missing nor .*gone can be written"):
-        read_examples(path, ReadOptions(bad_rows="skip", side_folder=tmp_path / "missing"))
-
-
-def test_a_reading_that_fails_leaves_no_side_file(tmp_path: Path) -> None:
-    content = "text,label\nonly\n" + "".join(f"text number {n} of many,x\n" for n in range(2_000_000 // 20))
-    path = write(tmp_path / "a.csv.gz", gzip.compress(content.encode(), 1)[:-100])
-    with pytest.raises(ReadError, match="cut short"):
-        read_examples(path, ReadOptions(bad_rows="skip", encoding="utf-8"))
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_of_bad_rows_only_is_an_error_that_keeps_them(tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match=r"no row can be used; all 2 are in .*a\.csv\.bad-rows\.csv"):
-        read_examples(write(tmp_path / "a.csv", "text,label\n,x\na\n"), ReadOptions(bad_rows="skip"))
-    assert (tmp_path / "a.csv.bad-rows.csv").exists()
 
 
 # --- files that cannot be read

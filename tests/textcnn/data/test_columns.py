@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from textcnn.data.readers import ReadOptions, read_examples
+from textcnn.errors import ColumnError
+
+from .reading import chunks_of, pairs, parquet_bytes, write
+
+
+@pytest.mark.parametrize(
+    ("header", "text", "label"),
+    [
+        ("text,label", ("text",), "label"),
+        ("Label,TEXT", ("TEXT",), "Label"),
+        ("id,Review,Sentiment", ("Review",), "Sentiment"),
+        ("class,title,description", ("title", "description"), "class"),
+        ("phrase,label", ("phrase",), "label"),
+        ("tweet,mood", ("tweet",), "mood"),
+        ("topic,question,body", ("body",), "topic"),
+        ("id,utterance,intent,split", ("utterance",), "intent"),
+        (" text , y ", ("text",), "y"),
+    ],
+)
+def test_columns_are_guessed_from_the_header(tmp_path: Path, header: str, text: tuple[str], label: str) -> None:
+    row = ",".join("abcd"[: header.count(",") + 1])
+    examples = read_examples(write(tmp_path / "a.csv", f"{header}\n{row}\n"))
+    assert (examples.text_columns, examples.label_column) == (text, label)
+    assert any("guessed" in note and repr(label) in note for note in examples.notes)
+
+
+def test_the_only_column_of_an_unlabelled_file_is_its_text(tmp_path: Path) -> None:
+    (chunk,) = chunks_of(write(tmp_path / "a.csv", 'phrase\nhello\n"a, b"\n'))
+    assert chunk.texts == ["hello", "a, b"]
+
+
+def test_several_text_columns_are_joined_by_a_space(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "title,body,label\na,b,x\n,c,y\nd,,z\n")
+    options = ReadOptions(text_columns=("title", "body"))
+    assert read_examples(path, options).texts == ["a b", "c", "d"]
+
+
+def test_columns_that_are_asked_for_are_taken(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text,label,summary,Mood\na,x,b,y\n")
+    examples = read_examples(path, ReadOptions(text_columns=("summary",), label_column="mood"))
+    assert pairs(examples) == [("b", "y")]
+    assert not any("guessed" in note for note in examples.notes)
+
+
+COLUMN_FAULTS = {
+    "no text": ("a,b,label\n1,2,3\n", {}, ["which column holds the text", "'a', 'b', 'label'", "--text-column"]),
+    "no label": ("text,a,b\n1,2,3\n", {}, ["which column holds the label", "'text', 'a', 'b'", "--label-column"]),
+    "unknown text": (
+        "text,label\na,b\n",
+        {"text_columns": ("texts",)},
+        ["no column 'texts'", "did you mean 'text'", "the columns are 'text', 'label'"],
+    ),
+    "unknown label": ("text,label\na,b\n", {"label_column": "lable"}, ["no column 'lable'", "did you mean 'label'"]),
+    "unknown needed": ("text,label\na,b\n", {"columns_needed": ("lang",)}, ["no column 'lang'", "'text', 'label'"]),
+    "twice": ("text,text,label\na,b,c\n", {}, ["several columns 'text'", "rename"]),
+    "same": ("text,label\na,b\n", {"text_columns": ("label",), "label_column": "label"}, ["both as text and as label"]),
+    "no header": (
+        "I loved this film so much,positive\nbad,negative\n",
+        {},
+        ["first row does not look like a header", "'I loved this film so much', 'positive'", "text,label"],
+    ),
+    "no header but columns": (
+        "1,a b c,x\n",
+        {"text_columns": ("text",)},
+        ["no column 'text'", "not look like a header"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", COLUMN_FAULTS)
+def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path, case: str) -> None:
+    content, options, words = COLUMN_FAULTS[case]
+    path = write(tmp_path / "a.csv", content)
+    with pytest.raises(ColumnError) as error:
+        read_examples(path, ReadOptions(**options))
+    for word in [str(path), *words]:
+        assert word in str(error.value)
+
+
+def test_a_headerless_file_to_classify_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ColumnError, match="first row does not look like a header"):
+        chunks_of(write(tmp_path / "a.csv", "what a long first sentence it is\nhi\n"))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_a_column_of_lists_is_no_text(tmp_path: Path, name: str) -> None:
+    content = {"a.jsonl": b'{"text": ["a"], "label": "x"}\n', "a.parquet": parquet_bytes(text=[["a"]], label=["x"])}
+    with pytest.raises(ColumnError, match="column 'text' holds lists or objects"):
+        read_examples(write(tmp_path / name, content[name]))

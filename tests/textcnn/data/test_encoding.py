@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from textcnn.data.readers import ReadOptions, read_examples
+from textcnn.errors import BadRowsError, ReadError
+
+from .reading import ROWS, as_csv, pairs, write
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_unicode_encodings_are_detected_with_and_without_mark(tmp_path: Path, encoding: str) -> None:
+    examples = read_examples(write(tmp_path / "a.csv", as_csv(ROWS), encoding))
+    assert pairs(examples) == ROWS
+    assert examples.text_columns == ("text",)
+    assert any(note.startswith(f"encoding {examples.encoding} (") for note in examples.notes)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "texts"),
+    [
+        ("cp1251", ["Отличный банк, всё быстро", "Очередь на час, ужас", "Карту так и не привезли"]),
+        ("cp1252", ["Très déçu par le café", "Schöne Grüße aus München", "El niño comió mañana"]),
+        ("gb18030", ["体验巅峰倚天屠龙记十大创新概览", "年铁树开花形状似玉米芯", "锌价难续去年辉煌"]),
+    ],
+)
+def test_legacy_encodings_are_guessed_and_said(tmp_path: Path, encoding: str, texts: list[str]) -> None:
+    rows = [(text, "x") for text in texts]
+    examples = read_examples(write(tmp_path / "a.csv", as_csv(rows), encoding))
+    assert pairs(examples) == rows
+    assert any(f"encoding {encoding} (guessed" in note and "--encoding" in note for note in examples.notes)
+
+
+def test_the_encoding_that_is_given_is_taken(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", as_csv([("Привет", "x")]), "koi8-r")
+    examples = read_examples(path, ReadOptions(encoding="KOI8-R"))
+    assert (examples.texts, examples.encoding) == (["Привет"], "koi8-r")
+
+
+def test_one_broken_byte_deep_in_an_ascii_file_is_a_bad_row(tmp_path: Path) -> None:
+    lines = [b"text,label", *(b"text number %d,x" % n for n in range(40_000))]
+    lines[29_999] = b"caf\xe9,x"
+    path = write(tmp_path / "a.csv", b"\n".join(lines))
+    with pytest.raises(BadRowsError) as error:
+        read_examples(path)
+    assert (error.value.total, error.value.shown[0][0]) == (1, 30_000)
+    assert "byte 0xe9 at character 4 is not utf-8" in str(error.value)
+    assert "--encoding" in str(error.value)
+
+
+def test_undecodable_bytes_reach_the_side_file_unchanged(tmp_path: Path) -> None:
+    content = "text,label\nüber,x\nschön,x\nKäse,x\n".encode() + b"caf\xe9,x\n"
+    examples = read_examples(write(tmp_path / "a.csv", content), ReadOptions(bad_rows="skip"))
+    assert examples.texts == ["über", "schön", "Käse"]
+    assert examples.encoding == "utf-8"
+    assert examples.side_file is not None
+    assert b'"caf\xe9,x"' in examples.side_file.read_bytes()
+
+
+def test_bytes_that_a_legacy_encoding_lacks_are_a_bad_row(tmp_path: Path) -> None:
+    content = "text,label\nПривет,x\n".encode("cp1251") + b"\xef\x98,y\nok,z\n"
+    examples = read_examples(write(tmp_path / "a.csv", content), ReadOptions(encoding="cp1251", bad_rows="skip"))
+    assert examples.texts == ["Привет", "ok"]
+    assert examples.side_file is not None
+    assert '"п'.encode() + b'\x98,y"' in examples.side_file.read_bytes()
+
+
+def test_half_a_character_of_utf16_is_a_bad_row(tmp_path: Path) -> None:
+    content = "text,label\nПривет,x\n".encode("utf-16") + b"a\0\x00\xd8,\0y\0\n\0"
+    examples = read_examples(write(tmp_path / "a.csv", content), ReadOptions(bad_rows="skip"))
+    assert (examples.texts, examples.skipped) == (["Привет"], 1)
+
+
+def test_a_file_that_ends_within_a_character_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="cannot be decoded: .*truncated.* cut short"):
+        read_examples(write(tmp_path / "a.csv", as_csv(ROWS).encode("utf-16")[:-1]))
