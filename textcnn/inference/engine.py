@@ -87,5 +87,12 @@ def weights_of(artifact: Artifact, shapes: Mapping[str, tuple[int, ...]]) -> lis
                 f"the weights of model {artifact.name}/{artifact.version} do not fit its configuration: "
                 f"{name} is {there}, expected float32{list(shape)}; copy or train the model again"
             )
+        with np.errstate(all="ignore"):
+            finite = np.isfinite(value.sum())  # one value that is not makes the sum so
+        if not finite:
+            raise ArtifactError(
+                f"the weights of model {artifact.name}/{artifact.version} are no finite numbers: {name}; "
+                "train the model again"
+            )
         found.append(value)
     return found

@@ -288,6 +288,17 @@ def test_weights_that_do_not_fit_are_refused_before_compiled_code_reads_them(blo
             select_engine(dataclasses.replace(artifact, weights=changed))
 
 
+@compiled
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_are_refused(value: float) -> None:
+    artifact = random_artifact()
+    for name, weight in artifact.weights.items():
+        broken = weight.copy()
+        broken.flat[-1] = value
+        with pytest.raises(ArtifactError, match=f"are no finite numbers: {name}"):
+            select_engine(dataclasses.replace(artifact, weights={**artifact.weights, name: broken}))
+
+
 @pytest.mark.parametrize("spec", [{"type": "kim_conv"}, {"type": "kim_conv", "filter_widths": 3, "activation": "relu"}])
 def test_a_configuration_that_nobody_wrote_is_refused(spec: dict[str, Any]) -> None:
     artifact = random_artifact()
