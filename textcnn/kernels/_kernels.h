@@ -490,9 +490,11 @@ static void FN(fo_pool)(const pool_t *p, int64_t begin, int64_t end) EACH_POOLIN
 static void FN(fo_pool_backward)(const pool_t *p, int64_t begin, int64_t end) EACH_POOLING(FN(fo_pool_backward_as))
 #undef EACH_POOLING
 
+#include "_winograd.h"
+
 const kernels_t FN(kernels) = {FN(gather_f32), FN(gather_f16), FN(gather_i8), FN(gather_sum), FN(project), FN(affine),
                                FN(conv_max_backward), FN(adadelta_rows), FN(adam_rows), FN(fo_pool),
-                               FN(fo_pool_backward)};
+                               FN(fo_pool_backward), FN(lift), FN(multiply), FN(outer)};
 #undef vf
 #undef vi
 #undef vu

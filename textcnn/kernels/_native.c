@@ -91,6 +91,28 @@ typedef struct {
 } pool_t;
 
 typedef struct {
+    const float *from; /* [tokens, dim] */
+    const int64_t *rows;
+    float *to; /* [4, tiles, pitch] */
+    int64_t dim, tiles, pitch;
+    int width, reverse, outputs;
+} lift_t;
+
+typedef struct {
+    const float *lifted, *packed; /* [4, tiles, pitch]; [4, columns / PACK, dim, PACK] */
+    const int64_t *rows;
+    float *out; /* [tokens, columns] */
+    int64_t dim, tiles, pitch, columns;
+    int width, reverse, inputs;
+} multiply_t;
+
+typedef struct {
+    const float *x, *y; /* [4, tiles, x_pitch]; [4, tiles, y_pitch] */
+    float *out;         /* [4, x_pitch, y_pitch] */
+    int64_t tiles, x_pitch, y_pitch;
+} outer_t;
+
+typedef struct {
     void (*gather_f32)(const gather_t *, int64_t, int64_t);
     void (*gather_f16)(const gather_t *, int64_t, int64_t);
     void (*gather_i8)(const gather_t *, int64_t, int64_t);
@@ -102,6 +124,9 @@ typedef struct {
     void (*adam_rows)(const rows_t *, int64_t, int64_t);
     void (*fo_pool)(const pool_t *, int64_t, int64_t);
     void (*fo_pool_backward)(const pool_t *, int64_t, int64_t);
+    void (*lift)(const lift_t *, int64_t, int64_t);
+    void (*multiply)(const multiply_t *, int64_t, int64_t);
+    void (*outer)(const outer_t *, int64_t, int64_t);
 } kernels_t;
 
 INLINE float half_to_float(uint16_t h)
@@ -422,6 +447,53 @@ static PyObject *fo_pool_backward(PyObject *self, PyObject *args)
     RUN(kernels->fo_pool_backward(&p, begin, end));
 }
 
+static PyObject *lift(PyObject *self, PyObject *args)
+{
+    PyObject *from, *rows, *to;
+    lift_t p = {0};
+    buffers_t b = {0};
+    long long dim, tiles, pitch, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOLLLippLL", &from, &rows, &to, &dim, &tiles, &pitch, &p.width, &p.reverse, &p.outputs,
+                          &begin, &end))
+        return NULL;
+    p.from = take(&b, from, 0);
+    p.rows = take(&b, rows, 0);
+    p.to = take(&b, to, 1);
+    p.dim = dim, p.tiles = tiles, p.pitch = pitch;
+    RUN(kernels->lift(&p, begin, end));
+}
+
+static PyObject *multiply(PyObject *self, PyObject *args)
+{
+    PyObject *lifted, *packed, *rows, *out;
+    multiply_t p = {0};
+    buffers_t b = {0};
+    long long dim, tiles, pitch, columns, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOLLLLippLL", &lifted, &packed, &rows, &out, &dim, &tiles, &pitch, &columns, &p.width,
+                          &p.reverse, &p.inputs, &begin, &end))
+        return NULL;
+    p.lifted = take(&b, lifted, 0);
+    p.packed = take(&b, packed, 0);
+    p.rows = take(&b, rows, 0);
+    p.out = take(&b, out, 1);
+    p.dim = dim, p.tiles = tiles, p.pitch = pitch, p.columns = columns;
+    RUN(kernels->multiply(&p, begin, end));
+}
+
+static PyObject *outer(PyObject *self, PyObject *args)
+{
+    PyObject *x, *y, *out;
+    outer_t p = {0};
+    buffers_t b = {0};
+    long long tiles, x_pitch, y_pitch, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOLLLLL", &x, &y, &out, &tiles, &x_pitch, &y_pitch, &begin, &end)) return NULL;
+    p.x = take(&b, x, 0);
+    p.y = take(&b, y, 0);
+    p.out = take(&b, out, 1);
+    p.tiles = tiles, p.x_pitch = x_pitch, p.y_pitch = y_pitch;
+    RUN(kernels->outer(&p, begin, end));
+}
+
 /* The distinct ids of a batch, in order of first appearance, and each token's place among them. `seen` is int32[V],
  * all -1 before and after, so that a call costs the batch and not the vocabulary. Returns how many there are. */
 static PyObject *distinct(PyObject *self, PyObject *args)
@@ -598,6 +670,9 @@ static PyMethodDef methods[] = {
     {"adam_rows", adam_rows, METH_VARARGS, NULL},
     {"fo_pool", fo_pool, METH_VARARGS, NULL},
     {"fo_pool_backward", fo_pool_backward, METH_VARARGS, NULL},
+    {"lift", lift, METH_VARARGS, NULL},
+    {"multiply", multiply, METH_VARARGS, NULL},
+    {"outer", outer, METH_VARARGS, NULL},
     {"distinct", distinct, METH_VARARGS, NULL},
     {"merge_windows", merge_windows, METH_VARARGS, NULL},
     {"word_parts", word_parts, METH_VARARGS, NULL},

@@ -1,23 +1,28 @@
 """The convolution before a QRNN's gates: every token together with those just before it, in a ragged batch.
 
-On a CPU windows of two tokens, the usual ones, are computed in pairs. With tokens a b c in a row and weights S for the
-token itself and P for the one before,
-
-    y_b = P a + S b = P (a - b) + (P + S) b
-    y_c = P b + S c = S (c - b) + (P + S) b
-
-so two windows take three matrix products in the place of four (Winograd's F(2, 2)); so do both gradients.
+On a CPU windows of two and of three tokens are computed by Winograd's F(3, 2) and F(2, 3): each text is cut into tiles
+of three or two tokens, and a tile takes four products in the place of six. So do both gradients. The algebra stands in
+_winograd.h; what is transformed there are a tile's inputs, here the weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+from textcnn.kernels.choose import choose
+from textcnn.kernels.native import in_ranges, native
+
 Tensor = torch.Tensor
+WIDTHS = (2, 3)
+GRAIN = 64  # tiles, below which a second thread does not pay
+ROWS = 4  # that are multiplied at once: tiles of zeros fill the last ones up
 
 
 def causal_conv(x: Tensor, weight: Tensor, offsets: Tensor, *, reverse: bool = False) -> Tensor:
@@ -26,13 +31,11 @@ def causal_conv(x: Tensor, weight: Tensor, offsets: Tensor, *, reverse: bool = F
     `x` float[N, in_dim], all texts end to end, `offsets` int64[B + 1], `weight` float[width, out_dim, in_dim]. Returns
     float[N, out_dim].
     """
-    # autocast asks for products in half precision, which a pair of sums beforehand would spoil
-    if len(weight) != 2 or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+    # autocast asks for products in half precision
+    plain = x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or len(weight) not in WIDTHS or not len(x)
+    if plain or choose("causal_conv", x) != "native":
         return causal_conv_ref(x, weight, offsets, reverse=reverse)
-    filled = offsets.diff() > 0
-    edges = offsets[1:][filled] - 1 if reverse else offsets[:-1][filled]  # tokens with nothing before them
-    leads = edges % 2 == int(reverse)
-    y: Tensor = _Pairs.apply(x, weight, edges[leads] // 2, edges[~leads] // 2, reverse)  # type: ignore[no-untyped-call]
+    y: Tensor = _Winograd.apply(x, weight, offsets, reverse)  # type: ignore[no-untyped-call]
     return y
 
 
@@ -47,69 +50,107 @@ def causal_conv_ref(x: Tensor, weight: Tensor, offsets: Tensor, *, reverse: bool
     return torch.cat(windows, 1) @ weight.transpose(1, 2).flatten(0, 1)
 
 
-class _Pairs(torch.autograd.Function):
-    """Tokens two by two: of each pair the lead comes first in the direction of reading and is the trail's token before.
-
-    `fresh` are the pairs whose lead has no token before, `cut` those whose trail has none, int64 each.
-    """
-
+class _Winograd(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, fresh: Tensor, cut: Tensor, reverse: bool) -> Tensor:
-        lead, trail = _pairs(x, reverse)
-        here, there = _neighbours(reverse)
-        before = torch.zeros_like(lead)  # the token before the pair, less the lead
-        torch.sub(trail[there], lead[here], out=before[here])
-        before[fresh] = -lead[fresh]
-        after = trail - lead
-        after[cut] = trail[cut]
-        own, other = weight
-        y = x.new_empty(2 * len(lead), weight.shape[1])
-        y_lead, y_trail = _pairs(y, reverse)
-        torch.mm(lead, (own + other).T, out=y_lead)
-        y_trail.copy_(y_lead)
-        y_trail[cut] = 0.0
-        y_lead.addmm_(before, other.T)
-        y_trail.addmm_(after, own.T)
-        ctx.reverse = reverse
-        ctx.save_for_backward(x, weight, before, after, fresh, cut)
-        return y[: len(x)]
+    def forward(ctx: Any, x: Tensor, weight: Tensor, offsets: Tensor, reverse: bool) -> Tensor:
+        tiles = _Tiles(offsets.numpy(), len(weight), reverse)
+        lifted = tiles.lift(x.contiguous(), outputs=False)
+        ctx.tiles, ctx.tokens = tiles, len(x)
+        ctx.save_for_backward(lifted, weight)
+        points = _lift_weights(weight, reverse)
+        return tiles.multiply(lifted, _pack(points.transpose(1, 2)), len(x), weight.shape[1], inputs=False)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, before, after, fresh, cut = ctx.saved_tensors
-        own, other = weight
-        lead, _ = _pairs(x, ctx.reverse)
-        g_lead, g_trail = _pairs(grad, ctx.reverse)
-        g_both = g_lead + g_trail
-        g_both[cut] = g_lead[cut]
-        shared = g_both.T @ lead
-        grad_weight = torch.empty_like(weight)
-        torch.addmm(shared, g_trail.T, after, out=grad_weight[0])
-        torch.addmm(shared, g_lead.T, before, out=grad_weight[1])
-        if not ctx.needs_input_grad[0]:
-            return None, grad_weight, None, None, None
-        g_before, g_after = g_lead @ other, g_trail @ own
-        grad_x = x.new_empty(2 * len(lead), x.shape[1])
-        x_lead, x_trail = _pairs(grad_x, ctx.reverse)
-        torch.mm(g_both, own + other, out=x_lead)
-        x_lead -= g_before
-        x_lead -= g_after
-        x_lead[cut] += g_after[cut]
-        x_trail.copy_(g_after)
-        g_before[fresh] = 0.0
-        here, there = _neighbours(ctx.reverse)
-        x_trail[there] += g_before[here]
-        return grad_x[: len(x)], grad_weight, None, None, None
+        lifted, weight = ctx.saved_tensors
+        tiles, (width, out_dim, in_dim) = ctx.tiles, weight.shape
+        lifted_grad = tiles.lift(grad.contiguous(), outputs=True)
+        grad_x = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            points = _lift_weights(weight, tiles.reverse)
+            grad_x = tiles.multiply(lifted_grad, _pack(points), ctx.tokens, in_dim, inputs=True)
+        if ctx.needs_input_grad[1]:
+            points = tiles.outer(lifted, lifted_grad)[:, :in_dim, :out_dim].transpose(1, 2)
+            grad_weight = _lower_weights(points, width, tiles.reverse)
+        return grad_x, grad_weight, None, None
 
 
-def _pairs(rows: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
-    """The lead and the trail of every pair; a last token without a partner gets zeros."""
-    even = F.pad(rows, (0, 0, 0, 1)) if len(rows) % 2 else rows
-    return (even[1::2], even[0::2]) if reverse else (even[0::2], even[1::2])
+def _lift_weights(weight: Tensor, reverse: bool) -> Tensor:
+    """G w: [width, out_dim, in_dim] -> [4, out_dim, in_dim], a plane each for the points 0, 1, -1 and infinity."""
+    taps = weight if reverse else weight.flip(0)
+    odd = taps[1]
+    even = taps[0] if len(taps) == 2 else taps[0] + taps[2]
+    return torch.stack([taps[0], (even + odd) / 2, (even - odd) / 2, taps[-1]])
 
 
-def _neighbours(reverse: bool) -> tuple[slice, slice]:
-    """Pairs that have a pair before them in the direction of reading, and those pairs before them."""
-    later, earlier = slice(1, None), slice(None, -1)
-    return (earlier, later) if reverse else (later, earlier)
+def _lower_weights(points: Tensor, width: int, reverse: bool) -> Tensor:
+    """G^T: the transposed of _lift_weights."""
+    even, odd = (points[1] + points[2]) / 2, (points[1] - points[2]) / 2
+    taps = [even, odd, even][:width]
+    taps[0] = taps[0] + points[0]
+    taps[-1] = taps[-1] + points[3]
+    return torch.stack(taps if reverse else taps[::-1])
+
+
+def _pack(points: Tensor) -> Tensor:
+    """[4, dim, columns] -> [4, columns / PACK, dim, PACK], filled up with zeros."""
+    pack = _module().PACK
+    padded = F.pad(points, (0, -points.shape[2] % pack))
+    return padded.view(*points.shape[:2], -1, pack).transpose(1, 2).contiguous()
+
+
+class _Tiles:
+    """The texts of a batch cut into tiles, and the compiled kernels over them."""
+
+    def __init__(self, offsets: npt.NDArray[np.int64], width: int, reverse: bool) -> None:
+        self.width, self.reverse = width, reverse
+        outputs = 5 - width
+        counts = -(-np.diff(offsets) // outputs)
+        self.bounds = np.concatenate([[0], np.cumsum(counts)])  # of every text's tiles
+        self.used = int(self.bounds[-1])
+        self.count = self.used + ROWS - 1
+        text = np.repeat(np.arange(len(counts)), counts)
+        first = offsets[text] + outputs * (np.arange(self.used) - self.bounds[text]) - (0 if reverse else width - 1)
+        rows = first[:, None] + np.arange(4)
+        rows[(rows < offsets[text, None]) | (rows >= offsets[text + 1, None])] = -1
+        self.rows = np.concatenate([rows, np.full((self.count - self.used, 4), -1)])
+
+    def lift(self, source: Tensor, *, outputs: bool) -> Tensor:
+        """[tokens, dim] -> [4, tiles, pitch]."""
+        dim = source.shape[1]
+        lifted = source.new_empty(4, self.count, dim + -dim % _module().PACK)
+        arrays = source.detach().numpy(), self.rows, lifted.numpy()
+        sizes = dim, self.count, lifted.shape[2], self.width, self.reverse, outputs
+        _share(lambda begin, end: _module().lift(*arrays, *sizes, begin, end), self.count, GRAIN)
+        return lifted
+
+    def multiply(self, lifted: Tensor, packed: Tensor, tokens: int, columns: int, *, inputs: bool) -> Tensor:
+        """[4, tiles, pitch] and weights -> outputs float[tokens, columns], or gradients of the inputs."""
+        out = lifted.new_empty(tokens, columns)
+        arrays = lifted.numpy(), packed.detach().numpy(), self.rows, out.numpy()
+        sizes = packed.shape[2], self.count, lifted.shape[2], columns, self.width, self.reverse, inputs
+
+        def texts(begin: int, end: int) -> None:
+            _module().multiply(*arrays, *sizes, int(self.bounds[begin]), int(self.bounds[end]))
+
+        _share(texts, len(self.bounds) - 1, max(1, GRAIN * (len(self.bounds) - 1) // self.used))
+        return out
+
+    def outer(self, x: Tensor, y: Tensor) -> Tensor:
+        """x^T y over all tiles, a plane a point."""
+        out = x.new_empty(4, x.shape[2], y.shape[2])
+        arrays = x.numpy(), y.numpy(), out.numpy()
+        sizes = self.count, x.shape[2], y.shape[2]
+        _share(lambda begin, end: _module().outer(*arrays, *sizes, begin, end), 4 * y.shape[2] // _module().PACK, 1)
+        return out
+
+
+def _module() -> Any:
+    module = native()
+    assert module is not None
+    return module
+
+
+def _share(work: Callable[[int, int], None], count: int, grain: int) -> None:
+    in_ranges(work, count, threads=torch.get_num_threads(), grain=grain)
