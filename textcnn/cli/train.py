@@ -34,7 +34,11 @@ the config.json of a model, which holds all of them.
 @click.option(
     "--validation", type=FILE, help="Labelled texts to choose the best epoch on; else a share of the data is held out."
 )
-@click.option("--output", type=FILE, help="Model folder; default models/<name of the data>/<next number>.")
+@click.option(
+    "--output",
+    type=FILE,
+    help="Model folder, <name>/<version>, or <name> for its next number; default models/<name of the data>.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the model folder if it exists.")
 @click.option("--config", "config_file", type=FILE, help="TOML or JSON file with settings.")
 @click.option("--preset", help="Named settings to start from; textcnn presets lists them. Default: kim_rand.")
@@ -78,7 +82,8 @@ def train(
     )  # fmt: skip
     if test and config.data.test_fraction:
         raise ConfigError("data.test_fraction holds texts out to test on, and --test gives some: choose one of both")
-    folder = (output or reserve_version(data, resume=resume)).absolute()
+    home = _home(output, data)
+    folder = (reserve_version(home, resume=resume) if home else output or Path()).absolute()
     click.get_current_context().call_on_close(partial(_remove_if_empty, folder))
     if not folder.parent.name:
         raise ArtifactError(f"--output {output} has no name of a model: give <folder>/<name>/<version>")
@@ -117,15 +122,26 @@ def train(
     return 130 if interrupted else 0
 
 
-def reserve_version(data: Path, *, resume: bool = False) -> Path:
-    """models/<name of the data>/<highest number + 1>, made as an empty folder: two runs at once get two numbers.
+def _home(output: Path | None, data: Path) -> Path | None:
+    """The folder whose next version is to be trained; None where `output` itself is the version."""
+    if output is None:
+        return Path("models") / (data.name.split(".")[0] or "model")
+    try:
+        inside = [child.name for child in output.iterdir()] if output.exists() else []
+    except OSError:  # a file, or not ours to read: check_place says so
+        return None
+    named = output.name and not output.name.isdecimal()
+    return output if named and (not inside or any(name.isdecimal() for name in inside)) else None
+
+
+def reserve_version(home: Path, *, resume: bool = False) -> Path:
+    """home/<highest number + 1>, made as an empty folder: two runs at once get two numbers.
 
     `resume` takes the highest number itself where a killed run left its folder empty. It is removed again when
     the command ends if nothing was saved there. Raises ArtifactError.
     """
     from textcnn.errors import ArtifactError
 
-    home = Path("models") / (data.name.split(".")[0] or "model")
     while True:
         numbers = [int(child.name) for child in home.glob("*") if child.name.isdecimal()]
         last = max(numbers, default=0)

@@ -64,14 +64,24 @@ def test_quiet_leaves_the_result_alone(run: Run, here: Path) -> None:
 
 
 def test_versions_count_up(run: Run, here: Path) -> None:
-    assert reserve_version(Path("a/reviews.csv.gz")) == Path("models/reviews/1")
+    home = Path("models/reviews")
+    assert reserve_version(home) == home / "1"
     for name in ("9", "10", "old", ".11.xyz", "²"):
-        Path("models/reviews", name).mkdir(parents=True)
-    assert reserve_version(Path("reviews.csv")) == Path("models/reviews/11")
-    assert reserve_version(Path("reviews.csv")) == Path("models/reviews/12"), "two runs at once, two numbers"
-    assert reserve_version(Path("reviews.csv"), resume=True) == Path("models/reviews/12")
-    Path("models/reviews/12/manifest.json").touch()
-    assert reserve_version(Path("reviews.csv"), resume=True) == Path("models/reviews/13")
+        (home / name).mkdir(parents=True)
+    assert reserve_version(home) == home / "11"
+    assert reserve_version(home) == home / "12", "two runs at once, two numbers"
+    assert reserve_version(home, resume=True) == home / "12"
+    (home / "12" / "manifest.json").touch()
+    assert reserve_version(home, resume=True) == home / "13"
+
+
+def test_an_output_without_a_number_names_the_model(run: Run, here: Path) -> None:
+    for number in ("1", "2"):
+        assert run("train", "train.csv", *SHORT, "--quiet", "--output", "mine").code == 0
+        assert TextClassifier.load("mine").artifact_.name == "mine"
+        assert TextClassifier.load("mine").artifact_.version == number
+    assert run("train", "train.csv", *SHORT, "--quiet").code == 0
+    assert Path("models/train/1/manifest.json").is_file()
 
 
 def test_a_run_that_saves_nothing_leaves_no_folder(run: Run, here: Path) -> None:
