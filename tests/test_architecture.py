@@ -34,7 +34,7 @@ FENCES = {
     "onnx": {"textcnn/export/", "textcnn/inference/onnx_engine.py"},
     "onnxruntime": {"textcnn/export/", "textcnn/inference/onnx_engine.py"},
     "matplotlib": {"textcnn/evaluation/plots.py"},
-    "sentencex": {"textcnn/explain/summary.py"},
+    "sentencex": {"textcnn/text/segments.py"},
     "fastapi": {"service/"},
     "starlette": {"service/"},
 }

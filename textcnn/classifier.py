@@ -15,6 +15,7 @@ from textcnn.artifact import Artifact, read_artifact, write_artifact
 from textcnn.calibration.calibration import Method, unknown_share
 from textcnn.config import RunConfig
 from textcnn.data.label_rows import LabelRows, Labels, check_pairs
+from textcnn.data.texts import Texts, text_strings
 from textcnn.errors import DataError, EngineError, MissingExtraError, NotFittedError
 from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.inference.select import select_engine
@@ -60,16 +61,17 @@ class TextClassifier:
 
     def fit(
         self,
-        texts: Sequence[str],
+        texts: Texts,
         labels: Labels,
         *,
-        validation: tuple[Sequence[str], Labels] | None = None,
+        validation: tuple[Texts, Labels] | None = None,
         progress: Progress | None = None,
         run_folder: str | Path | None = None,
         resume: bool = False,
     ) -> TextClassifier:
         """Learn vocabulary and weights from `texts` and their `labels`.
 
+        `texts` are strings; with text.segments "columns" (preset two_towers) tuples of as many strings each.
         `labels` is a list of strings; for a multi_label head a list of lists, or of strings that data.label_separator
         takes apart; for a multi_task head {task: list of strings, "" where a text has none}.
 
@@ -84,9 +86,9 @@ class TextClassifier:
         artifact = train_classifier(
             self.config,
             self.preset,
-            _strings(texts, "text"),
+            _items(texts, "text"),
             labels if isinstance(labels, Mapping) else _items(labels, "label"),
-            validation=validation and (_strings(validation[0], "text"), validation[1]),
+            validation=validation and (_items(validation[0], "text"), validation[1]),
             progress=progress,
             run_folder=Path(run_folder) if run_folder else None,
             resume=resume,
@@ -94,19 +96,19 @@ class TextClassifier:
         self._artifact, self._engine, self._running = artifact, select_engine(artifact), ("auto", EngineOptions())
         return self
 
-    def predict(self, texts: Sequence[str]) -> list[Any]:
+    def predict(self, texts: Texts) -> list[Any]:
         """The most probable label of each text.
 
         With a multi_label head the tuple of labels over their thresholds, with a multi_task head {task: label}.
         """
         return decide(self.predict_proba(texts), self.labels, self.head)
 
-    def predict_proba(self, texts: Sequence[str]) -> Floats:
+    def predict_proba(self, texts: Texts) -> Floats:
         """Calibrated probabilities float32[len(texts), len(labels)], in the order of `labels`."""
         return self._probabilities(self._logits(texts))
 
     def classify(
-        self, texts: Sequence[str], *, top_k: int | None = 1, abstain_below: float | None = None
+        self, texts: Texts, *, top_k: int | None = 1, abstain_below: float | None = None
     ) -> list[Prediction]:
         """The `top_k` most probable labels of each text, best first; None for all. Ties in the order of `labels`.
 
@@ -124,7 +126,7 @@ class TextClassifier:
         unsure = calibration.abstains(found.argmax(1), found.max(1), at_least=abstain_below)
         return [replace(answer, abstained=doubt) for answer, doubt in zip(answers, unsure.tolist(), strict=True)]
 
-    def label_sets(self, texts: Sequence[str], *, coverage: float = 0.9) -> list[tuple[str, ...]]:
+    def label_sets(self, texts: Texts, *, coverage: float = 0.9) -> list[tuple[str, ...]]:
         """For each text the labels among which the right one is in `coverage` of all texts, most probable first.
 
         Holds for texts like those of the validation; a set may be empty. `coverage` is a whole percent. Raises
@@ -138,18 +140,18 @@ class TextClassifier:
             tuple(names[i] for i in row if held[i]) for row, held in zip(best.tolist(), inside.tolist(), strict=True)
         ]
 
-    def familiarity(self, texts: Sequence[str]) -> Floats:
+    def familiarity(self, texts: Texts) -> Floats:
         """How much each text is of the kind that the model knows, float32[len(texts)], by what validation looked like.
 
         0.05: stranger than 95 % of the validation texts. Raises DataError where the model was trained without.
         """
-        texts = _strings(texts, "text")
+        texts = self._texts(texts)
         calibration, batch = self._fitted().calibration, self._fitted().tokenizer.encode(texts)
         unknown = unknown_share(batch.values == UNKNOWN_ID, batch.offsets)
         return calibration.familiarity(calibration.probabilities(self._logits(texts)), unknown)
 
     def calibrate(
-        self, texts: Sequence[str], labels: Sequence[str], *, method: Method = "temperature"
+        self, texts: Texts, labels: Sequence[str], *, method: Method = "temperature"
     ) -> dict[str, Any]:
         """Fit probabilities, label sets and familiarity anew, to texts that training has not seen; never to the test.
 
@@ -167,7 +169,7 @@ class TextClassifier:
 
     def set_abstaining(
         self,
-        texts: Sequence[str],
+        texts: Texts,
         labels: Sequence[str],
         *,
         goal: Literal["precision", "f1"] = "precision",
@@ -196,7 +198,7 @@ class TextClassifier:
         return figures
 
     def explain(
-        self, texts: Sequence[str], *, labels: str | Sequence[str] | None = None, top_n: int | None = None
+        self, texts: Texts, *, labels: str | Sequence[str] | None = None, top_n: int | None = None
     ) -> list[Explanation]:
         """Why each text gets the logit of a label: the n-grams of the text and what each adds, strongest first.
 
@@ -208,7 +210,7 @@ class TextClassifier:
 
         artifact = self._fitted()
         assert self._engine is not None
-        texts = _strings(texts, "text")
+        texts = self._texts(texts)
         if top_n is not None and top_n < 0:
             raise ValueError(f"top_n is {top_n}, expected 0 or more, or None for all n-grams")
         return explain_texts(
@@ -218,23 +220,27 @@ class TextClassifier:
 
     def summarize(
         self,
-        texts: Sequence[str],
+        texts: Texts,
         *,
         sentences: int = 3,
         share: float | None = None,
         labels: str | Sequence[str] | None = None,
-        language: str = "en",
+        language: str | None = None,
     ) -> list[Summary]:
         """The sentences of each text that carry its label, at most `sentences`, in the order of the text.
 
         With `share`, as many as fit in that share of the text's length, but one at least. `labels` as in `explain`;
-        `language` (ISO 639-1) knows abbreviations. Raises LabelError; MissingExtraError without sentencex.
+        `language` (ISO 639-1; by default text.language) knows abbreviations; a document network keeps to its own.
+        Raises LabelError; DataError for a model of several texts; MissingExtraError without sentencex.
         """
         from textcnn.explain.summary import summarize_texts
 
         artifact = self._fitted()
         assert self._engine is not None
-        texts = _strings(texts, "text")
+        self._one_text("a summary")
+        texts = self._texts(texts)
+        read = artifact.config.text
+        language = language if language and read.segments == "none" else read.language
         if sentences < 1 or (share is not None and not 0 < share <= 1):
             raise ValueError(f"sentences is {sentences}, expected 1 or more; share is {share}, expected 0 to 1 or None")
         return summarize_texts(
@@ -244,19 +250,20 @@ class TextClassifier:
         )  # fmt: skip
 
     def counterfactuals(
-        self, texts: Sequence[str], *, labels: str | Sequence[str] | None = None, most_changes: int = 5
+        self, texts: Texts, *, labels: str | Sequence[str] | None = None, most_changes: int = 5
     ) -> list[Counterfactual | None]:
         """The smallest change of words, up to `most_changes`, that gives each text another label; None if none did.
 
         `labels` says which label to reach: one for all texts, or one for each; by default any other. Raises LabelError;
-        DataError for a head that gives no single label.
+        DataError for a head that gives no single label, and for a model of several texts.
         """
         from textcnn.explain.counterfactual import Counterfactuals
 
+        self._one_text("a counterfactual")
         self._one_label("a counterfactual")
         if most_changes < 1:
             raise ValueError(f"most_changes is {most_changes}, expected 1 or more")
-        texts = _strings(texts, "text")
+        texts = self._texts(texts)
         targets = self._targets(labels, len(texts))
         wanted: list[int | None] = [None] * len(texts) if targets is None else list(targets.tolist())
         search = Counterfactuals(self.predict_proba, self._fitted().tokenizer, self.labels)
@@ -265,7 +272,7 @@ class TextClassifier:
             for text, target in zip(texts, wanted, strict=True)
         ]
 
-    def filters(self, texts: Sequence[str] = (), *, top_n: int = 10) -> list[Filter]:
+    def filters(self, texts: Texts = (), *, top_n: int = 10) -> list[Filter]:
         """What the filters of the network look for: the labels they vote for, their ideal n-grams, dead and alike ones.
 
         With `texts`, also the `top_n` n-grams among them that excite each most, and the most influential filters first.
@@ -282,33 +289,33 @@ class TextClassifier:
             engine = NgramTableEngine.from_artifact(artifact, EngineOptions(device="cpu"))
         weight = artifact.weights["encoder.blocks.0.weight"]
         names = artifact.labels.names
-        return describe_filters(engine, weight, artifact.tokenizer, names, _strings(texts, "text"), top_n=top_n)
+        return describe_filters(engine, weight, artifact.tokenizer, names, self._texts(texts), top_n=top_n)
 
-    def score(self, texts: Sequence[str], labels: Labels) -> float:
+    def score(self, texts: Texts, labels: Labels) -> float:
         """Share of texts that get their label; exactly all their labels; or the mean of this over the tasks."""
         if is_single(self.head):
-            texts, named = _pairs(texts, _strings(labels, "label"))  # type: ignore[arg-type]
+            texts, named = _pairs(self._texts(texts), _strings(labels, "label"))  # type: ignore[arg-type]
             right = [label == predicted for label, predicted in zip(named, self.predict(texts), strict=True)]
             return float(sum(right) / len(right))
         return float(self.evaluate(texts, labels)["accuracy"])
 
-    def evaluate(self, texts: Sequence[str], labels: Labels) -> dict[str, Any]:
+    def evaluate(self, texts: Texts, labels: Labels) -> dict[str, Any]:
         """Accuracy, log loss, macro F1 and figures by label or task; see textcnn.evaluation."""
         from textcnn.evaluation.by_head import evaluate_rows, level_accuracies
         from textcnn.evaluation.metrics import evaluate_predictions
 
         artifact = self._fitted()
         if is_single(self.head):
-            texts, named = _pairs(texts, _strings(labels, "label"))  # type: ignore[arg-type]
+            texts, named = _pairs(self._texts(texts), _strings(labels, "label"))  # type: ignore[arg-type]
             found = self.predict_proba(texts)
             figures = evaluate_predictions(named, found, self.labels)
             if self.head["type"] == "hierarchy":
                 figures["levels"] = level_accuracies(named, found, self.labels, self.head)
             return figures
-        texts, rows = _pairs(texts, LabelRows.read(labels, self.head["type"], artifact.config.data.label_separator))
+        texts, rows = _pairs(self._texts(texts), LabelRows.read(labels, self.head["type"], artifact.config.data.label_separator))
         return evaluate_rows(rows, self.predict_proba(texts), artifact.labels, self.head)
 
-    def compare(self, other: TextClassifier, texts: Sequence[str], labels: Labels) -> dict[str, Any]:
+    def compare(self, other: TextClassifier, texts: Texts, labels: Labels) -> dict[str, Any]:
         """Whether this model is better than another on the same texts; see textcnn.evaluation.significance."""
         from textcnn.evaluation.significance import compare
 
@@ -388,6 +395,11 @@ class TextClassifier:
         return self._engine.name
 
     @property
+    def texts_per_record(self) -> int:
+        """How many texts are read together; 1 for most models."""
+        return int(self._fitted().config.model.join.get("texts") or 1)
+
+    @property
     def max_length(self) -> int:
         """Tokens of a text that are used."""
         return self._fitted().config.text.max_length
@@ -414,21 +426,26 @@ class TextClassifier:
             input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
         )
 
-    def _validation(self, texts: Sequence[str], labels: Sequence[str]) -> Any:
+    def _validation(self, texts: Texts, labels: Sequence[str]) -> Any:
         """The texts as textcnn.calibration.fit wants them."""
         fit, _ = _fitting()
         self._one_label("calibration")
-        batch = self._fitted().tokenizer.encode(_strings(texts, "text"))
+        batch = self._fitted().tokenizer.encode(self._texts(texts))
         unknown = unknown_share(batch.values == UNKNOWN_ID, batch.offsets)
         return fit.Validation(self._logits(texts), self._fitted().labels.encode(_strings(labels, "label")), unknown)
 
-    def _logits(self, texts: Sequence[str]) -> Floats:
+    def _logits(self, texts: Texts) -> Floats:
         artifact = self._fitted()
         assert self._engine is not None
-        texts = _strings(texts, "text")
+        texts = self._texts(texts)
         if not texts:
             return np.empty((0, len(artifact.labels)), np.float32)
         return self._engine.logits(artifact.tokenizer.encode(texts))
+
+    def _texts(self, texts: Texts) -> list[str]:
+        """One string a text, also of records. Raises DataError for texts of another kind than the model was fitted on."""
+        self._fitted()
+        return text_strings(_items(texts, "text"), self.texts_per_record)
 
     def _one_label(self, what: str) -> None:
         """Raises DataError where a text may have several labels."""
@@ -436,6 +453,11 @@ class TextClassifier:
             raise DataError(
                 f"{what} is for models that give one label to a text; this one has a {self.head['type']} head"
             )
+
+    def _one_text(self, what: str) -> None:
+        """Raises DataError where several texts are read together."""
+        if self.texts_per_record > 1:
+            raise DataError(f"{what} is of one text; this model reads {self.texts_per_record} together")
 
     def _probabilities(self, logits: Floats) -> Floats:
         return probabilities(logits, self.head, self._fitted().calibration)
@@ -458,9 +480,8 @@ class TextClassifier:
 Rows = TypeVar("Rows", bound=Sized)
 
 
-def _pairs(texts: Sequence[str], rows: Rows) -> tuple[list[str], Rows]:
+def _pairs(texts: list[str], rows: Rows) -> tuple[list[str], Rows]:
     """Texts and what belongs to each. Raises DataError if there are none, or not as many of the one as of the other."""
-    texts = _strings(texts, "text")
     check_pairs(len(texts), len(rows))
     return texts, rows
 

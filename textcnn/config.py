@@ -74,6 +74,11 @@ class TextConfig(Section):
     truncation: Literal["head", "tail", "both"] = Field(
         "head", description="which end of a longer text is kept; both: half each"
     )
+    segments: Literal["none", "columns", "sentences"] = Field(
+        "none",
+        description="what is encoded by itself and then joined: nothing, each text column, or each sentence of a text",
+    )
+    language: str = Field("en", description="of the texts (ISO 639-1), for the ends of their sentences")
 
 
 class EmbeddingConfig(Section):
@@ -105,6 +110,9 @@ class ModelConfig(Section):
         ({"type": "kim_conv"},), description="parts between embedding and pooling, in order"
     )
     pooling: Spec = Field({"type": "max_over_time"}, description="sequence to vector")
+    join: Spec = Field(
+        {}, description="vectors of the segments to one vector; empty: what text.segments is usually joined by"
+    )
     head: Spec = Field({"type": "single_label"}, description="vector to logits")
     auxiliary: AuxiliaryConfig = Field(AuxiliaryConfig(), description="heads that only training has")
 

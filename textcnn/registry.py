@@ -176,6 +176,7 @@ def known_fields(schema: type[BaseModel], path: Iterable[Any]) -> list[str]:
 TOKENIZERS = Registry("tokenizer", home="textcnn.text.tokenizers")
 BLOCKS = Registry("block", home="textcnn.nn.blocks")
 POOLINGS = Registry("pooling", home="textcnn.nn.pooling")
+JOINS = Registry("join", home="textcnn.nn.joins")
 HEADS = Registry("head", home="textcnn.nn.heads")
 LOSSES = Registry("loss", home="textcnn.nn.losses")
 AUGMENTATIONS = Registry("augmentation", home="textcnn.data.augment")

@@ -14,6 +14,20 @@ Offsets = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Parts = npt.NDArray[np.float64]
 DECIMALS = 7  # of contributions as JSON has them
+# A record of several texts is one string with ASCII's unit separator between them, which no tokenizer reads; between
+# their tokens, and between those of a document's sentences, stands the id of <pad>, which no text contains.
+TEXT_BREAK = "\x1f"
+BREAK_ID = 0
+
+
+def join_texts(texts: Sequence[str]) -> str:
+    """The texts of a record as one string."""
+    return TEXT_BREAK.join(text.replace(TEXT_BREAK, " ") for text in texts)
+
+
+def split_texts(record: str) -> list[str]:
+    """The texts of a record."""
+    return record.split(TEXT_BREAK)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +160,8 @@ class Ngram:
 
     `start` and `end` count code points of the text: `text` is text[start:end]. Where truncation took tokens out of its
     middle, `cut` is True, and `text` has " … " in place of the characters that the model did not read (the
-    `unread` of the explanation). `tokens` is empty where a method cannot tell the parts.
+    `unread` of the explanation). `tokens` is empty where a method cannot tell the parts. Of a record of several texts,
+    `segment` says which one `start` and `end` count in, from 0.
     """
 
     start: int
@@ -155,6 +170,7 @@ class Ngram:
     contribution: float
     tokens: tuple[TokenPart, ...] = ()
     cut: bool = False
+    segment: int | None = None
 
     @property
     def unknown(self) -> float:
@@ -179,6 +195,7 @@ class Ngram:
                 for token in self.tokens
             ],
             "cut": self.cut,
+            **({} if self.segment is None else {"segment": self.segment}),
         }
 
 
@@ -200,7 +217,8 @@ class Explanation:
 
     `rest` are the n-grams left out by `top_n`, and what the method cannot attribute. `method` is "ngrams" (exact: each
     contribution is what the network adds up) or "occlusion" (the change of the logit when a token is left out; then
-    `faithfulness` says how far to trust it). `unread` are the characters, from and to, that truncation cut off.
+    `faithfulness` says how far to trust it). `unread` are the characters, from and to, that truncation cut off; of a
+    record of several texts those of the first one that was cut.
     """
 
     label: str

@@ -98,7 +98,7 @@ def options_of(config: RunConfig) -> ReadOptions:
     data = config.data
     return ReadOptions(
         text_columns=data.text_columns, label_column=data.label_column, delimiter=data.delimiter,
-        encoding=data.encoding, bad_rows=data.bad_rows,
+        encoding=data.encoding, bad_rows=data.bad_rows, apart=config.text.segments == "columns",
     )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ Examples:
     "--share", type=click.FloatRange(0, 1, min_open=True), help="Keep this share of the length instead, e.g. 0.2."
 )
 @click.option("--label", help="What speaks for this label instead of the predicted one.")
-@click.option("--language", default="en", show_default=True, help="Of the texts (ISO 639-1), for abbreviations.")
+@click.option("--language", help="Of the texts (ISO 639-1), for abbreviations; default: as the model was trained.")
 @click.option("--json/--no-json", "as_json", default=None, help="JSON Lines, or for people; default: by the terminal.")
 @engine_options
 @reading_options(labels=False)

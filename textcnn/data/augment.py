@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from textcnn.registry import AUGMENTATIONS
-from textcnn.types import Floats, Ids, TokenBatch
+from textcnn.types import BREAK_ID, Floats, Ids, TokenBatch
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Random = np.random.Generator
@@ -29,8 +29,8 @@ class Augmentation:
         raise AssertionError("a subclass says how")
 
     def chosen(self, batch: TokenBatch, random: Random) -> npt.NDArray[np.bool_]:
-        """bool[N], each token by itself."""
-        return random.random(len(batch.values)) < self.rate
+        """bool[N], each token by itself; never what stands between segments."""
+        return (random.random(len(batch.values)) < self.rate) & (batch.values != BREAK_ID)
 
 
 @AUGMENTATIONS.register("word_dropout")
@@ -67,6 +67,8 @@ class Swap(Augmentation):
         text = np.searchsorted(batch.offsets, places, side="right") - 1
         others = random.integers(batch.offsets[text], batch.offsets[text + 1])
         for place, other in zip(places.tolist(), others.tolist(), strict=True):
+            if values[other] == BREAK_ID:
+                continue
             values[place], values[other] = values[other], values[place]
         return TokenBatch(values, batch.offsets)
 

@@ -19,7 +19,7 @@ from textcnn.data.formats import CsvReader, JsonLinesReader, ParquetReader, Part
 from textcnn.data.source import COMPRESSIONS, read_errors
 from textcnn.errors import ColumnError, ConfigError, ReadError
 from textcnn.registry import nearest
-from textcnn.types import Offsets
+from textcnn.types import TEXT_BREAK, Offsets
 
 # Text formats may be compressed as well: train.csv.gz, train.jsonl.zst. Parquet is compressed inside.
 READERS: dict[str, Callable[..., Reader]] = {
@@ -37,7 +37,7 @@ TAB_SPELLINGS = ("\\t", "tab")
 class ReadOptions:
     """How to read a file; what is left empty is detected. Raises ConfigError.
 
-    Several `text_columns` are joined by a space. `delimiter` may be spelled "tab". `columns_needed` must be in the file
+    Several `text_columns` are joined by a space, or kept `apart` (see textcnn.types.join_texts). `delimiter` may be spelled "tab". `columns_needed` must be in the file
     as well. `side_folder` receives the rows that bad_rows="skip" leaves out; default: beside the input.
     """
 
@@ -48,6 +48,7 @@ class ReadOptions:
     bad_rows: Literal["stop", "skip"] = "stop"
     columns_needed: tuple[str, ...] = ()
     side_folder: Path | None = None
+    apart: bool = False
 
     def __post_init__(self) -> None:
         faults = check_encoding(self.encoding) if self.encoding else []
@@ -112,7 +113,7 @@ def read_examples(path: str | Path, options: ReadOptions = ReadOptions(), *, lab
     tables: list[pa.Table] = []
     with read_errors(path), _Opened(path, options, labels=labels) as file:
         for part in file.parts():
-            text = _texts(part.table, file.columns, file.names)
+            text = _texts(part.table, file.columns, file.names, apart=options.apart)
             label = _labels(part.table, file.columns, file.names) if labels else None
             usable = _usable(part, text, label, file.bad)
             numbers.append(part.row_numbers[usable])
@@ -157,6 +158,7 @@ class TextStream(Iterator[TextChunk]):
     def __init__(self, path: Path, options: ReadOptions, batch_rows: int) -> None:
         with read_errors(path):
             self._file = _Opened(path, options, labels=False)
+        self._apart = options.apart
         self._chunks = self._read(path, batch_rows)
         self.progress = 0.0
         self.encoding = self._file.encoding
@@ -189,7 +191,8 @@ class TextStream(Iterator[TextChunk]):
                 behind = file.progress()
                 start = 0
                 for batch in part.table.to_batches(max_chunksize=batch_rows):
-                    texts = _texts(pa.Table.from_batches([batch]), file.columns, file.names).to_pylist()
+                    table = pa.Table.from_batches([batch])
+                    texts = _texts(table, file.columns, file.names, apart=self._apart).to_pylist()
                     chunk = TextChunk(texts, part.row_numbers[start : start + len(texts)], batch)
                     start += len(texts)
                     self.progress = before + (behind - before) * start / part.table.num_rows
@@ -222,6 +225,12 @@ class _Opened:
                 labels=labels,
                 header=self._reader.has_header,
             )
+            if options.apart and len(self.columns.text) < 2:
+                raise ColumnError(
+                    f"{path}: the texts of several columns are wanted, and only "
+                    f"{self._reader.names[self.columns.text[0]]!r} is known to hold any; name them with --text-column, "
+                    "once for each (the columns are " + ", ".join(map(repr, self._reader.names)) + ")"
+                )
         except BaseException:
             self.close()
             raise
@@ -286,9 +295,15 @@ def _strings(table: pa.Table, index: int, names: list[str]) -> pa.ChunkedArray:
     return table.column(index).cast(pa.string())
 
 
-def _texts(table: pa.Table, columns: Columns, names: list[str]) -> pa.ChunkedArray:
-    """The text of each row: its text columns joined by a space; empty ones leave no space behind."""
+def _texts(table: pa.Table, columns: Columns, names: list[str], *, apart: bool = False) -> pa.ChunkedArray:
+    """The text of each row: its text columns joined by a space; empty ones leave no space behind.
+
+    With `apart` joined by TEXT_BREAK, each in its place, as `join_texts` does.
+    """
     parts = [_strings(table, index, names) for index in columns.text]
+    if apart:
+        filled = [pc.replace_substring(pc.fill_null(part, ""), TEXT_BREAK, " ") for part in parts]
+        return pc.binary_join_element_wise(*filled, TEXT_BREAK)
     if len(parts) > 1:
         filled = [pc.if_else(pc.equal(part, ""), None, part) for part in parts]
         parts = [pc.binary_join_element_wise(*filled, " ", null_handling="skip")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -10,8 +11,9 @@ import numpy.typing as npt
 
 from textcnn.explain.ngram_evidence import Evidence, ngram_evidence
 from textcnn.explain.occlusion import occlude
+from textcnn.text.segments import text_begins
 from textcnn.text.tokenizers import UNKNOWN_ID, Reading, Tokenizer
-from textcnn.types import Explanation, Floats, Ngram, TokenBatch, TokenPart, Winners
+from textcnn.types import Explanation, Floats, Ngram, TokenBatch, TokenPart, Winners, split_texts
 
 TEXTS_AT_ONCE = 1024
 CUT = " … "
@@ -42,15 +44,16 @@ def explain_texts(
     `probabilities` turns logits float32[B, classes] into float32[B, classes]. See TextClassifier.explain.
     """
     explained: list[Explanation] = []
+    apart = tokenizer.segments == "columns"
     for first in range(0, len(texts), TEXTS_AT_ONCE):
         part = slice(first, first + TEXTS_AT_ONCE)
         some, wanted = texts[part], None if targets is None else targets[part]
         reading = tokenizer.read(some)
         winners = model.winners(reading.batch)
         if winners is None:
-            explained += _by_occlusion(model, reading, labels, some, probabilities, wanted, top_n)
+            explained += _by_occlusion(model, reading, labels, some, probabilities, wanted, top_n, apart)
         else:
-            explained += _by_ngrams(winners, reading, labels, some, probabilities, wanted, top_n)
+            explained += _by_ngrams(winners, reading, labels, some, probabilities, wanted, top_n, apart)
     return explained
 
 
@@ -72,7 +75,7 @@ def evidence_of(
 
 def _by_ngrams(
     winners: Winners, reading: Reading, labels: Sequence[str], texts: Sequence[str],
-    probabilities: Probabilities, targets: Targets | None, top_n: int | None,
+    probabilities: Probabilities, targets: Targets | None, top_n: int | None, apart: bool,
 ) -> list[Explanation]:  # fmt: skip
     batch, rows = reading.batch, np.arange(len(texts))
     found = probabilities(winners.logits)
@@ -95,7 +98,7 @@ def _by_ngrams(
     begin = batch.offsets[text[kept]]
     columns = (begin + evidence.starts[kept], begin + evidence.ends[kept], evidence.contributions[kept])
     ngrams = list(zip(*(column.tolist() for column in columns), parts, strict=True))
-    write = NgramWriter(reading)
+    write = NgramWriter(reading, apart=apart)
     return [
         Explanation(
             label=labels[target],
@@ -106,7 +109,7 @@ def _by_ngrams(
             rest=rest[row],
             method="ngrams",
             exact=True,
-            unread=write.unread(row),
+            unread=write.unread(texts[row], row),
         )
         for row, (target, probability, logit, bias) in enumerate(
             zip(
@@ -122,15 +125,16 @@ def _by_ngrams(
 
 def _by_occlusion(
     model: Model, reading: Reading, labels: Sequence[str], texts: Sequence[str],
-    probabilities: Probabilities, targets: Targets | None, top_n: int | None,
+    probabilities: Probabilities, targets: Targets | None, top_n: int | None, apart: bool,
 ) -> list[Explanation]:  # fmt: skip
     explained = []
-    write = NgramWriter(reading)
+    write = NgramWriter(reading, apart=apart)
     for row, ids in enumerate(reading.batch):
         found = occlude(model.logits, ids, probabilities, None if targets is None else int(targets[row]))
         first = int(reading.batch.offsets[row])
         kept = np.argsort(-np.abs(found.contributions), kind="stable")[:top_n].tolist()
-        bounds, contributions = (found.bounds + first).tolist(), found.contributions.tolist()
+        starts, ends = (found.starts + first).tolist(), (found.ends + first).tolist()
+        contributions = found.contributions.tolist()
         logit = float(found.logits[found.target])
         explained.append(
             Explanation(
@@ -138,29 +142,39 @@ def _by_occlusion(
                 probability=float(probabilities(found.logits[None])[0, found.target]),
                 logit=logit,
                 bias=found.bias,
-                ngrams=tuple(write(texts[row], row, bounds[u], bounds[u + 1], contributions[u], None) for u in kept),
+                ngrams=tuple(write(texts[row], row, starts[u], ends[u], contributions[u], None) for u in kept),
                 rest=logit - found.bias - sum(contributions[u] for u in kept),
                 method="occlusion",
                 exact=False,
                 faithfulness=found.faithfulness,
-                unread=write.unread(row),
+                unread=write.unread(texts[row], row),
             )
         )
     return explained
 
 
 class NgramWriter:
-    """N-grams as characters of a text, from n-grams as tokens of a batch."""
+    """N-grams as characters of a text, from n-grams as tokens of a batch; of one text of a record if they are `apart`."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, *, apart: bool = False) -> None:
+        self._apart = apart
         self._spans: list[list[int]] = reading.spans.tolist()
         self._unread: list[list[int]] = reading.unread.tolist()
         self._known: list[bool] = (reading.batch.values != UNKNOWN_ID).tolist()
 
-    def unread(self, row: int) -> tuple[int, int] | None:
+    def unread(self, text: str, row: int) -> tuple[int, int] | None:
         """The characters of text `row` that truncation cut off."""
         start, end = self._unread[row]
-        return (start, end) if start < end else None
+        _, begin = self._segment(text, start)
+        return (start - begin, end - begin) if start < end else None
+
+    def _segment(self, text: str, start: int) -> tuple[int | None, int]:
+        """Which text of a record the character is in, and where that begins."""
+        if not self._apart:
+            return None, 0
+        begins = text_begins(split_texts(text))
+        segment = bisect_right(begins, start) - 1
+        return segment, begins[segment]
 
     def __call__(
         self, text: str, row: int, first: int, last: int, contribution: float, parts: Sequence[float] | None
@@ -178,4 +192,5 @@ class NgramWriter:
                 for (a, b), part, known in zip(spans, parts, self._known[first:last], strict=False)
             )
         written = f"{text[start:gap].rstrip()}{CUT}{text[beyond:end].lstrip()}" if cut else text[start:end]
-        return Ngram(start, end, written, contribution, tokens, cut)
+        segment, begin = self._segment(text, start)
+        return Ngram(start - begin, end - begin, written, contribution, tokens, cut, segment)

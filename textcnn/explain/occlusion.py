@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from textcnn.types import Faithfulness, Floats, Ids, Parts, TokenBatch
+from textcnn.types import BREAK_ID, Faithfulness, Floats, Ids, Parts, TokenBatch
 
 MOST_UNITS = 256  # a longer text is occluded by runs of tokens
 STEPS = 10  # of the deletion and insertion curves
@@ -21,13 +21,14 @@ Logits = Callable[[TokenBatch], Floats]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Occlusion:
-    """Runs of tokens bounds[u]..bounds[u + 1] - 1 (int64[U + 1]), and by how much each raises the logit: float64[U].
+    """Runs of tokens starts[u]..ends[u] - 1 (int64[U]), and by how much each raises the logit: float64[U].
 
     `logits` float32[classes] are those of the whole text, `bias` the target's logit of the empty text.
     """
 
     target: int
-    bounds: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
     contributions: Parts
     logits: Floats
     bias: float
@@ -37,12 +38,17 @@ class Occlusion:
 def occlude(
     logits: Logits, ids: Ids, probabilities: Callable[[Floats], Floats], target: int | None = None
 ) -> Occlusion:
-    """Leave out each token of one text (int32[T]) in turn. Without `target`, the most probable label."""
-    units = min(len(ids), MOST_UNITS)
-    bounds = np.linspace(0, len(ids), units + 1).astype(np.int64)
-    unit_of = np.repeat(np.arange(units), np.diff(bounds))
+    """Leave out each token of one text (int32[T]) in turn. Without `target`, the most probable label.
+
+    What stands between segments stays, and no run goes across it.
+    """
+    starts, ends = _runs(ids)
+    units = len(starts)
+    unit_of = np.full(len(ids), -1)
+    for unit, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        unit_of[start:end] = unit
     without = unit_of[None] != np.arange(units)[:, None]
-    whole, none = np.ones((1, len(ids)), bool), np.zeros((1, len(ids)), bool)
+    whole, none = np.ones((1, len(ids)), bool), (unit_of < 0)[None]
     scores = logits(variants(ids, np.concatenate([whole, none, without])))
     target = int(probabilities(scores[:1])[0].argmax()) if target is None else target
     contributions = scores[0, target].astype(np.float64) - scores[2:, target]
@@ -50,13 +56,23 @@ def occlude(
     strength = np.empty(units, np.int64)
     strength[np.argsort(-contributions, kind="stable")] = np.arange(units)
     counts = np.ceil(np.arange(STEPS + 1) * units / STEPS).astype(np.int64)
-    inserted = strength[unit_of][None] < counts[:, None]
-    curves = probabilities(logits(variants(ids, np.concatenate([~inserted, inserted]))))[:, target].astype(np.float64)
+    inserted = np.append(strength, units)[unit_of][None] < counts[:, None]
+    kept = np.concatenate([~inserted, inserted | none])
+    curves = probabilities(logits(variants(ids, kept)))[:, target].astype(np.float64)
     deletion, insertion = ((curve[:-1] + curve[1:]).mean() / 2 for curve in np.split(curves, 2))
     return Occlusion(
-        target, bounds, contributions, scores[0], float(scores[1, target]),
+        target, starts, ends, contributions, scores[0], float(scores[1, target]),
         Faithfulness(float(deletion), float(insertion)),
     )  # fmt: skip
+
+
+def _runs(ids: Ids) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """First token and end of each run: single tokens, or about MOST_UNITS runs of neighbours in one segment."""
+    breaks = np.flatnonzero(ids == BREAK_ID)
+    first, last = np.append(-1, breaks) + 1, np.append(breaks, len(ids))
+    most = max(1, -(-(len(ids) - len(breaks)) // MOST_UNITS))  # tokens of a run
+    bounds = [np.linspace(a, b, -(-(b - a) // most) + 1).astype(np.int64) for a, b in zip(first, last, strict=True)]
+    return np.concatenate([b[:-1] for b in bounds]), np.concatenate([b[1:] for b in bounds])
 
 
 def variants(ids: Ids, kept: npt.NDArray[np.bool_]) -> TokenBatch:

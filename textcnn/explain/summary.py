@@ -2,13 +2,12 @@
 
 A sentence is worth what its n-grams add to the margin between the label and the strongest other one (where labels do
 not exclude each other, to the logit), which is exact where the network adds up n-grams; elsewhere what the margin loses
-when the sentence is left out. Denil et al. (2014) chose sentences by the gradient of a document network; after max over
-time there is nothing to approximate.
+when the sentence is left out. Denil et al. (2014, section 4) chose sentences by the gradient of a document network, a
+first-order guess at the same loss; after max over time, or with the sentence really left out, nothing is guessed.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,16 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from textcnn.answers import Head, decide, rivals
-from textcnn.errors import MissingExtraError
 from textcnn.explain.explainer import Model, Probabilities, Targets
 from textcnn.explain.ngram_evidence import ngram_evidence
 from textcnn.explain.occlusion import variants
+from textcnn.text.segments import Bounds, sentence_of, split_sentences
 from textcnn.text.tokenizers import Reading, Tokenizer
 from textcnn.types import Floats, Offsets, Parts, Sentence, Summary
 
 TEXTS_AT_ONCE = 256
-_SURROGATES = re.compile("[\ud800-\udfff]")
-Bounds = list[tuple[int, int]]
 
 
 def summarize_texts(
@@ -39,7 +36,7 @@ def summarize_texts(
     targets: Targets | None = None,
     sentences: int = 3,
     share: float | None = None,
-    language: str = "en",
+    language: str,
 ) -> list[Summary]:
     """A summary of every text; see TextClassifier.summarize."""
     summaries: list[Summary] = []
@@ -63,23 +60,6 @@ def summarize_texts(
         columns = (wanted, whole, chosen, map(len, bounds), rest, agrees)
         summaries += [Summary(labels[target], *values) for target, *values in zip(*columns, strict=True)]
     return summaries
-
-
-def split_sentences(text: str, language: str) -> Bounds:
-    """Where the sentences of a text begin and end, without the white space around them. Raises MissingExtraError."""
-    try:
-        from sentencex import get_sentence_boundaries
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("summaries", package=str(error.name), extra="summarize") from None
-    bounds = []
-    for found in get_sentence_boundaries(language, text if text.isascii() else _SURROGATES.sub("\ufffd", text)):
-        start, end = found["start_index"], found["end_index"]
-        piece = text[start:end]
-        start += len(piece) - len(piece.lstrip())
-        end -= len(piece) - len(piece.rstrip())
-        if start < end:
-            bounds.append((start, end))
-    return bounds
 
 
 def _against(logits: Floats, targets: Targets, rivals: npt.NDArray[np.bool_]) -> Floats:
@@ -115,14 +95,9 @@ def _worth(model: Model, reading: Reading, bounds: list[Bounds], signs: Floats) 
 
 
 def _owners(reading: Reading, bounds: list[Bounds]) -> list[Offsets]:
-    """The sentence of every token, by text: int64[T]."""
-    owners = []
-    offsets = reading.batch.offsets
-    for row, b in enumerate(bounds):
-        starts = np.array([start for start, _ in b], np.int64)
-        tokens = reading.spans[offsets[row] : offsets[row + 1], 0]
-        owners.append(np.maximum(np.searchsorted(starts, tokens, side="right") - 1, 0))
-    return owners
+    """The sentence of every token, by text: int64[T]. A break between two sentences counts to the second."""
+    own = zip(reading.batch.offsets[:-1], reading.batch.offsets[1:], bounds, strict=True)
+    return [sentence_of(reading.spans[start:end], b) for start, end, b in own]
 
 
 def _kept(worth: Parts, bounds: Bounds, sentences: int, share: float | None) -> list[int]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from textcnn.nn.encoder import Encoder
 from textcnn.nn.ragged import RaggedIds
+from textcnn.nn.segments import encode_segments
 
 Tensor = torch.Tensor
 
@@ -27,17 +28,28 @@ class Auxiliary(nn.Module):
 
 
 class Network(nn.Module):
-    """Ragged ids -> logits float[B, num_classes]."""
+    """Ragged ids -> logits float[B, num_classes]. With a `join`, texts are encoded segment by segment."""
 
-    def __init__(self, encoder: Encoder, head: nn.Module, auxiliary: Sequence[Auxiliary] = ()) -> None:
+    def __init__(
+        self, encoder: Encoder, head: nn.Module, auxiliary: Sequence[Auxiliary] = (), join: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.join = join
         self.head: Any = head
         self.auxiliary = nn.ModuleList(auxiliary)
 
     def forward(self, ids: RaggedIds) -> Tensor:
-        logits: Tensor = self.head(self.encoder(ids))
+        logits: Tensor = self.head(self.features(ids))
         return logits
+
+    def features(self, ids: RaggedIds) -> Tensor:
+        """What the head sees: float[B, dim]."""
+        if self.join is None:
+            features: Tensor = self.encoder(ids)
+        else:
+            features = self.join(*encode_segments(self.encoder, ids, keep_empty=self.join.keep_empty))  # type: ignore[arg-type]
+        return features
 
     def forward_all(self, ids: RaggedIds) -> list[Tensor]:
         """The logits, then those of each auxiliary head."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from textcnn.kernels.native import native
-from textcnn.types import Ids, TokenBatch
+from textcnn.types import BREAK_ID, Ids, TokenBatch
 
 Tensor = torch.Tensor
 
@@ -41,6 +42,33 @@ class RaggedIds:
         ids = torch.zeros(mask.shape, dtype=torch.int64, device=lengths.device)
         ids[mask] = self.values.long()
         return ids, mask
+
+    def segments(self) -> tuple[RaggedIds, Tensor]:
+        """What lies between the breaks of each text, as texts of their own; and where each text's begin, int64[B + 1].
+
+        A text with k breaks has k + 1 segments, some perhaps empty.
+        """
+        is_break = self.values == BREAK_ID
+        before = F.pad(is_break.cumsum(0), (1, 0))  # breaks before each place
+        first = self.offsets[:-1]
+        # a segment for each text and for each break
+        bounds = torch.arange(len(self.offsets), device=first.device) + before[self.offsets]
+        places = is_break.nonzero()[:, 0]
+        text = torch.searchsorted(self.offsets, places, right=True) - 1
+        starts = torch.empty(int(bounds[-1]) + 1, dtype=torch.int64, device=first.device)
+        starts[bounds[:-1]] = first - before[first]
+        number = torch.arange(len(places), device=first.device)
+        starts[number + text + 1] = places - number
+        starts[-1] = len(self.values) - len(places)
+        return RaggedIds(self.values[~is_break], starts, self.unique, self.local[~is_break]), bounds
+
+    def take(self, chosen: Tensor) -> RaggedIds:
+        """The texts numbered `chosen`, int64[M], in that order."""
+        lengths = self.offsets.diff()[chosen]
+        offsets = F.pad(lengths.cumsum(0), (1, 0))
+        shift = torch.repeat_interleave(self.offsets[chosen] - offsets[:-1], lengths)
+        places = torch.arange(len(shift), device=shift.device) + shift
+        return RaggedIds(self.values[places], offsets, self.unique, self.local[places])
 
 
 class Distinct:

@@ -12,6 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from textcnn.nn.model import Network
 
+SENTENCE = 20
+
 
 @dataclass(frozen=True, slots=True)
 class LayerSummary:
@@ -26,7 +28,10 @@ class LayerSummary:
 
 @torch.no_grad()
 def summarize(network: Network, *, tokens: int) -> list[LayerSummary]:
-    """Run one text of `tokens` tokens through the parts, one after the other. Shapes leave out the batch."""
+    """Run one text of `tokens` tokens through the parts, one after the other. Shapes leave out the batch.
+
+    What joins columns is run on as many such texts; what joins sentences on those of SENTENCE tokens each.
+    """
     network.eval()
     encoder = network.encoder
     layers: list[LayerSummary] = []
@@ -42,7 +47,11 @@ def summarize(network: Network, *, tokens: int) -> list[LayerSummary]:
     x = run("embedding", encoder.embedding, torch.ones(1, tokens, dtype=torch.int64))
     for index, block in enumerate(encoder.blocks):
         x, mask = run(f"blocks.{index}", block, x, mask)
-    run("head", network.head, run("pooling", encoder.pooling, x, mask))
+    features = run("pooling", encoder.pooling, x, mask)
+    if network.join is not None:
+        count: Any = getattr(network.join, "texts", -(-tokens // SENTENCE))
+        features = run("join", network.join, features[:, None].expand(-1, count, -1), torch.ones(1, count, dtype=torch.bool))
+    run("head", network.head, features)
     return layers
 
 

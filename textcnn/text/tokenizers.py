@@ -27,8 +27,9 @@ from textcnn.config import TextConfig
 from textcnn.errors import ArtifactError, ConfigError
 from textcnn.registry import TOKENIZERS
 from textcnn.text import word_ids
+from textcnn.text.segments import break_sentences, join_parts, parts_of, split_sentences
 from textcnn.text.word_ids import PAD, UNKNOWN, Spans
-from textcnn.types import Ids, Offsets, TokenBatch
+from textcnn.types import Ids, Offsets, TokenBatch, split_texts
 
 log = logging.getLogger(__name__)
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -61,17 +62,20 @@ class Tokenizer:
 
     `config` gives max_length and truncation; without it they are as the file says, else the defaults. The file carries
     them for HF too. HF has no `both`: it then refuses the texts that are too long instead of cutting them differently.
+    `config.segments` puts breaks between what is to be encoded by itself: each text of a record, of which max_length
+    tokens are used, or each sentence of a text, of which all together are.
     `tokens` holds every token by id; `why_not_compiled` is None, or why texts go through HF instead of compiled code.
     """
 
     def __init__(self, inner: hf.Tokenizer, config: TextConfig | None = None) -> None:
         spec = json.loads(inner.to_str())
-        config = config or TextConfig(**_truncation(spec["truncation"]))
+        self._config = config = config or TextConfig(**_truncation(spec["truncation"]))
         inner.no_truncation()  # cut below, on the ids alone
         inner.no_padding()
         self._inner = inner
         self.tokens: list[str] = _tokens(spec)
         self.max_length, self.truncation = config.max_length, config.truncation
+        self.segments, self.language = config.segments, config.language
         # how many tokens are kept of a longer text, at its start and at its end
         half = self.max_length // 2
         kept = {"head": (self.max_length, 0), "tail": (0, self.max_length), "both": (self.max_length - half, half)}
@@ -94,7 +98,7 @@ class Tokenizer:
                 f"text.extra_words_from_vectors adds whole words, which a {config.tokenizer} tokenizer does not have:"
                 " set it to 0, or text.tokenizer to 'word'"
             )
-        readable = [_readable(text) for text in texts]
+        readable = [_readable(part) for text in texts for part in parts_of(text, config)]
         inner: hf.Tokenizer = learn(readable, config, extra_words) if extra_words else learn(readable, config)
         return cls(inner, config)
 
@@ -130,7 +134,7 @@ class Tokenizer:
         Path(path).write_text(self.to_json(), "utf-8")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Tokenizer.from_json, (self.to_json(),)
+        return Tokenizer.from_json, (self.to_json(), self._config)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -142,6 +146,11 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> TokenBatch:
         """The ids of several texts. A lone surrogate counts as U+FFFD; a text with nothing to see has no tokens."""
+        if self.segments != "none":
+            return self.read(texts).batch
+        return self._encode(texts)
+
+    def _encode(self, texts: Sequence[str]) -> TokenBatch:
         if self._words is None:
             return self._encode_by_hf(texts)
         batch, undone = self._words.encode(texts, self._first, self._last)
@@ -154,6 +163,17 @@ class Tokenizer:
 
     def read(self, texts: Sequence[str]) -> Reading:
         """The ids of several texts, as `encode` gives them, and where in the texts they stand."""
+        if self.segments == "none":
+            return self._read(texts)
+        if self.segments == "columns":
+            records = [split_texts(text) for text in texts]
+            found = self._read([part for parts in records for part in parts])
+            return Reading(*join_parts(found.batch, found.spans, found.unread, records))
+        found = self._read(texts)
+        bounds = [split_sentences(text, self.language) for text in texts]
+        return Reading(*break_sentences(found.batch, found.spans, bounds), found.unread)
+
+    def _read(self, texts: Sequence[str]) -> Reading:
         if self._words is None:
             return self._read_by_hf(texts)
         batch, undone, spans, unread = self._words.read(texts, self._first, self._last)

@@ -71,7 +71,7 @@ class Objective:
         share = float(torch.distributions.Beta(self._mixup, self._mixup).sample())
         share = max(share, 1 - share)  # so that a text's own label is what it mostly is
         other = torch.randperm(len(target), device=target.device)
-        features = self._network.encoder(ids)
+        features = self._network.features(ids)
         logits: Tensor = head(share * features + (1 - share) * features[other])
         loss = share * head.loss(logits, target, self._criterion)
         return loss + (1 - share) * head.loss(logits, target[other], self._criterion), logits

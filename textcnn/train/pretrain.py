@@ -14,7 +14,7 @@ from textcnn.build import build_encoder, pick_device, resolve
 from textcnn.config import RunConfig
 from textcnn.data.batching import Indices, epoch_batches, prefetched
 from textcnn.data.labels import LabelSet
-from textcnn.errors import DataError
+from textcnn.errors import ConfigError, DataError
 from textcnn.nn.autoencoder import Autoencoder
 from textcnn.nn.ragged import Distinct, RaggedIds
 from textcnn.presets import DEFAULT_PRESET
@@ -43,6 +43,11 @@ def pretrain_encoder(
     """
     progress = progress or Progress(quiet=True)
     resolved = resolve(config.model_dump() if isinstance(config, RunConfig) else config or {}, preset=preset)
+    if resolved.text.segments != "none":
+        raise ConfigError(
+            f"pre-training reads whole texts, and text.segments is {resolved.text.segments!r}: pre-train with 'none', "
+            "then set it for the training that starts from there"
+        )
     if not resolved.model.blocks:
         raise DataError("there is no block to pre-train; see model.blocks")
     tokenizer, matrix, resolved = learn_text(texts, resolved, progress)

@@ -22,7 +22,8 @@ from textcnn.config import RunConfig
 from textcnn.data.label_rows import LabelRows, Labels, check_pairs
 from textcnn.data.labels import LabelSet
 from textcnn.data.split import stratified_split
-from textcnn.errors import ConfigError, LabelError
+from textcnn.data.texts import Texts, text_strings, texts_of
+from textcnn.errors import ConfigError, DataError, LabelError
 from textcnn.evaluation.reliability import fit_and_measure
 from textcnn.inference.torch_engine import network_logits
 from textcnn.nn.model import Network
@@ -36,7 +37,7 @@ from textcnn.train.progress import Progress
 from textcnn.train.transfer import check_fits, learn_tokens, start_from, with_source
 from textcnn.types import Floats
 
-Labelled = tuple[Sequence[str], Labels]
+Labelled = tuple[Texts, Labels]
 Rows = tuple[Sequence[str], LabelRows]
 
 
@@ -57,7 +58,7 @@ class Prepared:
 def train_classifier(
     config: RunConfig | Mapping[str, Any] | None,
     preset: str,
-    texts: Sequence[str],
+    texts: Texts,
     labels: Labels,
     *,
     validation: Labelled | None = None,
@@ -131,7 +132,7 @@ def _calibration_sentence(calibration: Calibration, figures: Mapping[str, Any]) 
 def prepare(
     config: RunConfig | Mapping[str, Any] | None,
     preset: str,
-    texts: Sequence[str],
+    texts: Texts,
     labels: Labels,
     *,
     validation: Labelled | None = None,
@@ -143,6 +144,8 @@ def prepare(
     source = read_artifact(resolved.train.start_from) if resolved.train.start_from else None
     if source:
         check_fits(resolved, source)
+    resolved = _with_columns(resolved, texts)
+    texts = text_strings(texts, resolved.model.join.get("texts", 1))
     head, separator = resolved.model.head["type"], resolved.data.label_separator
     rows = LabelRows.read(labels, head, separator)
     check_pairs(len(texts), len(rows))
@@ -158,10 +161,13 @@ def prepare(
             )
         resolved = _with_head(resolved, levels=levels)
     class_weights = weigh_classes(resolved, names, rows.flat)
-    given = validation and (validation[0], LabelRows.read(validation[1], head, separator))
+    given: Rows | None = None
+    if validation:
+        others = text_strings(validation[0], resolved.model.join.get("texts", 1))
+        given = others, LabelRows.read(validation[1], head, separator)
     if given:
         check_pairs(len(given[0]), len(given[1]))
-    train, held_out = _hold_out((texts, rows), given or None, resolved)
+    train, held_out = _hold_out((texts, rows), given, resolved)
     if held_out:
         held_out[1].encode(names)  # a label that training never sees is a mistake in the data, found now
 
@@ -194,6 +200,19 @@ def prepare(
         resolved, names, tokenizer, network, encoded, encoded_held_out, class_weights,
         _fingerprint(resolved, train, held_out),
     )  # fmt: skip
+
+
+def _with_columns(config: RunConfig, texts: Texts) -> RunConfig:
+    """The configuration with the number of texts of each record, where the network compares several."""
+    if config.text.segments != "columns" or not len(texts):
+        return config
+    found, wanted = texts_of(texts[0]), config.model.join["texts"]
+    if found < 2:
+        raise DataError(f"text.segments 'columns' compares texts of one record, but text 0 is one text: {texts[0]!r:.80}")
+    if wanted and wanted != found:
+        raise ConfigError(f"model.join.texts is {wanted}, but a record of the data has {found} texts")
+    join = {**config.model.join, "texts": found}
+    return config.model_copy(update={"model": config.model.model_copy(update={"join": join})})
 
 
 def _with_tasks(config: RunConfig, rows: LabelRows) -> RunConfig:
