@@ -19,7 +19,7 @@ from typing import Any, Self
 import httpx
 from pydantic import ValidationError
 
-from service.schemas import ClassifyResponse, Model, ModelsResponse, TextFailure, TextPrediction
+from service.schemas import ClassifyResponse, Model, ModelsResponse, Text, TextFailure, TextPrediction
 
 TIMEOUT_SECONDS = 30.0
 RETRIES = 3
@@ -53,7 +53,7 @@ def _headers(key: str | None, timeout: float) -> dict[str, str]:
     return headers | ({"authorization": f"Bearer {key}"} if key else {})
 
 
-def _body(texts: Sequence[str], top_k: int | None, threshold: float | None, model: str | None) -> dict[str, Any]:
+def _body(texts: Sequence[Text], top_k: int | None, threshold: float | None, model: str | None) -> dict[str, Any]:
     given = {"texts": list(texts), "top_k": top_k, "threshold": threshold, "model": model}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -100,7 +100,7 @@ def _unreachable(error: httpx.TransportError) -> ServiceError:
     return ServiceError(f"no answer: {error or type(error).__name__}", status=0, code="unreachable")
 
 
-def _batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+def _batches(texts: Iterable[Text], size: int) -> Iterator[list[Text]]:
     remaining = iter(texts)
     while batch := list(islice(remaining, size)):
         yield batch
@@ -117,20 +117,20 @@ class Client:
         self._http = httpx.Client(base_url=url, headers=_headers(key, timeout), timeout=timeout, transport=transport)
 
     def classify(
-        self, text: str, *, top_k: int | None = None, threshold: float | None = None, model: str | None = None
+        self, text: Text, *, top_k: int | None = None, threshold: float | None = None, model: str | None = None
     ) -> TextPrediction:
         """The labels of one text."""
         return self.classify_many([text], top_k=top_k, threshold=threshold, model=model)[0]
 
     def classify_many(
-        self, texts: Sequence[str], *, top_k: int | None = None, threshold: float | None = None,
+        self, texts: Sequence[Text], *, top_k: int | None = None, threshold: float | None = None,
         model: str | None = None,
     ) -> list[TextPrediction]:  # fmt: skip
         """The labels of several texts, in one request, in order."""
         return _predictions(self._send("POST", "/v1/classify", _body(texts, top_k, threshold, model)))
 
     def classify_all(
-        self, texts: Iterable[str], *, batch: int = BATCH, top_k: int | None = None, threshold: float | None = None,
+        self, texts: Iterable[Text], *, batch: int = BATCH, top_k: int | None = None, threshold: float | None = None,
         model: str | None = None,
     ) -> Iterator[TextPrediction]:  # fmt: skip
         """The labels of any number of texts, a request for each `batch`."""
@@ -180,20 +180,20 @@ class AsyncClient:
         )
 
     async def classify(
-        self, text: str, *, top_k: int | None = None, threshold: float | None = None, model: str | None = None
+        self, text: Text, *, top_k: int | None = None, threshold: float | None = None, model: str | None = None
     ) -> TextPrediction:
         """The labels of one text."""
         return (await self.classify_many([text], top_k=top_k, threshold=threshold, model=model))[0]
 
     async def classify_many(
-        self, texts: Sequence[str], *, top_k: int | None = None, threshold: float | None = None,
+        self, texts: Sequence[Text], *, top_k: int | None = None, threshold: float | None = None,
         model: str | None = None,
     ) -> list[TextPrediction]:  # fmt: skip
         """The labels of several texts, in one request, in order."""
         return _predictions(await self._send("POST", "/v1/classify", _body(texts, top_k, threshold, model)))
 
     async def classify_all(
-        self, texts: Iterable[str], *, batch: int = BATCH, top_k: int | None = None, threshold: float | None = None,
+        self, texts: Iterable[Text], *, batch: int = BATCH, top_k: int | None = None, threshold: float | None = None,
         model: str | None = None,
     ) -> AsyncIterator[TextPrediction]:  # fmt: skip
         """The labels of any number of texts, a request for each `batch`."""

@@ -15,12 +15,16 @@ from typing import NamedTuple, Protocol
 import orjson
 
 from service.batcher import BatchReport, MicroBatcher
+from service.errors import InvalidRequestError
 from service.metrics import Metrics, VersionMetrics
 from textcnn.errors import TextCNNError
-from textcnn.types import Explanation, Prediction
+from textcnn.types import Explanation, Prediction, join_texts
 
 SAMPLE_TEXTS, SAMPLE_SECONDS = 16, 1.0  # of so many texts, so often, it is measured whether they have changed
 TEXT_COST = 32  # what a text costs beside its characters, in characters
+
+
+Text = str | Sequence[str]  # the latter for a model that reads several together
 
 
 class Classifier(Protocol):
@@ -32,6 +36,10 @@ class Classifier(Protocol):
     def engine_name(self) -> str: ...
     @property
     def max_length(self) -> int: ...
+    @property
+    def texts_per_record(self) -> int:
+        """How many texts are read together; then `texts` below are joined by textcnn.types.join_texts."""
+        ...
 
     def classify(self, texts: Sequence[str], *, top_k: int | None = 1) -> list[Prediction]:
         """One prediction a text, in order. Called from several threads at once."""
@@ -71,6 +79,7 @@ def warm_up(classifier: Classifier) -> list[tuple[int, float]]:
     timings = []
     for count in (1, 16, 1, 16, 1):
         texts = ["warm up with a text of some words", ""][:count] * max(1, count // 2)
+        texts = [join_texts([text] * classifier.texts_per_record) for text in texts]
         started = perf_counter()
         classifier.classify(texts)
         timings.append((sum(map(text_cost, texts)), perf_counter() - started))
@@ -101,6 +110,7 @@ class Deployment:
         self.name = name
         self.version = version
         self.labels = classifier.labels
+        self.texts_per_record = classifier.texts_per_record
         self.quoted_labels = {label: orjson.dumps(label).decode() for label in self.labels}
         self._sample: list[str] = []  # texts of the last batch, while one is due
         self._sample_at = 0.0  # of time.monotonic; when the next is
@@ -151,6 +161,22 @@ class Deployment:
         self.batcher.close()
         if "explainer" in self.__dict__:
             self.explainer.close()
+
+    def records(self, texts: Sequence[Text]) -> list[str]:
+        """Texts as the classifier wants them. Raises InvalidRequestError for one that the model does not read so."""
+        return [
+            text if type(text) is str and self.texts_per_record == 1 else self._record(text, place, len(texts))
+            for place, text in enumerate(texts)
+        ]
+
+    def _record(self, text: Text, place: int, total: int) -> str:
+        where = "text" if total == 1 else f"texts[{place}]"
+        if self.texts_per_record == 1:
+            raise InvalidRequestError(f"{where} must be a string: this model reads one text at a time.")
+        if type(text) is str or len(text) != self.texts_per_record:
+            wanted = ", ".join(['"..."'] * self.texts_per_record)
+            raise InvalidRequestError(f"{where} must be a list, [{wanted}]: this model reads so many together.")
+        return join_texts(text)
 
     def _explain(self, questions: list[Question]) -> list[Explanation]:
         """In the order of the questions; those of one kind together."""

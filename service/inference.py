@@ -11,7 +11,7 @@ from typing import TypeVar
 from service.admission import Admission, RateLimits, Refused
 from service.batcher import DeadlinePassedError, MicroBatcher
 from service.call import Call
-from service.deployment import Deployment, Question, text_cost
+from service.deployment import Deployment, Question, Text, text_cost
 from service.errors import ClientGoneError, DeadlineError, InvalidRequestError
 from textcnn.types import Explanation, Prediction
 
@@ -44,20 +44,23 @@ class Inference:
         self._admission.check(call.declared_bytes)
         self._deadline(call)
 
-    async def classify(self, call: Call, deployment: Deployment, texts: Sequence[str], top_k: int) -> list[Outcome]:
+    async def classify(self, call: Call, deployment: Deployment, texts: Sequence[Text], top_k: int) -> list[Outcome]:
         """A prediction for each text, or the exception that it alone caused.
 
-        Raises OverloadedError, RateLimitedError, DeadlineError, ClientGoneError.
+        Raises InvalidRequestError for a text that the model does not read so, OverloadedError, RateLimitedError,
+        DeadlineError, ClientGoneError.
         """
-        work = [(text, top_k) for text in texts]
-        return await self._run(call, deployment, deployment.batcher, texts, work)
+        records = deployment.records(texts)
+        work = [(text, top_k) for text in records]
+        return await self._run(call, deployment, deployment.batcher, records, work)
 
     async def explain(
-        self, call: Call, deployment: Deployment, questions: Sequence[Question]
+        self, call: Call, deployment: Deployment, texts: Sequence[Text], label: str | None, top_n: int
     ) -> list[Explanation | Exception]:
-        """As `classify`: why each text gets its label."""
-        texts = [question.text for question in questions]
-        return await self._run(call, deployment, deployment.explainer, texts, questions)
+        """As `classify`: why each text gets `label`; see Question."""
+        records = deployment.records(texts)
+        questions = [Question(text, label, top_n) for text in records]
+        return await self._run(call, deployment, deployment.explainer, records, questions)
 
     async def _run(
         self,
@@ -80,19 +83,20 @@ class Inference:
                 raise self._late() from None
 
     async def classify_part(
-        self, call: Call, deployment: Deployment, texts: Sequence[str], top_k: int
+        self, call: Call, deployment: Deployment, texts: Sequence[Text], top_k: int
     ) -> list[Outcome]:
         """As `classify`, for a part of a stream: it waits for its turn and its rate instead of being refused.
 
         A stream holds but a few parts at a time, so what waits here is bounded by the number of connections.
         """
-        costs = [text_cost(text) for text in texts]
+        records = deployment.records(texts)
+        costs = [text_cost(text) for text in records]
         while wait := self._rates.wait(call.key, len(texts)):
             await asyncio.sleep(wait)
         while self._admission.is_full:
             await asyncio.sleep(STREAM_PAUSE)
         with self._admission.let_in(deployment.batcher.pace.per_cost * sum(costs), sum(costs)), deployment.held():
-            return await deployment.batcher.submit([(text, top_k) for text in texts], costs)
+            return await deployment.batcher.submit([(text, top_k) for text in records], costs)
 
     def _deadline(self, call: Call) -> float:
         """When the answer has to be there, of time.monotonic."""

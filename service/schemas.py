@@ -32,10 +32,14 @@ class Schema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+# a list for a model that reads several texts together, such as a question and an answer
+Text = str | Annotated[list[str], Field(min_length=1)]
+
+
 class ClassifyText(Schema):
     """One text."""
 
-    text: str = Field(examples=["Where is my parcel?"])
+    text: Text = Field(examples=["Where is my parcel?"])
     top_k: int = TOP_K
     threshold: Probability = THRESHOLD
     model: str = MODEL
@@ -45,7 +49,7 @@ class ClassifyText(Schema):
 class ClassifyTexts(Schema):
     """Several texts, answered in order."""
 
-    texts: list[str] = Field(min_length=1, examples=[["Where is my parcel?", "I was charged twice"]])
+    texts: list[Text] = Field(min_length=1, examples=[["Where is my parcel?", "I was charged twice"]])
     top_k: int = TOP_K
     threshold: Probability = THRESHOLD
     model: str = MODEL
@@ -76,6 +80,7 @@ class Ngram(Schema):
     contribution: float = Field(description="negative: they speak against the label")
     tokens: list[TokenPart]
     cut: bool = Field(description="the model did not read the middle of it")
+    segment: int | None = Field(None, description="of several texts, the one that start and end count in, from 0")
 
 
 class Faithfulness(Schema):
@@ -98,6 +103,7 @@ class Explanation(Schema):
     exact: bool
     faithfulness: Faithfulness | None
     unread: tuple[int, int] | None = Field(description="characters that were cut off")
+    unread_segment: int | None = Field(None, description="of several texts, the one that they are of, from 0")
 
 
 class TaskPrediction(Schema):
@@ -143,7 +149,7 @@ class ClassifyResponse(Schema):
 class ExplainText(Schema):
     """One text."""
 
-    text: str = Field(examples=["Where is my parcel?"])
+    text: Text = Field(examples=["Where is my parcel?"])
     label: str | None = LABEL
     top_n: int = TOP_N
     model: str = MODEL
@@ -152,7 +158,7 @@ class ExplainText(Schema):
 class ExplainTexts(Schema):
     """Several texts, answered in order."""
 
-    texts: list[str] = Field(min_length=1, examples=[["Where is my parcel?", "I was charged twice"]])
+    texts: list[Text] = Field(min_length=1, examples=[["Where is my parcel?", "I was charged twice"]])
     label: str | None = LABEL
     top_n: int = TOP_N
     model: str = MODEL
@@ -189,6 +195,7 @@ class Model(Schema):
     labels: list[str]
     engine: str = Field(description="what computes the answers")
     max_length: int = Field(description="tokens of a text that are used")
+    texts_per_record: int = Field(1, description="texts that are read together, each request's `text` a list of them")
 
 
 class ModelsResponse(Schema):

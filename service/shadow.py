@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from service.admission import Admission
-from service.deployment import Deployment, text_cost
-from service.errors import OverloadedError
+from service.deployment import Deployment, Text, text_cost
+from service.errors import InvalidRequestError, OverloadedError
 from service.metrics import Metrics
 from service.middleware.failures import log_failure
 from textcnn.types import Prediction
@@ -21,7 +21,7 @@ class Shadow:
         self._metrics = metrics
         self._under_way: set[asyncio.Task[None]] = set()
 
-    def follow(self, shadow: Deployment, texts: Sequence[str], answers: Sequence[Prediction | Exception]) -> None:
+    def follow(self, shadow: Deployment, texts: Sequence[Text], answers: Sequence[Prediction | Exception]) -> None:
         """Have `shadow` answer as well, some time after those who wait."""
         if len(self._under_way) < AT_ONCE:
             task = asyncio.ensure_future(self._answer(shadow, texts, answers))
@@ -29,13 +29,17 @@ class Shadow:
             task.add_done_callback(self._under_way.discard)
 
     async def _answer(
-        self, shadow: Deployment, texts: Sequence[str], answers: Sequence[Prediction | Exception]
+        self, shadow: Deployment, texts: Sequence[Text], answers: Sequence[Prediction | Exception]
     ) -> None:
-        costs = [text_cost(text) for text in texts]
+        try:
+            records = shadow.records(texts)
+        except InvalidRequestError:  # it is asked in another way than the live one, and cannot be compared
+            return
+        costs = [text_cost(text) for text in records]
         seconds = shadow.batcher.pace.per_cost * sum(costs)
         try:
             with self._admission.let_in(seconds, sum(costs)), shadow.held():
-                found = await shadow.batcher.submit([(text, 1) for text in texts], costs)
+                found = await shadow.batcher.submit([(text, 1) for text in records], costs)
         except OverloadedError:
             return
         for answer, other in zip(answers, found, strict=True):

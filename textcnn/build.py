@@ -162,7 +162,9 @@ def _segment_faults(config: RunConfig) -> list[str]:
         return faults
     wanted = JOINS.get(join["type"]).segments if join else "none"  # type: ignore[attr-defined]
     if wanted != segments:
-        return [f"model.join is {join['type']!r}, which joins {wanted}: set text.segments to {wanted!r}, not {segments!r}"]
+        return [
+            f"model.join is {join['type']!r}, which joins {wanted}: set text.segments to {wanted!r}, not {segments!r}"
+        ]
     if segments == "none":
         return []
     if config.model.auxiliary.blocks:

@@ -107,9 +107,7 @@ class TextClassifier:
         """Calibrated probabilities float32[len(texts), len(labels)], in the order of `labels`."""
         return self._probabilities(self._logits(texts))
 
-    def classify(
-        self, texts: Texts, *, top_k: int | None = 1, abstain_below: float | None = None
-    ) -> list[Prediction]:
+    def classify(self, texts: Texts, *, top_k: int | None = 1, abstain_below: float | None = None) -> list[Prediction]:
         """The `top_k` most probable labels of each text, best first; None for all. Ties in the order of `labels`.
 
         A prediction is marked `abstained` where its best label is less probable than the thresholds that
@@ -150,9 +148,7 @@ class TextClassifier:
         unknown = unknown_share(batch.values == UNKNOWN_ID, batch.offsets)
         return calibration.familiarity(calibration.probabilities(self._logits(texts)), unknown)
 
-    def calibrate(
-        self, texts: Texts, labels: Sequence[str], *, method: Method = "temperature"
-    ) -> dict[str, Any]:
+    def calibrate(self, texts: Texts, labels: Sequence[str], *, method: Method = "temperature") -> dict[str, Any]:
         """Fit probabilities, label sets and familiarity anew, to texts that training has not seen; never to the test.
 
         `method` is none, temperature, vector or isotonic. Thresholds for abstaining, which would no longer mean what
@@ -312,7 +308,9 @@ class TextClassifier:
             if self.head["type"] == "hierarchy":
                 figures["levels"] = level_accuracies(named, found, self.labels, self.head)
             return figures
-        texts, rows = _pairs(self._texts(texts), LabelRows.read(labels, self.head["type"], artifact.config.data.label_separator))
+        texts, rows = _pairs(
+            self._texts(texts), LabelRows.read(labels, self.head["type"], artifact.config.data.label_separator)
+        )
         return evaluate_rows(rows, self.predict_proba(texts), artifact.labels, self.head)
 
     def compare(self, other: TextClassifier, texts: Texts, labels: Labels) -> dict[str, Any]:
@@ -443,7 +441,7 @@ class TextClassifier:
         return self._engine.logits(artifact.tokenizer.encode(texts))
 
     def _texts(self, texts: Texts) -> list[str]:
-        """One string a text, also of records. Raises DataError for texts of another kind than the model was fitted on."""
+        """One string a text or record. Raises DataError for other texts than those that the model was fitted on."""
         self._fitted()
         return text_strings(_items(texts, "text"), self.texts_per_record)
 

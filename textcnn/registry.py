@@ -80,7 +80,7 @@ class Registry:
                 key: (hints.get(key, Any), ... if p.default is p.empty else p.default)
                 for key, p in self.options(name).items()
             }
-            rules = ConfigDict(extra="forbid", allow_inf_nan=False)
+            rules = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
             self._schemas[name] = create_model(f"{self.kind}_{name}", __config__=rules, **fields)
         return self._schemas[name]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,11 @@ def join_texts(texts: Sequence[str]) -> str:
 def split_texts(record: str) -> list[str]:
     """The texts of a record."""
     return record.split(TEXT_BREAK)
+
+
+def text_begins(texts: Sequence[str]) -> list[int]:
+    """Where each text of a record begins in its one string."""
+    return list(accumulate((len(text) + len(TEXT_BREAK) for text in texts[:-1]), initial=0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -218,7 +224,7 @@ class Explanation:
     `rest` are the n-grams left out by `top_n`, and what the method cannot attribute. `method` is "ngrams" (exact: each
     contribution is what the network adds up) or "occlusion" (the change of the logit when a token is left out; then
     `faithfulness` says how far to trust it). `unread` are the characters, from and to, that truncation cut off; of a
-    record of several texts those of the first one that was cut.
+    record of several texts those of the first one that was cut, which `unread_segment` numbers from 0.
     """
 
     label: str
@@ -231,6 +237,21 @@ class Explanation:
     exact: bool
     faithfulness: Faithfulness | None = None
     unread: tuple[int, int] | None = None
+    unread_segment: int | None = None
+
+    def in_record(self, record: str) -> Explanation:
+        """The same with all characters counted in the one string of a record of several texts."""
+        begins = text_begins(split_texts(record))
+        ngrams = (
+            replace(n, start=n.start + begins[n.segment], end=n.end + begins[n.segment], segment=None)
+            if n.segment is not None
+            else n
+            for n in self.ngrams
+        )
+        unread, begin = self.unread, begins[self.unread_segment or 0]
+        return replace(
+            self, ngrams=tuple(ngrams), unread=unread and (unread[0] + begin, unread[1] + begin), unread_segment=None
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON has them; numbers to 7 decimals, so that they still add up within 1e-5."""
@@ -245,6 +266,7 @@ class Explanation:
             "exact": self.exact,
             "faithfulness": self.faithfulness and asdict(self.faithfulness),
             "unread": self.unread and list(self.unread),
+            **({} if self.unread_segment is None else {"unread_segment": self.unread_segment}),
         }
 
 

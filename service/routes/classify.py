@@ -9,7 +9,7 @@ import orjson
 
 from service.answer import JSON, Answer
 from service.call import Call
-from service.deployment import Deployment, Question
+from service.deployment import Deployment, Text
 from service.errors import INTERNAL, InvalidJSONError, InvalidRequestError
 from service.inference import Inference, Outcome
 from service.middleware.failures import log_failure
@@ -28,7 +28,7 @@ FAILED_TEXT = {"error": {"code": INTERNAL[0], "message": "The model failed on th
 
 
 class Asked(NamedTuple):
-    texts: list[str]
+    texts: list[Text]
     top_k: int | None = None  # None: one, or all that reach the threshold
     threshold: float | None = None
     model: str = ""
@@ -47,8 +47,7 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference, sh
             shadow.follow(other, asked.texts, outcomes)
         predictions = shown(outcomes, asked.threshold)
         if asked.explain:
-            questions = [Question(text, None, TOP_N) for text in asked.texts]
-            reasons = await inference.explain(call, deployment, questions)
+            reasons = await inference.explain(call, deployment, asked.texts, None, TOP_N)
             for prediction, reason in zip(predictions, reasons, strict=True):
                 if not isinstance(reason, Exception) and "error" not in prediction:
                     prediction["explanation"] = reason.to_dict()
@@ -159,9 +158,15 @@ def parse(body: bytes, *, max_texts: int, max_text_chars: int) -> Asked:
     if explain and len(texts) > MOST_EXPLAINED:
         raise InvalidRequestError(f"{len(texts):,} texts to explain in one request; at most {MOST_EXPLAINED}.")
     # Keys, texts and the model are all the strings there are, each between two quotes; more: a key given twice.
-    if quotes(body) != 2 * (len(content) + len(texts) + ("model" in content)):
+    strings = len(content) + len(texts) + ("model" in content)
+    if quotes(body) != 2 * strings and quotes(body) != 2 * (strings + _strings_within(texts)):
         raise InvalidJSONError("The body gives a field twice.")
     return Asked(texts, top_k, threshold, model, explain)
+
+
+def _strings_within(texts: list[Text]) -> int:
+    """By how many there are more strings than texts."""
+    return sum(len(text) - 1 for text in texts if type(text) is list)
 
 
 def parse_json(body: bytes, what: str = "body") -> Any:
@@ -197,7 +202,7 @@ def _strings(content: Any) -> int:
 
 
 def check_texts(texts: Any, name: str, *, max_texts: int, max_text_chars: int) -> None:
-    """Raises InvalidRequestError unless `texts` is a list of strings within the limits, and not empty."""
+    """Raises InvalidRequestError unless `texts` is a list of texts within the limits, and not empty."""
     if type(texts) is not list:
         raise InvalidRequestError(f"{name} must be a list of strings; for a single string use text.")
     if not texts:
@@ -210,11 +215,12 @@ def check_texts(texts: Any, name: str, *, max_texts: int, max_text_chars: int) -
 
 
 def check_text(text: Any, where: str, max_text_chars: int) -> None:
-    """Raises InvalidRequestError unless `text` is a string within the limit."""
-    if type(text) is not str:
+    """Raises InvalidRequestError unless `text` is a string, or several, within the limit all together."""
+    parts = text if type(text) is list and text else [text]
+    if not all(type(part) is str for part in parts):
         raise InvalidRequestError(f"{where} must be a string.")
-    if len(text) > max_text_chars:
-        raise InvalidRequestError(f"{where} has {len(text):,} characters; at most {max_text_chars:,}.")
+    if (characters := sum(map(len, parts))) > max_text_chars:
+        raise InvalidRequestError(f"{where} has {characters:,} characters; at most {max_text_chars:,}.")
 
 
 def quotes(body: bytes) -> int:

@@ -8,7 +8,6 @@ import orjson
 
 from service.answer import JSON, Answer
 from service.call import Call
-from service.deployment import Question
 from service.errors import InvalidRequestError
 from service.inference import Inference
 from service.middleware.failures import log_failure
@@ -37,9 +36,7 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
         if label is not None and label not in deployment.labels:
             raise InvalidRequestError(f"The model has no label {label[:100]!r}; /v1/models lists them.")
         top_n = content.get("top_n", 10)
-        outcomes = await inference.explain(
-            call, deployment, [Question(text, label, top_n) for text in content["texts"]]
-        )
+        outcomes = await inference.explain(call, deployment, content["texts"], label, top_n)
         explanations: list[dict[str, Any]] = []
         failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
         if len(failures) == len(outcomes):

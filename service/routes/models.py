@@ -28,6 +28,7 @@ def routes(registry: ModelRegistry) -> list[Route]:
                         "labels": deployment.labels,
                         "engine": deployment.classifier.engine_name,
                         "max_length": deployment.classifier.max_length,
+                        "texts_per_record": deployment.texts_per_record,
                     }
                     for deployment in registry.all()
                 ],

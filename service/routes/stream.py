@@ -1,8 +1,8 @@
 """POST /v1/classify/stream: NDJSON both ways. As many texts as you like in one request, answered as they come.
 
-A line is a text in quotes, or {"text": "...", "id": anything}; the answer is a line in the same place. A line that
-cannot be used gets an error and the rest go on. Nothing is held but a window of lines: while the client does not take
-answers we do not read, so neither side runs full.
+A line is a text in quotes, or {"text": "...", "id": anything}, where the text is a list if the model reads several
+together; the answer is a line in the same place. A line that cannot be used gets an error and the rest go on. Nothing
+is held but a window of lines: while the client does not take answers we do not read, so neither side runs full.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import orjson
 
 from service.answer import Answer, Stream
 from service.call import Call
-from service.deployment import Deployment
+from service.deployment import Deployment, Text
 from service.errors import (
     TABLE,
     ClientGoneError,
@@ -53,7 +53,7 @@ BODY = {
 }
 
 NOTHING: dict[str, Any] = {}
-Line = tuple[int, str | None, dict[str, Any]]  # number; the text or None; id or error, to be sent back
+Line = tuple[int, Text | None, dict[str, Any]]  # number; the text or None; id or error, to be sent back
 
 
 def routes(settings: Settings, registry: ModelRegistry, inference: Inference) -> list[Route]:
@@ -162,7 +162,7 @@ def _line(line: bytes, number: int, settings: Settings) -> Line:
             return number, None, {**more, **_error(InvalidRequestError(NOT_A_LINE))}
         content = content["text"]
     try:
-        if type(content) is not str:
+        if type(content) not in (str, list):
             raise InvalidRequestError(NOT_A_LINE)
         check_text(content, "text", settings.max_text_chars)
     except InvalidRequestError as error:
@@ -174,6 +174,8 @@ async def _classify_lines(
     inference: Inference, call: Call, deployment: Deployment, lines: list[Line], top_k: int, threshold: float | None
 ) -> bytes:
     """The answers to some lines, each ended by a newline."""
+    if deployment.texts_per_record > 1 or any(type(text) is list for _, text, _ in lines):
+        lines = [_suited(line, deployment) for line in lines]
     texts = [text for _, text, _ in lines if text is not None]
     outcomes = await inference.classify_part(call, deployment, texts, top_k) if texts else []
     if top_k == 1 and threshold is None and all(more is NOTHING for _, _, more in lines):
@@ -188,6 +190,16 @@ async def _classify_lines(
         )
         for number, text, more in lines
     )
+
+
+def _suited(line: Line, deployment: Deployment) -> Line:
+    """The line, with an error in place of a text that the model does not read so."""
+    number, text, more = line
+    try:
+        deployment.records([] if text is None else [text])
+    except InvalidRequestError as error:
+        return number, None, {**more, **_error(error)}
+    return line
 
 
 def _is_plain(outcome: Outcome) -> bool:

@@ -34,6 +34,7 @@ class FakeClassifier:
     labels = ("apple", "banana", "cherry")
     engine_name = "fake"
     max_length = 50
+    texts_per_record = 1
 
     def __init__(self) -> None:
         self.gate = threading.Event()

@@ -12,7 +12,7 @@ from textcnn import TextClassifier
 from textcnn.build import build_network, resolve
 from textcnn.nn.ragged import Distinct
 from textcnn.presets import DEFAULT_PRESET, about_preset, preset_names, preset_settings, preset_text
-from textcnn.types import TokenBatch
+from textcnn.types import BREAK_ID, TokenBatch
 
 from ..conftest import tiny_corpus
 
@@ -29,7 +29,10 @@ def test_a_preset_says_what_it_is_and_makes_a_network_that_runs(name: str) -> No
     assert config.model.embedding.mode == NEEDS_VECTORS.get(name, "rand")
     matrix = torch.randn(20, 300).numpy() if embedding else None
     network = build_network(config, vocabulary=20, num_classes=3, matrix=matrix).eval()
-    ids = Distinct(20)(TokenBatch.from_lists([[2, 3], [], [4, 5, 6, 7, 8, 9, 10]]))
+    texts = [[2, 3], [], [4, 5, 6, 7, 8, 9, 10]]
+    if name == "two_towers":
+        texts = [[*text, BREAK_ID, 3] for text in texts]
+    ids = Distinct(20)(TokenBatch.from_lists(texts))
     assert torch.isfinite(network(ids)).all()
 
 
@@ -41,11 +44,13 @@ def test_the_default_changes_nothing() -> None:
 @pytest.mark.parametrize("name", sorted(set(preset_names()) - set(NEEDS_VECTORS)))
 def test_a_preset_trains_saves_loads_and_explains(name: str, tmp_path: Path) -> None:
     texts, labels = tiny_corpus(30)
+    if name == "two_towers":
+        texts = [(text, text[::2]) for text in texts]
     settings = {"train": {"max_epochs": 1, "batch_size": 16}, "model": {"embedding": {"dim": 12}}}
     model = TextClassifier(settings, preset=name).fit(texts, labels)
     model.save(tmp_path / name / "1")
     again = TextClassifier.load(tmp_path / name / "1")
-    some = [*texts[:3], "", "x"]
+    some = [*texts[:3], *([("", ""), ("x", "")] if name == "two_towers" else ["", "x"])]
     np.testing.assert_array_equal(again.predict_proba(some), model.predict_proba(some))
     reference = TextClassifier.load(tmp_path / name / "1", engine="torch")
     np.testing.assert_allclose(reference.predict_proba(some), again.predict_proba(some), atol=1e-5)

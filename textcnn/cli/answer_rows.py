@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from textcnn.cli.pieces import text_list
+from textcnn.types import split_texts
+
 if TYPE_CHECKING:
     from textcnn.types import Prediction
 
@@ -15,16 +18,17 @@ WriteAnswers = Callable[[list[str], "Sequence[Prediction]"], None]
 
 
 @contextmanager
-def answer_rows(file: Any, kind: str, head: dict[str, Any], separator: str) -> Iterator[WriteAnswers]:
+def answer_rows(file: Any, kind: str, head: dict[str, Any], separator: str, several: bool) -> Iterator[WriteAnswers]:
     """A function that writes texts and their predictions to `file` as jsonl, csv or parquet.
 
     With labels: text, labels, probabilities; lists in jsonl, in tables joined by `separator`. With tasks: text, and for
-    each task its label and probability.
+    each task its label and probability. With `several` a text is a record of them, written as a list.
     """
     if kind == "jsonl":
 
         def write_json(texts: list[str], answers: Sequence[Prediction]) -> None:
-            rows = ({"text": text, **_fields(answer)} for text, answer in zip(texts, answers, strict=True))
+            given = map(split_texts, texts) if several else texts
+            rows = ({"text": text, **_fields(answer)} for text, answer in zip(given, answers, strict=True))
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             file.write(lines.encode("utf-8", "replace"))
             file.flush()
@@ -42,6 +46,7 @@ def answer_rows(file: Any, kind: str, head: dict[str, Any], separator: str) -> I
     with csv.CSVWriter(file, schema) if kind == "csv" else parquet.ParquetWriter(file, schema) as writer:
 
         def write_table(texts: list[str], answers: Sequence[Prediction]) -> None:
+            texts = list(map(text_list, texts)) if several else texts
             rows = [
                 {"text": text.encode("utf-8", "replace").decode(), **_joined(_fields(answer), separator)}
                 for text, answer in zip(texts, answers, strict=True)

@@ -13,6 +13,7 @@ import click
 
 from textcnn.cli.common import FILE, engine_options, reading_options
 from textcnn.cli.pieces import bar, input_option, pieces_of, visible
+from textcnn.types import split_texts
 
 if TYPE_CHECKING:
     from textcnn.types import Counterfactual, Explanation
@@ -74,7 +75,8 @@ def explain(
                 for text, explanations, other in zip(some, rows, changed, strict=True):
                     if as_json:
                         beside = {"counterfactual": other and other.to_dict()} if counterfactual else {}
-                        _write_json(text, explanations, beside)
+                        given = split_texts(text) if classifier.texts_per_record > 1 else text
+                        _write_json(given, explanations, beside)
                         continue
                     _write(text, explanations, SHOWN if top_n is None else top_n, coloured)
                     if counterfactual:
@@ -82,7 +84,7 @@ def explain(
             advance(len(chunk), share)
 
 
-def _write_json(text: str, explanations: Iterable[Explanation], beside: dict[str, Any]) -> None:
+def _write_json(text: str | list[str], explanations: Iterable[Explanation], beside: dict[str, Any]) -> None:
     for explanation in explanations:
         line = json.dumps({"text": text, **explanation.to_dict(), **beside}, ensure_ascii=False)
         click.echo(line.encode("utf-8", "replace"))
@@ -90,7 +92,7 @@ def _write_json(text: str, explanations: Iterable[Explanation], beside: dict[str
 
 def _write(text: str, explanations: Sequence[Explanation], shown: int, coloured: bool) -> None:
     for explanation in explanations:
-        shown_text = _marked(text, explanation) if coloured else visible(text)
+        shown_text = _marked(text, explanation.in_record(text)) if coloured else visible(text)
         click.echo((shown_text or "(an empty text)").encode("utf-8", "replace"))
         ngrams = explanation.ngrams[:shown]
         width = max((len(ngram.text) for ngram in ngrams), default=0)
@@ -113,7 +115,8 @@ def _write(text: str, explanations: Sequence[Explanation], shown: int, coloured:
         click.echo(f"  {explanation.bias:+7.2f}  bias\n  {explanation.logit:+7.2f}  score")
         if explanation.unread:
             start, end = explanation.unread
-            click.echo(f"  not read, for the text is too long: characters {start:,} to {end:,}")
+            which = "" if explanation.unread_segment is None else f" of text {explanation.unread_segment + 1}"
+            click.echo(f"  not read, for the text is too long: characters {start:,} to {end:,}{which}")
         click.echo()
 
 

@@ -5,6 +5,7 @@ how to show one on a terminal.
 from __future__ import annotations
 
 import io
+import json
 import os
 import stat
 import sys
@@ -20,6 +21,7 @@ import click
 
 from textcnn.cli.common import FILE, tell, tell_source
 from textcnn.cli.settings import as_trained, expecting_columns, options_of
+from textcnn.types import TEXT_BREAK, join_texts, split_texts
 
 if TYPE_CHECKING:
     from textcnn.config import RunConfig
@@ -50,7 +52,8 @@ def pieces_of(
     """How to get the texts that arguments, --input and the reading options name, for a model of that configuration.
 
     Mistakes in these are told at once. A table's columns are those of training where no others are named; a .txt file
-    holds a text a line.
+    holds a text a line. Of a model that reads several texts together, so many arguments make a record, and so many
+    texts with tabs between them a line.
     """
     if texts and source:
         raise click.UsageError("give texts or --input, not both")
@@ -61,10 +64,24 @@ def pieces_of(
             raise click.UsageError(f"--{flag.replace('_', '-')} is about a table; give one with --input FILE")
     if table:
         return lambda config: _rows(table, as_trained(config, reading), keep)
-    return lambda config: [Piece(list(texts))] if texts else _lines(lines, reading["encoding"])
+    return lambda config: _given(texts, config) if texts else _lines(lines, reading["encoding"], config)
 
 
-def _lines(source: Path | None, encoding: str) -> Iterator[Piece]:
+def _given(texts: Sequence[str], config: RunConfig) -> list[Piece]:
+    count = config.model.join.get("texts") or 1
+    if len(texts) % count:
+        raise click.UsageError(f"the model reads {count} texts together, and {len(texts)} were given: TEXT TEXT ...")
+    if count == 1:
+        return [Piece(list(texts))]
+    return [Piece([join_texts(texts[first : first + count]) for first in range(0, len(texts), count)])]
+
+
+def text_list(record: str) -> str:
+    """The texts of a record as a JSON list."""
+    return json.dumps(split_texts(record), ensure_ascii=False)
+
+
+def _lines(source: Path | None, encoding: str, config: RunConfig) -> Iterator[Piece]:
     """A file or standard input, many lines at a time, or one at a time from a person."""
     from textcnn.errors import ReadError
 
@@ -79,11 +96,15 @@ def _lines(source: Path | None, encoding: str) -> Iterator[Piece]:
     one_by_one = not source and sys.stdin.isatty()
     if one_by_one:
         tell(["type a text and press enter; Ctrl-D ends"])
-    return _pieces(reader, 1 if one_by_one else ROWS_AT_ONCE, str(source or "standard input"))
+    count = config.model.join.get("texts") or 1
+    return _pieces(reader, 1 if one_by_one else ROWS_AT_ONCE, str(source or "standard input"), count)
 
 
-def _pieces(reader: io.TextIOWrapper, rows: int, name: str) -> Iterator[Piece]:
-    """Raises ReadError at what is not in the reader's encoding, when the lines before it are done."""
+def _pieces(reader: io.TextIOWrapper, rows: int, name: str, count: int) -> Iterator[Piece]:
+    """Raises ReadError at what is not in the reader's encoding, when the lines before it are done.
+
+    A line holds `count` texts, with tabs between them.
+    """
     from textcnn.errors import ReadError
 
     size, done = _size_of(reader), 0
@@ -97,7 +118,10 @@ def _pieces(reader: io.TextIOWrapper, rows: int, name: str) -> Iterator[Piece]:
         if lines:
             done += len(lines)
             share = os.lseek(reader.fileno(), 0, os.SEEK_CUR) / size if size else None
-            yield Piece([line.rstrip("\r\n") for line in lines], share)
+            texts = [line.rstrip("\r\n") for line in lines]
+            if count > 1:
+                texts = [_record(line, name, done - len(lines) + at, count) for at, line in enumerate(texts, 1)]
+            yield Piece(texts, share)
         elif not broken:
             break
     file = reader.detach()
@@ -108,6 +132,16 @@ def _pieces(reader: io.TextIOWrapper, rows: int, name: str) -> Iterator[Piece]:
             f"{name}: byte 0x{broken.object[broken.start]:02x} after line {done:,} is not {broken.encoding}; "
             "name the encoding with --encoding"
         )
+
+
+def _record(line: str, name: str, number: int, count: int) -> str:
+    from textcnn.errors import ReadError
+
+    parts = line.split("\t")
+    if len(parts) != count:
+        found = "one text" if len(parts) == 1 else f"{len(parts)} texts"
+        raise ReadError(f"{name}: line {number:,} has {found}, expected {count} with a tab between each two")
+    return join_texts(parts)
 
 
 def _size_of(reader: io.TextIOWrapper) -> int:
@@ -154,5 +188,9 @@ def bar(shown: bool) -> Iterator[Callable[[int, float | None], None]]:
 
 
 def visible(text: str) -> str:
-    """Without control characters, which could do anything to a terminal; each is replaced by one character."""
+    """Without control characters, which could do anything to a terminal; each is replaced by one character.
+
+    The texts of a record stand each on a line.
+    """
+    text = text.replace(TEXT_BREAK, "\n")
     return "".join(c if c.isprintable() or c in "\n\t" or unicodedata.category(c) != "Cc" else "\ufffd" for c in text)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from textcnn.cli.common import FILE, engine_options, reading_options, tell
-from textcnn.cli.pieces import bar, input_option, pieces_of
+from textcnn.cli.pieces import bar, input_option, pieces_of, text_list
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +99,10 @@ def predict(
     rows: Callable[[Any], Any]
     if is_single(classifier.head):
         extras = _extras(classifier, abstain_below, coverage, familiarity)
-        rows = partial(_format_writer, kind=kind, labels=classifier.labels, extras=[*extras, *keep], with_top=top_k > 1)
+        rows = partial(
+            _format_writer, kind=kind, labels=classifier.labels, extras=[*extras, *keep], with_top=top_k > 1,
+            several=classifier.texts_per_record > 1,
+        )  # fmt: skip
     elif top_k > 1 or abstain_below is not None or coverage is not None or familiarity or keep:
         raise click.UsageError(
             "--top-k, --abstain-below, --label-sets, --familiarity and --keep are for models that give one label "
@@ -107,7 +110,8 @@ def predict(
         )
     else:
         separator = classifier.artifact_.config.data.label_separator
-        rows = partial(answer_rows, kind=kind, head=classifier.head, separator=separator)
+        several = classifier.texts_per_record > 1
+        rows = partial(answer_rows, kind=kind, head=classifier.head, separator=separator, several=several)
     pieces = open_pieces(classifier.artifact_.config)
     # where answers scroll by on the same terminal, a bar would only be in the way
     shown = not texts and sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
@@ -216,9 +220,12 @@ def _writer(output: Path | None, rows: Callable[[Any], Any]) -> Iterator[Callabl
 
 @contextmanager
 def _format_writer(
-    file: Any, kind: str, labels: Sequence[str], extras: Sequence[str], with_top: bool
+    file: Any, kind: str, labels: Sequence[str], extras: Sequence[str], with_top: bool, several: bool
 ) -> Iterator[Write]:
-    """Columns rather than objects: a row costs about as much here as in the network."""
+    """Columns rather than objects: a row costs about as much here as in the network.
+
+    With `several` a text is a record of them, written as a JSON list.
+    """
     quoted = [encode_basestring(label) for label in labels]
 
     def top(best: Best, scores: Floats) -> Iterator[str]:
@@ -229,8 +236,9 @@ def _format_writer(
     if kind == "jsonl":
 
         def write_json(texts: list[str], best: Best, scores: Floats, beside: Extras) -> None:
+            quote = text_list if several else encode_basestring
             first = zip(texts, best[:, 0].tolist(), _rounded(scores[:, 0]), strict=True)
-            rows = [f'{{"text": {encode_basestring(t)}, "label": {quoted[i]}, "probability": {p}' for t, i, p in first]
+            rows = [f'{{"text": {quote(t)}, "label": {quoted[i]}, "probability": {p}' for t, i, p in first]
             if with_top:
                 rows = [f'{row}, "top": {others}' for row, others in zip(rows, top(best, scores), strict=True)]
             for name, values in beside.items():
@@ -253,6 +261,7 @@ def _format_writer(
     with csv.CSVWriter(file, schema) if kind == "csv" else parquet.ParquetWriter(file, schema) as writer:
 
         def write_table(texts: list[str], best: Best, scores: Floats, beside: Extras) -> None:
+            texts = list(map(text_list, texts)) if several else texts
             printable = [text if text.isascii() else text.encode("utf-8", "replace").decode() for text in texts]
             columns = [pa.array(printable, pa.string()), names.take(pa.array(best[:, 0]))]
             columns.append(pa.array(_rounded(scores[:, 0]), pa.float32()))

@@ -30,7 +30,9 @@ class Augmentation:
 
     def chosen(self, batch: TokenBatch, random: Random) -> npt.NDArray[np.bool_]:
         """bool[N], each token by itself; never what stands between segments."""
-        return (random.random(len(batch.values)) < self.rate) & (batch.values != BREAK_ID)
+        chosen: npt.NDArray[np.bool_] = random.random(len(batch.values)) < self.rate
+        chosen &= batch.values != BREAK_ID
+        return chosen
 
 
 @AUGMENTATIONS.register("word_dropout")

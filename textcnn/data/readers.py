@@ -37,8 +37,9 @@ TAB_SPELLINGS = ("\\t", "tab")
 class ReadOptions:
     """How to read a file; what is left empty is detected. Raises ConfigError.
 
-    Several `text_columns` are joined by a space, or kept `apart` (see textcnn.types.join_texts). `delimiter` may be spelled "tab". `columns_needed` must be in the file
-    as well. `side_folder` receives the rows that bad_rows="skip" leaves out; default: beside the input.
+    Several `text_columns` are joined by a space, or kept `apart` (see textcnn.types.join_texts). `delimiter` may be
+    spelled "tab". `columns_needed` must be in the file as well. `side_folder` receives the rows that bad_rows="skip"
+    leaves out; default: beside the input.
     """
 
     text_columns: tuple[str, ...] = ()

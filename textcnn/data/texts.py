@@ -26,7 +26,7 @@ def text_strings(values: Sequence[Any], count: int = 1) -> list[str]:
 
 def _joined(place: int, value: Any, count: int) -> str:
     if count > 1 and isinstance(value, SEVERAL) and all(isinstance(part, str) for part in value):
-        found, record = len(value), join_texts(value)
+        found, record = len(value), join_texts(list(value))
     elif count > 1 and isinstance(value, str):
         found, record = value.count(TEXT_BREAK) + 1, value
     else:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from textcnn.explain.ngram_evidence import Evidence, ngram_evidence
 from textcnn.explain.occlusion import occlude
-from textcnn.text.segments import text_begins
 from textcnn.text.tokenizers import UNKNOWN_ID, Reading, Tokenizer
-from textcnn.types import Explanation, Floats, Ngram, TokenBatch, TokenPart, Winners, split_texts
+from textcnn.types import Explanation, Floats, Ngram, TokenBatch, TokenPart, Winners, split_texts, text_begins
 
 TEXTS_AT_ONCE = 1024
 CUT = " … "
@@ -109,7 +108,7 @@ def _by_ngrams(
             rest=rest[row],
             method="ngrams",
             exact=True,
-            unread=write.unread(texts[row], row),
+            **write.unread(texts[row], row),
         )
         for row, (target, probability, logit, bias) in enumerate(
             zip(
@@ -147,14 +146,14 @@ def _by_occlusion(
                 method="occlusion",
                 exact=False,
                 faithfulness=found.faithfulness,
-                unread=write.unread(texts[row], row),
+                **write.unread(texts[row], row),
             )
         )
     return explained
 
 
 class NgramWriter:
-    """N-grams as characters of a text, from n-grams as tokens of a batch; of one text of a record if they are `apart`."""
+    """N-grams as characters of a text, from n-grams as tokens of a batch. With `apart` texts are records of several."""
 
     def __init__(self, reading: Reading, *, apart: bool = False) -> None:
         self._apart = apart
@@ -162,11 +161,13 @@ class NgramWriter:
         self._unread: list[list[int]] = reading.unread.tolist()
         self._known: list[bool] = (reading.batch.values != UNKNOWN_ID).tolist()
 
-    def unread(self, text: str, row: int) -> tuple[int, int] | None:
-        """The characters of text `row` that truncation cut off."""
+    def unread(self, text: str, row: int) -> dict[str, Any]:
+        """The characters of text `row` that truncation cut off, as fields of an Explanation."""
         start, end = self._unread[row]
-        _, begin = self._segment(text, start)
-        return (start - begin, end - begin) if start < end else None
+        if start >= end:
+            return {}
+        segment, begin = self._segment(text, start)
+        return {"unread": (start - begin, end - begin), "unread_segment": segment}
 
     def _segment(self, text: str, start: int) -> tuple[int | None, int]:
         """Which text of a record the character is in, and where that begins."""

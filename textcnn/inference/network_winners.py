@@ -38,7 +38,12 @@ def network_winners(
     """
     encoder, head = network.encoder, network.head
     blocks: list[Any] = list(encoder.blocks)
-    if network.join is not None or not hasattr(encoder.pooling, "positions") or not head.linear_in_features or not blocks:
+    if (
+        network.join is not None
+        or not hasattr(encoder.pooling, "positions")
+        or not head.linear_in_features
+        or not blocks
+    ):
         return None
     # a window that stands again behind the last is told from it by max over time right behind it, and nowhere else
     repeats = any(getattr(part, "repeats_last", False) for part in encoder.blocks.modules())

@@ -249,7 +249,7 @@ class NgramTableEngine:
             if model.blocks[0][option] != 1:
                 return f"it needs {option} 1, the model has {model.blocks[0][option]}"
         if model.join:
-            return f"it answers texts as a whole, and the model joins {artifact.config.text.segments} ({model.join['type']})"
+            return f"it reads texts as a whole, and the model joins {artifact.config.text.segments}"
         if model.pooling["type"] != "max_over_time":
             return f"it needs pooling max_over_time, the model has {model.pooling['type']}"
         if model.head["type"] not in LINEAR_HEADS:

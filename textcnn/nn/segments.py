@@ -35,7 +35,8 @@ def _by_length(encoder: Encoder, segments: RaggedIds) -> Tensor:
     """Similar lengths together, so that little is padded."""
     lengths = segments.offsets.diff()
     order = lengths.argsort(stable=True)
-    parts = [encoder(segments.take(chosen)) for chosen in order.split(list(_sizes(lengths[order].tolist())))]
+    sizes = list(_sizes(lengths[order].tolist()))
+    parts = [encoder(segments.take(chosen)) for chosen in torch.split(order, sizes)]
     vectors = torch.cat(parts)
     return vectors[torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))]
 

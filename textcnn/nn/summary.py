@@ -50,7 +50,9 @@ def summarize(network: Network, *, tokens: int) -> list[LayerSummary]:
     features = run("pooling", encoder.pooling, x, mask)
     if network.join is not None:
         count: Any = getattr(network.join, "texts", -(-tokens // SENTENCE))
-        features = run("join", network.join, features[:, None].expand(-1, count, -1), torch.ones(1, count, dtype=torch.bool))
+        features = run(
+            "join", network.join, features[:, None].expand(-1, count, -1), torch.ones(1, count, dtype=torch.bool)
+        )
     run("head", network.head, features)
     return layers
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from textcnn.types import TEXT_BREAK, join_texts, split_texts
+
 SHOWN = 5
 _WORD = re.compile(r"\w{4,}")
 _CAPITALIZED = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}\b")
@@ -83,7 +85,7 @@ def behaviour(model: Predicts, texts: Sequence[str], *, seed: int = 0) -> list[d
     results = []
     for check in CHECKS:
         choose = random.Random(f"{seed} {check.name}")
-        changed = [check.change(text, choose) for text in texts]
+        changed = [join_texts([check.change(part, choose) for part in split_texts(text)]) for text in texts]
         places = [i for i, (old, new) in enumerate(zip(texts, changed, strict=True)) if old != new]
         after = model.predict([changed[i] for i in places])
         kept = [before[i] == label for i, label in zip(places, after, strict=True)]
@@ -97,8 +99,8 @@ def behaviour(model: Predicts, texts: Sequence[str], *, seed: int = 0) -> list[d
                 "kept": sum(kept) / len(kept) if kept else None,
                 "examples": [
                     {
-                        "before": texts[places[k]],
-                        "after": changed[places[k]],
+                        "before": texts[places[k]].replace(TEXT_BREAK, "\n"),
+                        "after": changed[places[k]].replace(TEXT_BREAK, "\n"),
                         "label_before": before[places[k]],
                         "label_after": after[k],
                     }

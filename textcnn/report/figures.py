@@ -19,7 +19,7 @@ from textcnn.evaluation.metrics import confusion, encode_labels, evaluate_predic
 from textcnn.evaluation.reliability import diagram
 from textcnn.report.behaviour import behaviour
 from textcnn.report.slices import by_columns, by_length
-from textcnn.types import Explanation, Floats
+from textcnn.types import TEXT_BREAK, Explanation, Floats
 
 # Called with what is being done and the share of everything that is behind, 0 to 1.
 Tell = Callable[[str, float], None]
@@ -121,9 +121,9 @@ def _worst(
             "label": examples.labels[i],
             "predicted": explanation.label,
             "probability": round(explanation.probability, 4),
-            "text": text,
+            "text": text.replace(TEXT_BREAK, "\n"),
             "exact": explanation.exact,
-            "evidence": marks(explanation),
+            "evidence": marks(explanation.in_record(text)),
         }
         for i, text, explanation in zip(wrong, texts, model.explain(texts, top_n=NGRAMS), strict=True)
     ]

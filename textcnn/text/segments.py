@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from textcnn.config import TextConfig
 from textcnn.errors import MissingExtraError
 from textcnn.text.word_ids import Spans
-from textcnn.types import BREAK_ID, TEXT_BREAK, Offsets, TokenBatch, split_texts
+from textcnn.types import BREAK_ID, Offsets, TokenBatch, split_texts, text_begins
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 Bounds = list[tuple[int, int]]
@@ -73,11 +72,6 @@ def join_parts(
     later = np.delete(np.arange(len(batch)), first[:-1])
     together = TokenBatch(batch.values, batch.offsets[first])
     return *_with_breaks(together, spans, batch.offsets[later], record[later], begins[later] - 1), whole
-
-
-def text_begins(parts: Sequence[str]) -> list[int]:
-    """Where each text of a record begins in its one string."""
-    return list(accumulate((len(part) + len(TEXT_BREAK) for part in parts[:-1]), initial=0))
 
 
 def _with_breaks(

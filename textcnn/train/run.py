@@ -208,7 +208,9 @@ def _with_columns(config: RunConfig, texts: Texts) -> RunConfig:
         return config
     found, wanted = texts_of(texts[0]), config.model.join["texts"]
     if found < 2:
-        raise DataError(f"text.segments 'columns' compares texts of one record, but text 0 is one text: {texts[0]!r:.80}")
+        raise DataError(
+            f"text.segments 'columns' compares texts of one record, but text 0 is one text: {texts[0]!r:.80}"
+        )
     if wanted and wanted != found:
         raise ConfigError(f"model.join.texts is {wanted}, but a record of the data has {found} texts")
     join = {**config.model.join, "texts": found}

@@ -18,6 +18,7 @@ def test_loaded_models_are_listed_with_their_labels(client):
                 "labels": ["apple", "banana", "cherry"],
                 "engine": "fake",
                 "max_length": 50,
+                "texts_per_record": 1,
             }
         ],
     }
