@@ -73,6 +73,16 @@ def test_a_trained_model_answers_without_torch(model_folder: Path) -> None:
     assert loaded_by(f"{load}; assert len(model.explain(['parcel', ''])) == 2", str(model_folder)) == []
 
 
+@pytest.mark.parametrize("preset", ["two_towers", "document"])
+def test_a_model_of_segments_answers_without_torch(preset: str, tmp_path: Path) -> None:
+    texts = [("a b", "b a"), ("c d", "d c")] * 20 if preset == "two_towers" else ["A b. B a!", "C d. D c!"] * 20
+    settings = {"train": {"max_epochs": 1}, "model": {"embedding": {"dim": 4}}}
+    textcnn.TextClassifier(settings, preset=preset).fit(texts, ["x", "y"] * 20).save(tmp_path / "m" / "1")
+    load = "import sys, textcnn; model = textcnn.TextClassifier.load(sys.argv[1], engine='segment_table')"
+    ask = f"texts = {texts[:2]!r}; assert len(model.classify(texts)) == len(model.explain(texts)) == 2"
+    assert loaded_by(f"{load}; {ask}", str(tmp_path / "m")) == []
+
+
 def test_texts_are_labelled_from_the_command_line_without_torch_or_pyarrow(model_folder: Path) -> None:
     code = "from textcnn.cli.main import cli; cli.main(sys.argv[1:], standalone_mode=False)"
     assert loaded_by(f"import sys; {code}", "predict", str(model_folder), "parcel") == []

@@ -189,6 +189,7 @@ ENGINES = Registry(
     {
         "ngram_table": "textcnn.inference.ngram_table:NgramTableEngine",
         "qrnn_table": "textcnn.inference.qrnn_table:QRNNTableEngine",
+        "segment_table": "textcnn.inference.segment_table:SegmentTableEngine",
         "torch": "textcnn.inference.torch_engine:TorchEngine",
     },
 )

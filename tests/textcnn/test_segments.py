@@ -13,8 +13,12 @@ import pytest
 from textcnn import TextClassifier
 from textcnn.build import resolve
 from textcnn.errors import ConfigError, DataError, EngineError
+from textcnn.inference.segment_table import split_segments
+from textcnn.kernels.native import native
+from textcnn.nn.ragged import Distinct
 from textcnn.registry import HEADS
 from textcnn.train.pretrain import pretrain_encoder
+from textcnn.types import TokenBatch
 
 from ..conftest import TINY, tiny_corpus
 
@@ -41,6 +45,9 @@ def fitted(segments: str, head: str = "single_label", **sections: Any) -> TextCl
         **sections,
     }
     return TextClassifier(config).fit(GIVEN[segments], LABELS[head])
+
+
+compiled = pytest.mark.skipif(native() is None, reason="the tables are for the compiled kernels")
 
 
 @pytest.fixture(scope="module")
@@ -174,13 +181,88 @@ def test_what_does_not_fit_together_is_told_before_training(settings: dict[str, 
         resolve(settings)
 
 
-def test_the_table_engines_say_why_they_cannot(towers: TextClassifier, tmp_path: Path) -> None:
-    assert towers.engine_name == "torch"
+CONV = {"type": "kim_conv", "num_filters": 6}
+TABLED: list[tuple[str, dict[str, Any]]] = [
+    ("columns", {}),
+    ("columns", {"blocks": [{**CONV, "filter_widths": [1, 4], "activation": "elu", "padding": "wide"}]}),
+    ("sentences", {}),
+    ("sentences", {"join": {"type": "document", "blocks": [{**CONV, "filter_widths": [2], "activation": "tanh"}]}}),
+    ("sentences", {"join": {"type": "document", "blocks": [{**CONV, "filter_widths": [1, 3], "padding": "valid"}]}}),
+]
+
+
+@compiled
+@pytest.mark.parametrize(("segments", "model"), TABLED)
+def test_tables_give_what_the_network_gives_and_the_same_bits_alone(
+    segments: str, model: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = fitted(segments, model=model, train={"max_epochs": 2})
+    assert trained.engine_name == "segment_table"
+    trained.save(tmp_path / "m" / "1")
+    reference = TextClassifier.load(tmp_path / "m", engine="torch")
+    some = [*GIVEN[segments], *EMPTY[segments], *GIVEN[segments][:7]]
+    together = trained.predict_proba(some)
+    np.testing.assert_allclose(together, reference.predict_proba(some), atol=1e-5)
+    for row, text in enumerate(some):
+        np.testing.assert_array_equal(trained.predict_proba([text])[0], together[row])
+    monkeypatch.setattr("textcnn.inference.segment_table.RECORDS_AT_ONCE", 10)
+    np.testing.assert_array_equal(trained.predict_proba(some), together)
+    assert TextClassifier.load(tmp_path / "m", table_budget=1000).predict(some) == trained.predict(some)
+
+
+@pytest.mark.parametrize("keep_empty", [True, False])
+@pytest.mark.parametrize("seed", range(10))
+def test_both_engines_see_the_same_segments(seed: int, keep_empty: bool) -> None:
+    choose = np.random.default_rng(seed)
+    batch = TokenBatch.from_lists([choose.integers(0, 3, choose.integers(0, 9)).tolist() for _ in range(6)])
+    found, bounds = split_segments(batch, keep_empty=keep_empty)
+    expected, places = Distinct(3)(batch).segments()
+    lengths = expected.offsets.diff()
+    kept = lengths >= (0 if keep_empty else 1)
+    assert found.values.tolist() == expected.values.tolist()
+    assert found.lengths.tolist() == lengths[kept].tolist()
+    assert bounds.tolist() == [int(kept[:place].sum()) for place in places]
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("segments", "model", "reason"),
+    [
+        ("columns", {"blocks": [{"type": "qrnn", "hidden_dim": 4}]}, "it needs exactly one kim_conv block"),
+        ("columns", {"head": {"type": "single_label", "hidden_dim": 4}}, "a head without hidden layer"),
+        (
+            "sentences",
+            {"join": {"type": "document", "blocks": [{"type": "qrnn", "hidden_dim": 4}]}},
+            "of the sentences' level: it needs exactly one kim_conv block, the model has qrnn",
+        ),
+        (
+            "sentences",
+            {"join": {"type": "document", "pooling": {"type": "attention"}}},
+            "of the sentences' level: it needs pooling max_over_time, the model has attention",
+        ),
+    ],
+)
+def test_a_segment_table_says_what_it_cannot_run_and_torch_runs_it(
+    segments: str, model: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    trained = fitted(segments, model=model, train={"max_epochs": 1})
+    assert trained.engine_name == "torch"
+    trained.save(tmp_path / "m" / "1")
+    with pytest.raises(EngineError, match=reason):
+        TextClassifier.load(tmp_path / "m", engine="segment_table")
+
+
+@compiled
+def test_other_tables_say_why_they_cannot(towers: TextClassifier, tmp_path: Path) -> None:
     towers.save(tmp_path / "m" / "1")
-    with pytest.raises(EngineError, match="it reads texts as a whole, and the model joins columns"):
-        TextClassifier.load(tmp_path / "m", engine="ngram_table")
+    for engine in ("ngram_table", "qrnn_table"):
+        with pytest.raises(EngineError, match="it reads texts as a whole, and the model joins columns"):
+            TextClassifier.load(tmp_path / "m", engine=engine)
     with pytest.raises(EngineError, match="filters are shown for one convolution only"):
         towers.filters()
+    TextClassifier(TINY).fit(TEXTS, TOPICS).save(tmp_path / "plain" / "1")
+    with pytest.raises(EngineError, match="it joins segments, and the model reads texts as a whole"):
+        TextClassifier.load(tmp_path / "plain", engine="segment_table")
 
 
 def test_words_of_a_record_say_which_text_they_are_in(towers: TextClassifier) -> None:

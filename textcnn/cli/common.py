@@ -68,7 +68,9 @@ def engine_options(command: Command) -> Command:
     """--device and its companions; the command gets them as `running`, the arguments of TextClassifier.load."""
     options = [
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
-        click.option("--engine", default="auto", show_default=True, help="auto, ngram_table, qrnn_table or torch."),
+        click.option(
+            "--engine", default="auto", show_default=True, help="auto, ngram_table, qrnn_table, segment_table or torch."
+        ),
         click.option(
             "--table-precision",
             type=click.Choice(["float32", "float16", "int8"]),

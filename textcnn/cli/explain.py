@@ -103,7 +103,8 @@ def _write(text: str, explanations: Sequence[Explanation], shown: int, coloured:
                 f"{visible(token.text)}{'' if token.known else ' (unknown)'} {token.contribution:+.2f}"
                 for token in ngram.tokens
             )
-            one_line = " ".join(visible(ngram.text).split())
+            which = "" if ngram.segment is None else f"{ngram.segment + 1}: "
+            one_line = which + " ".join(visible(ngram.text).split())
             click.echo(
                 f"  {ngram.contribution:+7.2f}  {one_line:<{width}}  {parts}".rstrip().encode("utf-8", "replace")
             )

@@ -101,9 +101,8 @@ def _lines(source: Path | None, encoding: str, config: RunConfig) -> Iterator[Pi
 
 
 def _pieces(reader: io.TextIOWrapper, rows: int, name: str, count: int) -> Iterator[Piece]:
-    """Raises ReadError at what is not in the reader's encoding, when the lines before it are done.
-
-    A line holds `count` texts, with tabs between them.
+    """Raises ReadError at what is not in the reader's encoding, or not `count` texts with tabs between them, when the
+    lines before it are done.
     """
     from textcnn.errors import ReadError
 
@@ -118,10 +117,13 @@ def _pieces(reader: io.TextIOWrapper, rows: int, name: str, count: int) -> Itera
         if lines:
             done += len(lines)
             share = os.lseek(reader.fileno(), 0, os.SEEK_CUR) / size if size else None
-            texts = [line.rstrip("\r\n") for line in lines]
+            texts, wrong = [line.rstrip("\r\n") for line in lines], ""
             if count > 1:
-                texts = [_record(line, name, done - len(lines) + at, count) for at, line in enumerate(texts, 1)]
+                texts, wrong = _records(texts, count)
             yield Piece(texts, share)
+            if wrong:
+                number = done - len(lines) + len(texts) + 1
+                raise ReadError(f"{name}: line {number:,} has {wrong}, expected {count} with a tab between each two")
         elif not broken:
             break
     file = reader.detach()
@@ -134,14 +136,15 @@ def _pieces(reader: io.TextIOWrapper, rows: int, name: str, count: int) -> Itera
         )
 
 
-def _record(line: str, name: str, number: int, count: int) -> str:
-    from textcnn.errors import ReadError
-
-    parts = line.split("\t")
-    if len(parts) != count:
-        found = "one text" if len(parts) == 1 else f"{len(parts)} texts"
-        raise ReadError(f"{name}: line {number:,} has {found}, expected {count} with a tab between each two")
-    return join_texts(parts)
+def _records(lines: list[str], count: int) -> tuple[list[str], str]:
+    """The records of the lines before the first that has not `count` texts, and what that has instead."""
+    records: list[str] = []
+    for line in lines:
+        parts = line.split("\t")
+        if len(parts) != count:
+            return records, "one text" if len(parts) == 1 else f"{len(parts)} texts"
+        records.append(join_texts(parts))
+    return records, ""
 
 
 def _size_of(reader: io.TextIOWrapper) -> int:

@@ -67,11 +67,13 @@ def occlude(
 
 
 def _runs(ids: Ids) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """First token and end of each run: single tokens, or about MOST_UNITS runs of neighbours in one segment."""
+    """First token and end of each run: single tokens, or MOST_UNITS runs of neighbours (rounded up in each segment)."""
     breaks = np.flatnonzero(ids == BREAK_ID)
     first, last = np.append(-1, breaks) + 1, np.append(breaks, len(ids))
-    most = max(1, -(-(len(ids) - len(breaks)) // MOST_UNITS))  # tokens of a run
-    bounds = [np.linspace(a, b, -(-(b - a) // most) + 1).astype(np.int64) for a, b in zip(first, last, strict=True)]
+    tokens = len(ids) - len(breaks)
+    share = min(1.0, MOST_UNITS / max(tokens, 1))
+    units = np.ceil((last - first) * share).astype(np.int64).tolist()
+    bounds = [np.linspace(a, b, count + 1).astype(np.int64) for a, b, count in zip(first, last, units, strict=True)]
     return np.concatenate([b[:-1] for b in bounds]), np.concatenate([b[1:] for b in bounds])
 
 

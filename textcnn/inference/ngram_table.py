@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -238,47 +238,20 @@ class NgramTableEngine:
     @classmethod
     def why_not(cls, artifact: Artifact, options: EngineOptions) -> str | None:
         model = artifact.config.model
-        kinds = [spec["type"] for spec in model.blocks]
         if options.device not in ("auto", "cpu"):
             return f"it runs on a CPU, and device {options.device} was asked for"
-        if kinds != ["kim_conv"]:
-            return f"it needs exactly one kim_conv block, the model has {', '.join(kinds) or 'none'}"
-        if model.blocks[0]["activation"] not in ACTIVATIONS:
-            return f"activation {model.blocks[0]['activation']} cannot be taken after max over time"
-        for option in ("stride", "dilation"):
-            if model.blocks[0][option] != 1:
-                return f"it needs {option} 1, the model has {model.blocks[0][option]}"
         if model.join:
             return f"it reads texts as a whole, and the model joins {artifact.config.text.segments}"
-        if model.pooling["type"] != "max_over_time":
-            return f"it needs pooling max_over_time, the model has {model.pooling['type']}"
-        if model.head["type"] not in LINEAR_HEADS:
-            return f"it needs a head that is linear ({', '.join(LINEAR_HEADS)}), the model has {model.head['type']}"
-        if model.head.get("hidden_dim"):
-            return f"it needs a head without hidden layer, the model's has {model.head['hidden_dim']} units"
+        if reason := why_no_table(model.blocks, model.pooling) or why_not_linear(model.head):
+            return reason
         if native() is None:
             return "the compiled kernels are missing, and without them torch is faster"
         return None
 
     @classmethod
     def from_artifact(cls, artifact: Artifact, options: EngineOptions) -> NgramTableEngine:
-        spec = artifact.config.model.blocks[0]
-        widths, filters = tuple(spec["filter_widths"]), spec["num_filters"]
-        filters_of = (filters,) * len(widths) if isinstance(filters, int) else tuple(filters)
-        windows = Windows(widths, filters_of, spec["padding"])
-        embedding = combined_embedding(artifact)
-        weight, bias = weights_of(
-            artifact,
-            {
-                "encoder.blocks.0.weight": (windows.rows, embedding.shape[1]),
-                "encoder.blocks.0.bias": (windows.features,),
-            },
-        )
-        table = NgramTable(
-            embedding, weight, windows,
-            precision=options.table_precision, budget=options.table_budget, threads=options.threads,
-        )  # fmt: skip
-        return cls(table, bias, spec["activation"], *linear_head(artifact, windows.features))
+        convolution = table_of(artifact, options)
+        return cls(*convolution, *linear_head(artifact, convolution[0].windows.features))
 
     def features(self, batch: TokenBatch, *, argmax: bool = False) -> tuple[Floats, Ids | None]:
         """Activations after max over time float32[B, features] (an empty text: zeros); winning windows if asked for."""
@@ -325,6 +298,52 @@ class NgramTableEngine:
             bias=self.head_bias,
             word_parts=word_parts if self._activation in THROUGH_ZERO else None,
         )
+
+
+def why_no_table(blocks: Sequence[Mapping[str, Any]], pooling: Mapping[str, Any]) -> str | None:
+    """Why these are not one convolution and max over time that a look-up can stand for, or None."""
+    kinds = [spec["type"] for spec in blocks]
+    if kinds != ["kim_conv"]:
+        return f"it needs exactly one kim_conv block, the model has {', '.join(kinds) or 'none'}"
+    if blocks[0]["activation"] not in ACTIVATIONS:
+        return f"activation {blocks[0]['activation']} cannot be taken after max over time"
+    for option in ("stride", "dilation"):
+        if blocks[0][option] != 1:
+            return f"it needs {option} 1, the model has {blocks[0][option]}"
+    if pooling["type"] != "max_over_time":
+        return f"it needs pooling max_over_time, the model has {pooling['type']}"
+    return None
+
+
+def why_not_linear(head: Mapping[str, Any]) -> str | None:
+    """Why the logits are not one matrix product, or None."""
+    if head["type"] not in LINEAR_HEADS:
+        return f"it needs a head that is linear ({', '.join(LINEAR_HEADS)}), the model has {head['type']}"
+    if head.get("hidden_dim"):
+        return f"it needs a head without hidden layer, the model's has {head['hidden_dim']} units"
+    return None
+
+
+def windows_of(spec: Mapping[str, Any]) -> Windows:
+    """The windows of a kim_conv."""
+    widths, filters = tuple(spec["filter_widths"]), spec["num_filters"]
+    return Windows(widths, (filters,) * len(widths) if isinstance(filters, int) else tuple(filters), spec["padding"])
+
+
+def table_of(artifact: Artifact, options: EngineOptions) -> tuple[NgramTable, Floats, str]:
+    """Embedding and the first block of a model as a table, the bias of that block, and its activation."""
+    spec = artifact.config.model.blocks[0]
+    windows, embedding = windows_of(spec), combined_embedding(artifact)
+    shapes = {
+        "encoder.blocks.0.weight": (windows.rows, embedding.shape[1]),
+        "encoder.blocks.0.bias": (windows.features,),
+    }
+    weight, bias = weights_of(artifact, shapes)
+    table = NgramTable(
+        embedding, weight, windows,
+        precision=options.table_precision, budget=options.table_budget, threads=options.threads,
+    )  # fmt: skip
+    return table, bias, spec["activation"]
 
 
 def combined_embedding(artifact: Artifact) -> Floats:

@@ -35,10 +35,10 @@ class QRNNTableEngine:
         kinds = [spec["type"] for spec in model.blocks]
         if options.device not in ("auto", "cpu"):
             return f"it runs on a CPU, and device {options.device} was asked for"
-        if kinds != ["qrnn"] or model.blocks[0]["num_layers"] != 1:
-            return f"it needs exactly one qrnn block of one layer, the model has {', '.join(kinds) or 'none'}"
         if model.join:
             return f"it reads texts as a whole, and the model joins {artifact.config.text.segments}"
+        if kinds != ["qrnn"] or model.blocks[0]["num_layers"] != 1:
+            return f"it needs exactly one qrnn block of one layer, the model has {', '.join(kinds) or 'none'}"
         if model.pooling["type"] != "max_over_time":
             return f"it needs pooling max_over_time, the model has {model.pooling['type']}"
         if model.head["type"] not in LINEAR_HEADS:

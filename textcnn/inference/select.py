@@ -11,7 +11,7 @@ from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.registry import ENGINES
 
 log = logging.getLogger(__name__)
-FASTEST_FIRST = ("ngram_table", "qrnn_table", "torch")
+FASTEST_FIRST = ("ngram_table", "qrnn_table", "segment_table", "torch")
 
 
 def select_engine(artifact: Artifact, *, engine: str = "auto", options: EngineOptions | None = None) -> Engine:

@@ -50,16 +50,11 @@ class RaggedIds:
         """
         is_break = self.values == BREAK_ID
         before = F.pad(is_break.cumsum(0), (1, 0))  # breaks before each place
-        first = self.offsets[:-1]
-        # a segment for each text and for each break
-        bounds = torch.arange(len(self.offsets), device=first.device) + before[self.offsets]
         places = is_break.nonzero()[:, 0]
-        text = torch.searchsorted(self.offsets, places, right=True) - 1
-        starts = torch.empty(int(bounds[-1]) + 1, dtype=torch.int64, device=first.device)
-        starts[bounds[:-1]] = first - before[first]
-        number = torch.arange(len(places), device=first.device)
-        starts[number + text + 1] = places - number
-        starts[-1] = len(self.values) - len(places)
+        numbers = torch.arange(max(len(places), len(self.offsets)), device=places.device)
+        # a segment begins where a text does, and behind each break
+        starts = torch.cat([self.offsets - before[self.offsets], places - numbers[: len(places)]]).sort().values
+        bounds = numbers[: len(self.offsets)] + before[self.offsets]
         return RaggedIds(self.values[~is_break], starts, self.unique, self.local[~is_break]), bounds
 
     def take(self, chosen: Tensor) -> RaggedIds:

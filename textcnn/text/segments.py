@@ -27,7 +27,7 @@ def split_sentences(text: str, language: str) -> Bounds:
     try:
         from sentencex import get_sentence_boundaries
     except ModuleNotFoundError as error:
-        raise MissingExtraError("sentences", package=str(error.name), extra="summarize") from None
+        raise MissingExtraError("telling sentences apart", package=str(error.name), extra="summarize") from None
     bounds = []
     for found in get_sentence_boundaries(language, text if text.isascii() else _SURROGATES.sub("\ufffd", text)):
         start, end = found["start_index"], found["end_index"]

@@ -78,6 +78,7 @@ def test_a_network_that_adds_up_no_ngrams_is_asked_without_each_sentence() -> No
         head=made.config.model.head,
         probabilities=softmax,
         sentences=9,
+        language="en",
     )[:1]
     logits = model.logits(made.tokenizer.encode([TEXT]))[0]
     target, other = np.argsort(-logits)[:2]
@@ -93,7 +94,7 @@ def test_labels_that_do_not_exclude_each_other_are_no_rivals(head: dict[str, Any
     model, found = select_engine(made), partial(probabilities, head=made.config.model.head, calibration=Calibration())
     names, texts, first = ("a=x", "b=x", "b=y"), [TEXT, ""], np.zeros(2, np.int64)
     given: dict[str, Any] = {"probabilities": found, "targets": first}
-    summaries = summarize_texts(model, made.tokenizer, names, texts, head=head, sentences=9, **given)
+    summaries = summarize_texts(model, made.tokenizer, names, texts, head=head, sentences=9, language="en", **given)
     explanation = explain_texts(model, made.tokenizer, names, texts, **given)[0]
     positive = sum(ngram.contribution for ngram in explanation.ngrams)
     assert sum(sentence.contribution for sentence in summaries[0].sentences) >= positive - 1e-4
@@ -116,5 +117,5 @@ def test_mistakes_are_told(classifier: TextClassifier, monkeypatch: pytest.Monke
     with pytest.raises(ValueError, match="share is 1.5, expected 0 to 1"):
         classifier.summarize([TEXT], share=1.5)
     monkeypatch.setitem(sys.modules, "sentencex", None)
-    with pytest.raises(MissingExtraError, match=r"summaries needs sentencex.*textcnn\[summarize\]"):
+    with pytest.raises(MissingExtraError, match=r"telling sentences apart needs sentencex.*textcnn\[summarize\]"):
         classifier.summarize([TEXT])
