@@ -8,7 +8,7 @@ import pytest
 from textcnn.build import resolve
 from textcnn.errors import ConfigError
 from textcnn.registry import AUGMENTATIONS
-from textcnn.types import TokenBatch
+from textcnn.types import BREAK_ID, TokenBatch
 
 VECTORS = np.array([[0, 0], [0, 0], [1, 0], [1, 0.1], [0, 1], [0.1, 1], [-1, 0]], np.float32)
 BATCH = TokenBatch.from_lists([[2, 3, 4, 5], [], [6], [4, 2, 2, 6, 5, 3, 3]] * 20)
@@ -65,3 +65,16 @@ def test_augmentations_are_checked_like_any_part() -> None:
         resolve({"train": {"mixup": 0.2}, "model": {"auxiliary": {"blocks": [0]}}})
     resolved = resolve({"train": {"augmentations": [{"type": "swap"}]}}).train.augmentations
     assert resolved == ({"type": "swap", "rate": 0.1},)
+
+
+@pytest.mark.parametrize("name", ["word_dropout", "deletion", "swap"])
+def test_what_stands_between_segments_stays(name: str) -> None:
+    texts = [[2, 3, BREAK_ID, 4], [BREAK_ID], [5, 6, BREAK_ID, BREAK_ID, 7, 8, 9], []]
+    batch = TokenBatch.from_lists(texts)
+    augment = AUGMENTATIONS.build({"type": name, "rate": 0.9})
+    changed = augment(batch, np.random.default_rng(0))
+    assert changed.values.tolist() != batch.values.tolist()
+    breaks = [(text == BREAK_ID).sum() for text in changed]
+    assert breaks == [text.count(BREAK_ID) for text in texts]
+    if name != "deletion":
+        assert ((changed.values == BREAK_ID) == (batch.values == BREAK_ID)).all()

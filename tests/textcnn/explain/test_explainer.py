@@ -29,7 +29,7 @@ from textcnn.inference.select import select_engine
 from textcnn.kernels.native import native
 from textcnn.kernels.windows import Windows
 from textcnn.text.tokenizers import UNKNOWN_ID, Tokenizer
-from textcnn.types import Explanation, TokenBatch
+from textcnn.types import BREAK_ID, Explanation, TokenBatch
 
 from ..inference.test_engines import MODES, TOKENIZER, random_artifact
 
@@ -445,3 +445,20 @@ def test_long_texts_are_occluded_by_runs_of_tokens() -> None:
     assert found.starts[unit] <= 776 < found.ends[unit]
     assert (found.starts[0], found.ends[-1]) == (0, 1000)
     assert (found.starts[1:] == found.ends[:-1]).all()
+
+
+def test_occlusion_leaves_out_words_and_never_a_break() -> None:
+    from textcnn.explain.occlusion import occlude
+
+    ids = np.array([2, 3, BREAK_ID, 4, BREAK_ID], np.int32)
+    seen: list[list[int]] = []
+
+    def logits(batch: TokenBatch) -> Any:
+        seen.extend(text.tolist() for text in batch)
+        return np.array([[0.0, float((text == 4).any())] for text in batch], np.float32)
+
+    found = occlude(logits, ids, softmax)
+    assert (found.starts.tolist(), found.ends.tolist()) == ([0, 1, 3], [1, 2, 4])
+    assert found.contributions.tolist() == [0.0, 0.0, 1.0]
+    assert all(text.count(BREAK_ID) == 2 for text in seen)
+    assert [BREAK_ID, BREAK_ID] in seen and [2, 3, BREAK_ID, 4, BREAK_ID] in seen

@@ -15,8 +15,9 @@ from textcnn.answers import probabilities, softmax
 from textcnn.calibration.calibration import Calibration
 from textcnn.errors import LabelError, MissingExtraError
 from textcnn.explain.explainer import explain_texts
-from textcnn.explain.summary import split_sentences, summarize_texts
+from textcnn.explain.summary import summarize_texts
 from textcnn.inference.select import select_engine
+from textcnn.text.segments import split_sentences
 
 from ..inference.test_engines import random_artifact
 from .test_explainer import other_network

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from textcnn.config import TextConfig
-from textcnn.text.segments import split_sentences
 from textcnn.text.tokenizers import Tokenizer
 from textcnn.types import BREAK_ID, TEXT_BREAK, join_texts, split_texts
 
@@ -100,8 +99,3 @@ def test_copies_and_other_processes_read_alike() -> None:
     again = copy.deepcopy(tokenizer)
     assert again.segments == "columns"
     np.testing.assert_array_equal(again.encode(["a\x1fb"]).values, tokenizer.encode(["a\x1fb"]).values)
-
-
-def test_sentences_know_the_abbreviations_of_their_language() -> None:
-    text = "Das ist z.B. gut. Ja."
-    assert [text[a:b] for a, b in split_sentences(text, "de")] == ["Das ist z.B. gut.", "Ja."]

@@ -1,0 +1,139 @@
+"""Models that read several texts together, over HTTP: what they are asked, and what the others answer to that."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from service.client import Client
+from service.schemas import ClassifyResponse, ExplainResponse
+from textcnn.types import split_texts
+
+from .conftest import FakeClassifier
+
+PAIR = ["a banana", "an apple"]
+WANTED = 'must be a list, ["...", "..."]: this model reads so many together'
+NDJSON = {"content-type": "application/x-ndjson"}
+
+
+class Pairs(FakeClassifier):
+    """Answers for the second text; keeps what it was asked."""
+
+    texts_per_record = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def classify(self, texts, *, top_k=1):
+        self.asked += texts
+        return super().classify([split_texts(text)[1] for text in texts], top_k=top_k)
+
+
+@pytest.fixture
+def pairs(make_client):
+    return make_client(load=lambda path: Pairs())
+
+
+def test_a_text_is_a_list_where_several_are_read_together(pairs):
+    response = pairs.post("/v1/classify", json={"text": PAIR})
+    ClassifyResponse.model_validate_json(response.content)
+    assert response.json()["predictions"][0]["label"] == "apple"
+    both = pairs.post("/v1/classify", json={"texts": [PAIR, PAIR[::-1]], "explain": True}).json()["predictions"]
+    assert [prediction["label"] for prediction in both] == ["apple", "banana"]
+    assert all("explanation" in prediction for prediction in both)
+    assert pairs.get("/v1/models").json()["models"][0]["texts_per_record"] == 2
+
+
+def test_explanations_say_which_text(pairs):
+    response = pairs.post("/v1/explain", json={"texts": [PAIR]})
+    ExplainResponse.model_validate_json(response.content)
+    assert (
+        pairs.post("/v1/explain", json={"text": PAIR, "label": "cherry"}).json()["explanations"][0]["label"] == "cherry"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ({"text": "one"}, "text "),
+        ({"text": ["one"]}, "text "),
+        ({"text": ["one", "two", "three"]}, "text "),
+        ({"texts": [PAIR, "two"]}, "texts[1] "),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/classify", "/v1/explain"])
+def test_another_number_of_texts_is_refused(pairs, path, body, where):
+    response = pairs.post(path, json=body)
+    assert response.status_code == 422
+    assert response.json()["error"]["message"].startswith(where + WANTED)
+
+
+@pytest.mark.parametrize("text", [[], ["a", 3], [["a", "b"], "c"], {"text": "a", "text_pair": "b"}, None])
+def test_what_is_no_list_of_strings_is_refused(pairs, text):
+    response = pairs.post("/v1/classify", json={"text": text})
+    assert response.status_code == 422
+    assert response.json()["error"]["message"] == "text must be a string."
+
+
+def test_the_limit_is_that_of_all_texts_together(make_client):
+    client = make_client(load=lambda path: Pairs(), max_text_chars=10)
+    assert client.post("/v1/classify", json={"text": ["12345", "12345"]}).status_code == 200
+    refused = client.post("/v1/classify", json={"text": ["12345", "123456"]})
+    assert refused.json()["error"]["message"] == "text has 11 characters; at most 10."
+
+
+def test_a_field_given_twice_is_seen_beside_lists_too(pairs):
+    body = '{"text": ["a", "b"], "top_k": 1, "top_k": 2}'
+    response = pairs.post("/v1/classify", content=body, headers={"content-type": "application/json"})
+    assert response.json()["error"]["message"] == "The body gives a field twice."
+
+
+def test_a_separator_inside_a_text_makes_no_third(pairs):
+    assert pairs.post("/v1/classify", json={"text": ["a\x1fbanana", "a\x1fcherry"]}).status_code == 200
+
+
+def test_a_model_of_one_text_refuses_lists(client):
+    for path in ("/v1/classify", "/v1/explain"):
+        response = client.post(path, json={"texts": ["a", PAIR]})
+        assert response.status_code == 422
+        assert response.json()["error"]["message"] == "texts[1] must be a string: this model reads one text at a time."
+
+
+def test_a_line_of_a_stream_is_a_list_and_a_wrong_one_stops_no_other(pairs, client):
+    lines = [PAIR, "one", {"text": PAIR[::-1], "id": 7}, {"text": "one", "id": 8}, ["a", 3]]
+    content = "\n".join(map(json.dumps, lines))
+    found = [
+        json.loads(line)
+        for line in pairs.post("/v1/classify/stream", content=content, headers=NDJSON).text.splitlines()
+    ]
+    assert [line.get("label") for line in found] == ["apple", None, "banana", None, None]
+    assert [line.get("id") for line in found] == [None, None, 7, 8, None]
+    assert WANTED in found[1]["error"]["message"] and WANTED in found[3]["error"]["message"]
+    (other,) = client.post("/v1/classify/stream", content=json.dumps(PAIR), headers=NDJSON).text.splitlines()
+    assert "reads one text at a time" in json.loads(other)["error"]["message"]
+
+
+def test_other_formats_say_that_the_model_reads_several(pairs):
+    for path, body in (
+        ("/predict", {"inputs": "one"}),
+        ("/models/fake", {"inputs": "one"}),
+        ("/v2/models/fake/infer", {"inputs": [{"name": "t", "shape": [1], "datatype": "BYTES", "data": ["one"]}]}),
+    ):
+        response = pairs.post(path, json=body)
+        assert 400 <= response.status_code < 500, path
+        assert "this model reads so many together" in response.text
+
+
+def test_the_client_sends_records(pairs):
+    def forward(request: httpx.Request) -> httpx.Response:
+        headers = {"content-type": "application/json"}
+        return httpx.Response(
+            200, content=pairs.post(request.url.path, content=request.read(), headers=headers).content
+        )
+
+    with Client("http://service", transport=httpx.MockTransport(forward)) as client:
+        assert [found.label for found in client.classify_many([PAIR, PAIR[::-1]])] == ["apple", "banana"]
+        assert client.classify(PAIR).label == "apple"
