@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from itertools import groupby
 from math import inf
 from time import monotonic, perf_counter
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -32,6 +32,11 @@ class Classifier(Protocol):
 
     @property
     def labels(self) -> tuple[str, ...]: ...
+    @property
+    def head(self) -> Mapping[str, Any]:
+        """The head's configuration; its `type` says what an answer looks like."""
+        ...
+
     @property
     def engine_name(self) -> str: ...
     @property
@@ -111,6 +116,7 @@ class Deployment:
         self.version = version
         self.labels = classifier.labels
         self.texts_per_record = classifier.texts_per_record
+        self.head = classifier.head
         self.quoted_labels = {label: orjson.dumps(label).decode() for label in self.labels}
         self._sample: list[str] = []  # texts of the last batch, while one is due
         self._sample_at = 0.0  # of time.monotonic; when the next is

@@ -42,7 +42,16 @@ class Metrics:
             "textcnn_failed_texts", "Texts that made the model fail.", VERSION, registry=self.registry
         )
         self.predictions = Counter(
-            "textcnn_predictions", "Texts by the label they got.", (*VERSION, "label"), registry=self.registry
+            "textcnn_predictions",
+            "Texts by the label they got; of several tasks by task=label.",
+            (*VERSION, "label"),
+            registry=self.registry,
+        )
+        self.unlabelled_texts = Counter(
+            "textcnn_unlabelled_texts",
+            "Texts that got no label: the model abstained, or none of any number of labels reached its threshold.",
+            (*VERSION, "reason"),
+            registry=self.registry,
         )
         self.queue_seconds = Histogram(
             "textcnn_queue_seconds", "Wait of a batch's oldest text.", VERSION, buckets=SECONDS, registry=self.registry
@@ -125,14 +134,19 @@ class VersionMetrics:
         self.batches = {True: metrics.batches.labels(*names, "loop"), False: metrics.batches.labels(*names, "thread")}
 
     def predicted(self, predictions: Sequence[Prediction]) -> None:
-        best = [prediction.top[0] for prediction in predictions]
-        for label, count in Counts(score.label for score in best).items():
-            # of several tasks the labels' own names are met here for the first time
-            series = self._predictions.get(label)
-            if series is None:
-                series = self._predictions[label] = self._metrics.predictions.labels(*self._names, label)
-            series.inc(count)
+        first = predictions[0]
+        if first.tasks is None and first.labels is None and not any(one.abstained for one in predictions):
+            labels = Counts([one.top[0].label for one in predictions])
+            best = [one.top[0].probability for one in predictions]
+        else:
+            labels = Counts(label for one in predictions for label in one.given)
+            best = [probability for one in predictions for probability in one.confidences]
+            if without := sum(not one.given for one in predictions):
+                reason = "abstained" if first.labels is None else "no_label"
+                self._metrics.unlabelled_texts.labels(*self._names, reason).inc(without)
+        for label, count in labels.items():
+            self._predictions[label].inc(count)
         # A whole batch at a time, past Histogram.observe: one call a text costs a third of what classifying it does.
-        for bucket, count in Counts(bisect_left(SHARES, score.probability) for score in best).items():
+        for bucket, count in Counts(bisect_left(SHARES, probability) for probability in best).items():
             self._confidence._buckets[bucket].inc(count)
-        self._confidence._sum.inc(sum(score.probability for score in best))
+        self._confidence._sum.inc(sum(best))

@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from textcnn.calibration.calibration import Calibration, softmax
-from textcnn.data.label_rows import task_labels
-from textcnn.types import Floats, LabelScore, Prediction
+from textcnn.types import Floats, LabelScore, Prediction, task_labels
 
 Head = Mapping[str, Any]
 THRESHOLD = 0.5  # of a label for which training found none

@@ -15,6 +15,7 @@ Offsets = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Parts = npt.NDArray[np.float64]
 DECIMALS = 7  # of contributions as JSON has them
+BETWEEN = "="  # a task and its label, in the names of the labels of a model with several tasks
 # A record of several texts is one string with ASCII's unit separator between them, which no tokenizer reads; between
 # their tokens, and between those of a document's sentences, stands the id of <pad>, which no text contains.
 TEXT_BREAK = "\x1f"
@@ -117,6 +118,31 @@ class Prediction:
     @property
     def probability(self) -> float:
         return self.top[0].probability
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The labels that are the answer: none where it abstained or none was reached; of tasks "task=label"."""
+        if self.tasks is not None:
+            return tuple(f"{task}{BETWEEN}{label}" for task, found in self.tasks.items() for label in found.given)
+        if self.labels is not None:
+            return tuple(score.label for score in self.labels)
+        return () if self.abstained else (self.label,)
+
+    @property
+    def confidences(self) -> tuple[float, ...]:
+        """The probability of the best label; with several tasks, of each."""
+        if self.tasks is not None:
+            return tuple(found.probability for found in self.tasks.values())
+        return (self.probability,)
+
+
+def task_labels(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The labels of each task, from names "task=label"."""
+    tasks: dict[str, list[str]] = {}
+    for name in names:
+        task, _, label = name.partition(BETWEEN)
+        tasks.setdefault(task, []).append(label)
+    return {task: tuple(labels) for task, labels in tasks.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -40,9 +40,23 @@ class Foreign:
         return content
 
     async def classify(
-        self, call: Call, deployment: Deployment, texts: Sequence[Any], name: str, top_k: int | None = None
+        self,
+        call: Call,
+        deployment: Deployment,
+        texts: Sequence[Any],
+        name: str,
+        top_k: int | None = None,
+        *,
+        says_tasks: bool = False,
     ) -> list[Prediction]:
-        """The `top_k` labels of each text (None: all), best first; `name` is where they stood. Raises RequestError."""
+        """The `top_k` labels of each text (None: all), best first; `name` is where they stood. Raises RequestError.
+
+        A model with several tasks is refused unless the format `says_tasks`.
+        """
+        if deployment.head["type"] == "multi_task" and not says_tasks:
+            raise InvalidRequestError(
+                "This model answers for several tasks, and this format for one; ask /v1/classify."
+            )
         check_texts(texts, name, max_texts=self.settings.max_texts, max_text_chars=self.settings.max_text_chars)
         count = len(deployment.labels)
         outcomes = await self._inference.classify(call, deployment, texts, min(top_k or count, count))
@@ -51,10 +65,14 @@ class Foreign:
             # these formats have no place for the failure of one text
             if isinstance(outcome, Exception):
                 raise outcome
-            if outcome.tasks is not None:
-                raise InvalidRequestError("This model answers for several tasks; ask it at /v1/classify.")
             predictions.append(outcome)
         return predictions
+
+
+def in_order(prediction: Prediction, labels: Sequence[str]) -> list[float]:
+    """The probability of each of all `labels`."""
+    by_label = {score.label: score.probability for score in prediction.top}
+    return [by_label[label] for label in labels]
 
 
 def errors_as(shape: Shape) -> Callable[[Endpoint], Endpoint]:

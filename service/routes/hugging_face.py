@@ -1,7 +1,8 @@
 """Hugging Face's text classification, as `huggingface_hub.InferenceClient` asks for it.
 
 POST /models/{name}: {"inputs": "...", "parameters": {"top_k": 2}} gives [[{"label", "score"}, ...]], nested as both
-official clients read it, though the published schema says flat. A list of inputs gives a list for each.
+official clients read it, though the published schema says flat. A list of inputs gives a list for each. The scores of
+all labels are given as they are: a client that wants to abstain, or to give several labels, compares them itself.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def routes(foreign: Foreign) -> list[Route]:
         content = await foreign.read(call)
         names = call.parameters
         deployment = foreign.registry.choose("/".join(names[key] for key in ("name", "version") if key in names))
-        top_k = _top_k(content.get("parameters"))
+        top_k = _top_k(content.get("parameters"), "sigmoid" if deployment.head["type"] == "multi_label" else "softmax")
         inputs = content.get("inputs")
         texts = [inputs] if type(inputs) is str else inputs
         predictions = await foreign.classify(call, deployment, texts, "inputs", top_k)  # type: ignore[arg-type]
@@ -38,13 +39,12 @@ def routes(foreign: Foreign) -> list[Route]:
     ]
 
 
-def _top_k(parameters: Any) -> int | None:
-    """Raises InvalidRequestError."""
+def _top_k(parameters: Any, function: str) -> int | None:
+    """`function` makes this model's probabilities. Raises InvalidRequestError."""
     if parameters is None:
         return None
     if type(parameters) is not dict:
         raise InvalidRequestError("parameters must be an object.")
-    function = parameters.get("function_to_apply")
-    if function not in (None, "softmax"):
-        raise InvalidRequestError("function_to_apply: this model gives probabilities by softmax only.")
+    if parameters.get("function_to_apply") not in (None, function):
+        raise InvalidRequestError(f"function_to_apply: this model gives probabilities by {function} only.")
     return whole(parameters.get("top_k"), "top_k")

@@ -1,4 +1,8 @@
-"""MLflow's scoring server (and SageMaker's): POST /invocations and GET /ping."""
+"""MLflow's scoring server (and SageMaker's): POST /invocations and GET /ping.
+
+A prediction is what a model logged with MLflow would return: the label, null where the model abstains; the list of
+labels where there may be any number; {task: label} where there are several tasks, as rows of a data frame.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from service.call import Call
 from service.errors import InvalidRequestError
 from service.route import Route
 from service.routes.foreign import ERRORS, Foreign, errors_as
+from textcnn.types import Prediction
 
 FORMS = ("inputs", "instances", "dataframe_split", "dataframe_records")
 ONE_COLUMN = "there must be one column, or one called text"
@@ -28,8 +33,8 @@ def routes(foreign: Foreign) -> list[Route]:
             raise InvalidRequestError(f"Give exactly one of {', '.join(FORMS)}, and params if need be.")
         form = given[0]
         texts = _texts(form, content[form])
-        predictions = await foreign.classify(call, foreign.registry.choose(), texts, form, 1)
-        return json_answer({"predictions": [prediction.label for prediction in predictions]})
+        predictions = await foreign.classify(call, foreign.registry.choose(), texts, form, 1, says_tasks=True)
+        return json_answer({"predictions": [_answer(prediction) for prediction in predictions]})
 
     @errors_as(_error)
     async def ping(call: Call) -> Answer:
@@ -41,6 +46,14 @@ def routes(foreign: Foreign) -> list[Route]:
         Route(method="POST", path="/invocations", endpoint=invocations, needs="infer", errors=ERRORS),
         Route(method="GET", path="/ping", endpoint=ping, errors=(503,)),
     ]
+
+
+def _answer(prediction: Prediction) -> Any:
+    if prediction.tasks is not None:
+        return {task: _answer(found) for task, found in prediction.tasks.items()}
+    if prediction.labels is not None:
+        return [score.label for score in prediction.labels]
+    return None if prediction.abstained else prediction.label
 
 
 def _texts(form: str, value: Any) -> list[Any]:

@@ -1,13 +1,24 @@
 """The Open Inference Protocol v2, as KServe, Triton and MLServer speak it; with Triton's binary tensors.
 
-One input, BYTES [n] or [n, 1]; outputs `label` (BYTES [n]) and `probabilities` (FP32 [n, labels], in the order of the
-model's metadata). Triton's classification extension is answered as well.
+One input, BYTES [n] or [n, 1]. What comes out depends on the model, and its metadata lists it with the labels that the
+columns stand for:
+
+one label a text       label BYTES [n], empty where the model abstains; abstained BOOL [n];
+                       probabilities FP32 [n, labels]
+paths in a tree        the same, and levels BYTES [n, depth], level_probabilities FP32 [n, depth]
+any number of labels   given BOOL [n, labels]; probabilities FP32 [n, labels]
+several tasks          label, abstained and probabilities of each, called TASK.label and so on
+
+Triton's classification extension is answered as well.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -17,13 +28,12 @@ from service.deployment import Deployment
 from service.errors import InvalidRequestError, UnsupportedMediaTypeError
 from service.route import Route
 from service.routes.classify import parse_unrepeated
-from service.routes.foreign import ERRORS, Foreign, errors_as, plain_error, whole
-from textcnn.types import Prediction
+from service.routes.foreign import ERRORS, Foreign, errors_as, in_order, plain_error, whole
+from textcnn.types import Prediction, task_labels
 
 LENGTH_HEADER = b"inference-header-content-length"
 MODEL = "/v2/models/{name}"
 VERSION = "/v2/models/{name}/versions/{version}"
-LABEL, PROBABILITIES = "label", "probabilities"
 NOT_TEXT = "The input must be one tensor of datatype BYTES and shape [n] or [n, 1]."
 
 
@@ -58,15 +68,7 @@ def routes(foreign: Foreign) -> list[Route]:
                 "versions": [other.version for other in foreign.registry.all() if other.name == deployment.name],
                 "platform": "textcnn",
                 "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
-                "outputs": [
-                    {"name": LABEL, "datatype": "BYTES", "shape": [-1]},
-                    {
-                        "name": PROBABILITIES,
-                        "datatype": "FP32",
-                        "shape": [-1, len(deployment.labels)],
-                        "parameters": {"labels": ",".join(deployment.labels)},
-                    },
-                ],
+                "outputs": [output.metadata() for output in _outputs(deployment).values()],
             }
         )
 
@@ -81,8 +83,8 @@ def routes(foreign: Foreign) -> list[Route]:
         content, tensors = await _read(call)
         deployment = deployment_of(call)
         texts = _texts(content, tensors)
-        wanted = _outputs(content)
-        predictions = await foreign.classify(call, deployment, texts, "data")
+        wanted = _wanted(content, _outputs(deployment))
+        predictions = await foreign.classify(call, deployment, texts, "data", says_tasks=True)
         return _answer(content, deployment, predictions, wanted)
 
     return [
@@ -168,59 +170,141 @@ def _unpacked(tensors: bytes) -> list[str]:
     return texts
 
 
-def _outputs(content: dict[str, Any]) -> list[tuple[str, int | None, bool]]:
-    """Name, classes of the classification extension, and whether in binary, of each output asked for."""
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """A tensor that comes out: `values` gives those of one text, `columns` of them (None: one, and no axis for it).
+
+    `labels` are what the columns stand for; `scored` says that they are probabilities, which the classification
+    extension can rank.
+    """
+
+    name: str
+    datatype: str
+    values: Callable[[Prediction], Sequence[Any]]
+    columns: int | None = None
+    labels: tuple[str, ...] = ()
+    scored: bool = False
+
+    def metadata(self) -> dict[str, Any]:
+        shape = [-1] if self.columns is None else [-1, self.columns]
+        said = {"name": self.name, "datatype": self.datatype, "shape": shape}
+        # a parameter is a string, a number or a truth value
+        return said | ({"parameters": {"labels": orjson.dumps(self.labels).decode()}} if self.labels else {})
+
+
+class Wanted(NamedTuple):
+    output: Output
+    classes: int | None  # of the classification extension
+    binary: bool
+
+
+def _outputs(deployment: Deployment) -> dict[str, Output]:
+    """What comes out of a model, by name."""
+    head, labels = deployment.head, deployment.labels
+    if head["type"] == "multi_task":
+        found = [
+            output
+            for task, own in task_labels(labels).items()
+            for output in _one_label(own, f"{task}.", partial(_of_task, task))
+        ]
+    elif head["type"] == "multi_label":
+        found = [
+            Output(name="given", datatype="BOOL", columns=len(labels), labels=labels, values=_mask(labels)),
+            _probabilities(labels),
+        ]
+    else:
+        found = _one_label(labels)
+    if head["type"] == "hierarchy":
+        depth = len(head["levels"])
+        found += [
+            Output(
+                name="levels", datatype="BYTES", columns=depth,
+                values=lambda prediction: [score.label for score in prediction.levels or ()],
+            ),
+            Output(
+                name="level_probabilities", datatype="FP32", columns=depth,
+                values=lambda prediction: [score.probability for score in prediction.levels or ()],
+            ),
+        ]  # fmt: skip
+    return {output.name: output for output in found}
+
+
+def _one_label(
+    labels: tuple[str, ...], prefix: str = "", part: Callable[[Prediction], Prediction] = lambda whole: whole
+) -> list[Output]:
+    """The outputs of one softmax, whose answer is `part` of the prediction."""
+    return [
+        Output(
+            name=f"{prefix}label", datatype="BYTES",
+            values=lambda prediction: ["" if part(prediction).abstained else part(prediction).label],
+        ),
+        Output(name=f"{prefix}abstained", datatype="BOOL", values=lambda prediction: [part(prediction).abstained]),
+        _probabilities(labels, prefix, part),
+    ]  # fmt: skip
+
+
+def _probabilities(
+    labels: tuple[str, ...], prefix: str = "", part: Callable[[Prediction], Prediction] = lambda whole: whole
+) -> Output:
+    return Output(
+        name=f"{prefix}probabilities", datatype="FP32", columns=len(labels), labels=labels, scored=True,
+        values=lambda prediction: in_order(part(prediction), labels),
+    )  # fmt: skip
+
+
+def _of_task(task: str, prediction: Prediction) -> Prediction:
+    assert prediction.tasks is not None
+    return prediction.tasks[task]
+
+
+def _mask(labels: tuple[str, ...]) -> Callable[[Prediction], list[bool]]:
+    def mask(prediction: Prediction) -> list[bool]:
+        given = frozenset(prediction.given)
+        return [label in given for label in labels]
+
+    return mask
+
+
+def _wanted(content: dict[str, Any], outputs: dict[str, Output]) -> list[Wanted]:
+    """The outputs asked for, else all. Raises InvalidRequestError."""
     everything = bool((content.get("parameters") or {}).get("binary_data_output"))
-    asked = content.get("outputs") or [{"name": LABEL}, {"name": PROBABILITIES}]
-    wanted: list[tuple[str, int | None, bool]] = []
-    for output in asked:
-        if type(output) is not dict or output.get("name") not in (LABEL, PROBABILITIES):
-            raise InvalidRequestError(f"Outputs are {LABEL} and {PROBABILITIES}.")
-        if any(name == output["name"] for name, _, _ in wanted):
-            raise InvalidRequestError(f"The output {output['name']} is asked for twice.")
-        parameters = output.get("parameters") or {}
+    wanted: list[Wanted] = []
+    for asked in content.get("outputs") or [{"name": name} for name in outputs]:
+        output = outputs.get(asked["name"]) if type(asked) is dict and type(asked.get("name")) is str else None
+        if output is None:
+            raise InvalidRequestError(f"The outputs of this model are {', '.join(outputs)}.")
+        if any(other.output is output for other in wanted):
+            raise InvalidRequestError(f"The output {output.name} is asked for twice.")
+        parameters = asked.get("parameters") or {}
         if type(parameters) is not dict:
             raise InvalidRequestError("parameters must be an object.")
         classes = whole(parameters.get("classification"), "classification")
-        wanted.append((output["name"], classes, bool(parameters.get("binary_data", everything))))
+        if classes and not output.scored:
+            raise InvalidRequestError(f"classification: {output.name} has no probabilities to rank.")
+        wanted.append(Wanted(output, classes, bool(parameters.get("binary_data", everything))))
     return wanted
 
 
 def _answer(
-    content: dict[str, Any],
-    deployment: Deployment,
-    predictions: list[Prediction],
-    wanted: list[tuple[str, int | None, bool]],
+    content: dict[str, Any], deployment: Deployment, predictions: list[Prediction], wanted: list[Wanted]
 ) -> Answer:
     outputs, binary = [], []
-    places = {label: number for number, label in enumerate(deployment.labels)}
-    for name, classes, in_binary in wanted:
-        shape = [len(predictions)]
-        data: list[Any]
-        if name == PROBABILITIES and not classes:
-            data = [0.0] * (len(predictions) * len(places))
-            for row, prediction in enumerate(predictions):
-                for score in prediction.top:
-                    data[row * len(places) + places[score.label]] = score.probability
-            shape, datatype = [len(predictions), len(places)], "FP32"
-        elif name == PROBABILITIES:
-            count = min(classes or 1, len(places))
-            data = [
-                f"{score.probability:f}:{places[score.label]}:{score.label}"
-                for prediction in predictions
-                for score in prediction.top[:count]
-            ]
-            shape, datatype = [len(predictions), count], "BYTES"
-        else:
-            data, datatype = [prediction.label for prediction in predictions], "BYTES"
-        output: dict[str, Any] = {"name": name, "shape": shape, "datatype": datatype}
+    for output, classes, in_binary in wanted:
+        rows = [output.values(prediction) for prediction in predictions]
+        columns, datatype = output.columns, output.datatype
+        if classes:
+            columns, datatype = min(classes, len(output.labels)), "BYTES"
+            rows = [_ranked(row, output.labels, columns) for row in rows]
+        data = [value for row in rows for value in row]
+        shape = [len(rows)] if columns is None else [len(rows), columns]
+        answered: dict[str, Any] = {"name": output.name, "shape": shape, "datatype": datatype}
         if in_binary:
-            packed = _packed(data) if datatype == "BYTES" else struct.pack(f"<{len(data)}f", *data)
+            packed = PACKED[datatype](data)
             binary.append(packed)
-            output["parameters"] = {"binary_data_size": len(packed)}
+            answered["parameters"] = {"binary_data_size": len(packed)}
         else:
-            output["data"] = data
-        outputs.append(output)
+            answered["data"] = data
+        outputs.append(answered)
     answer: dict[str, Any] = {"model_name": deployment.name, "model_version": deployment.version, "outputs": outputs}
     if "id" in content:
         answer["id"] = content["id"]
@@ -231,9 +315,22 @@ def _answer(
     return Answer(head + b"".join(binary), headers=headers)
 
 
+def _ranked(row: Sequence[float], labels: tuple[str, ...], count: int) -> list[str]:
+    """Triton's "value:index:label", the best first."""
+    best = sorted(range(len(row)), key=lambda place: -row[place])[:count]
+    return [f"{row[place]:f}:{place}:{labels[place]}" for place in best]
+
+
 def _packed(strings: list[str]) -> bytes:
     parts = []
     for string in strings:
         encoded = string.encode()
         parts += [struct.pack("<I", len(encoded)), encoded]
     return b"".join(parts)
+
+
+PACKED: dict[str, Callable[[list[Any]], bytes]] = {
+    "BYTES": _packed,
+    "FP32": lambda data: struct.pack(f"<{len(data)}f", *data),
+    "BOOL": bytes,
+}

@@ -1,4 +1,8 @@
-"""TensorFlow Serving's REST: POST /v1/models/{name}:predict and :classify, of the live version or of one."""
+"""TensorFlow Serving's REST: POST /v1/models/{name}:predict and :classify, of the live version or of one.
+
+A model with one output gives a row of probabilities for each text, one with several tasks {task: row}, as a SavedModel
+with several outputs does. GET /v1/models/{name} is the state of its versions.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from service.answer import Answer, json_answer
 from service.call import Call
 from service.errors import InvalidRequestError
 from service.route import Route
-from service.routes.foreign import ERRORS, Foreign, errors_as, plain_error
+from service.routes.foreign import ERRORS, Foreign, errors_as, in_order, plain_error
+from textcnn.types import task_labels
 
 
 def routes(foreign: Foreign) -> list[Route]:
@@ -17,11 +22,15 @@ def routes(foreign: Foreign) -> list[Route]:
         """Probabilities of all labels, in the model's order, in the format of TensorFlow Serving."""
         content = await foreign.read(call)
         deployment = foreign.registry.choose("/".join(call.parameters.values()))
-        predictions = await foreign.classify(call, deployment, _texts(content, "instances"), "instances")
-        rows = []
+        texts = _texts(content, "instances")
+        predictions = await foreign.classify(call, deployment, texts, "instances", says_tasks=True)
+        tasks = task_labels(deployment.labels)
+        rows: list[Any] = []
         for prediction in predictions:
-            by_label = {score.label: score.probability for score in prediction.top}
-            rows.append([by_label[label] for label in deployment.labels])
+            if prediction.tasks is None:
+                rows.append(in_order(prediction, deployment.labels))
+            else:
+                rows.append({task: in_order(found, tasks[task]) for task, found in prediction.tasks.items()})
         return json_answer({"predictions": rows})
 
     @errors_as(plain_error)
@@ -33,10 +42,36 @@ def routes(foreign: Foreign) -> list[Route]:
         result = [[[score.label, score.probability] for score in prediction.top] for prediction in predictions]
         return json_answer({"result": result})
 
+    @errors_as(plain_error)
+    async def state_tf_serving(call: Call) -> Answer:
+        """The loaded versions, in the format of TensorFlow Serving."""
+        asked = foreign.registry.choose("/".join(call.parameters.values()))
+        every = [other for other in foreign.registry.all() if other.name == asked.name]
+        return json_answer(
+            {
+                "model_version_status": [
+                    {
+                        "version": other.version,
+                        "state": "AVAILABLE",
+                        "status": {"error_code": "OK", "error_message": ""},
+                    }
+                    for other in ([asked] if "version" in call.parameters else every)
+                ]
+            }
+        )
+
+    names = ("{name}", "{name}/versions/{version}")
     return [
-        Route(method="POST", path=f"/v1/models/{name}:{verb}", endpoint=endpoint, needs="infer", errors=ERRORS)
-        for verb, endpoint in (("predict", predict_tf_serving), ("classify", classify_tf_serving))
-        for name in ("{name}", "{name}/versions/{version}")
+        *(
+            Route(method="POST", path=f"/v1/models/{name}:{verb}", endpoint=endpoint, needs="infer", errors=ERRORS)
+            for verb, endpoint in (("predict", predict_tf_serving), ("classify", classify_tf_serving))
+            for name in names
+        ),
+        # after the others, for a name may have a colon as far as the table of routes knows
+        *(
+            Route(method="GET", path=f"/v1/models/{name}", endpoint=state_tf_serving, needs="infer", errors=ERRORS)
+            for name in names
+        ),
     ]
 
 

@@ -32,6 +32,7 @@ class FakeClassifier:
     """
 
     labels = ("apple", "banana", "cherry")
+    head = {"type": "single_label"}
     engine_name = "fake"
     max_length = 50
     texts_per_record = 1

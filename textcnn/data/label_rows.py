@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from textcnn.data.labels import LabelSet, check_trainable
 from textcnn.errors import DataError, LabelError
-from textcnn.types import Offsets
+from textcnn.types import BETWEEN, Offsets, task_labels
 
 # One string a text; or with a multi_label head several, as a list or in one string; or {task: one string a text}.
 Labels = Sequence[str] | Sequence[Sequence[str]] | Mapping[str, Sequence[str]]
-BETWEEN = "="  # a task and its label, in the names of a LabelSet
 
 
 def check_pairs(texts: int, labels: int) -> None:
@@ -132,15 +131,6 @@ def pick_labels(labels: Labels, rows: Sequence[int] | Offsets) -> Labels:
     if isinstance(labels, Mapping):
         return {task: [column[row] for row in rows] for task, column in labels.items()}
     return [labels[row] for row in rows]
-
-
-def task_labels(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The labels of each task, from names "task=label"."""
-    tasks: dict[str, list[str]] = {}
-    for name in names:
-        task, _, label = name.partition(BETWEEN)
-        tasks.setdefault(task, []).append(label)
-    return {task: tuple(labels) for task, labels in tasks.items()}
 
 
 def _several(row: str | Sequence[str], separator: str) -> tuple[str, ...]:

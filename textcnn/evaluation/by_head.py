@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from textcnn.answers import node_of, thresholds
-from textcnn.data.label_rows import LabelRows, task_labels
+from textcnn.data.label_rows import LabelRows
 from textcnn.data.labels import LabelSet
 from textcnn.errors import DataError, MissingExtraError
 from textcnn.evaluation.metrics import evaluate_predictions
-from textcnn.types import Floats
+from textcnn.types import Floats, task_labels
 
 
 def evaluate_rows(rows: LabelRows, probabilities: Floats, names: LabelSet, head: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import time
 
 from service.keys import add_key
+from service.metrics import Metrics, VersionMetrics
+from textcnn.types import LabelScore, Prediction
 
 
 def series(client) -> list[str]:
@@ -74,3 +76,30 @@ def test_refusals_are_counted_by_their_reason_in_every_format(make_client, tmp_p
     for _ in range(3):
         client.post("/predict", json={"inputs": "a"})
     assert 'textcnn_rejections_total{reason="rate_limited"} 1.0' in series(client)
+
+
+def scores(**by_label):
+    return tuple(LabelScore(label, probability) for label, probability in by_label.items())
+
+
+def test_what_a_text_was_given_is_counted_for_every_kind_of_answer():
+    metrics = Metrics()
+    one = scores(a=0.75, b=0.25)
+    VersionMetrics(metrics, "one", "1", ["a", "b"]).predicted(
+        [Prediction(one), Prediction(one, abstained=True), Prediction(one[::-1])]
+    )
+    VersionMetrics(metrics, "many", "1", ["a", "b"]).predicted(
+        [Prediction(one, labels=one), Prediction(one, labels=one[:1]), Prediction(one, labels=())]
+    )
+    tasks = {"x": Prediction(one), "y": Prediction(one[::-1])}
+    VersionMetrics(metrics, "tasks", "1", ["x=a", "x=b", "y=a", "y=b"]).predicted([Prediction(one, tasks=tasks)])
+    shown = metrics.exposition().decode().splitlines()
+    for model, labels in {"one": "a b", "many": "a a b", "tasks": "x=a y=b"}.items():
+        for label in set(labels.split()):
+            count = float(labels.split().count(label))
+            assert f'textcnn_predictions_total{{label="{label}",model="{model}",version="1"}} {count}' in shown
+    assert 'textcnn_predictions_total{label="x=b",model="tasks",version="1"} 0.0' in shown
+    assert 'textcnn_unlabelled_texts_total{model="one",reason="abstained",version="1"} 1.0' in shown
+    assert 'textcnn_unlabelled_texts_total{model="many",reason="no_label",version="1"} 1.0' in shown
+    assert 'textcnn_confidence_count{model="one",version="1"} 3.0' in shown
+    assert 'textcnn_confidence_bucket{le="0.75",model="tasks",version="1"} 2.0' in shown

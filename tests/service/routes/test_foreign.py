@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 
+from textcnn.types import LabelScore, Prediction
+
 JSON = {"content-type": "application/json"}
 
 
@@ -136,6 +138,8 @@ REFUSED = [
     (INFER, {"inputs": [tensor(data=[1])]}), (INFER, {"inputs": [tensor(parameters={"binary_data_size": 4})]}),
     (INFER, {"inputs": [tensor()], "outputs": [{"name": "other"}]}),
     (INFER, {"inputs": [tensor()], "outputs": [{"name": "label", "parameters": 1}]}),
+    (INFER, {"inputs": [tensor()], "outputs": [{"name": "label", "parameters": {"classification": 1}}]}),
+    (INFER, {"inputs": [tensor()], "outputs": ["label"]}), (INFER, {"inputs": [tensor()], "outputs": [{"name": [1]}]}),
     (INFER, {"inputs": [tensor()], "outputs": [{"name": "probabilities"}] * 2}),
     (INFER, {"inputs": [tensor()], "id": 5}),
 ]  # fmt: skip
@@ -209,3 +213,127 @@ def test_health_and_metadata_are_there(limited):
     assert limited.get("/ping").status_code == 200
     info = limited.get("/info").json()
     assert info["model_type"]["classifier"]["id2label"] == {"0": "apple", "1": "banana", "2": "cherry"}
+
+
+def scores(**by_label):
+    return tuple(LabelScore(label, probability) for label, probability in by_label.items())
+
+
+HEADS = {
+    # an answer for every text, as a model with this head gives it
+    "single_label": Prediction(scores(cherry=0.5, apple=0.375, banana=0.125)),
+    "ordinal": Prediction(scores(cherry=0.5, apple=0.375, banana=0.125)),
+    "abstaining": Prediction(scores(cherry=0.5, apple=0.375, banana=0.125), abstained=True),
+    "multi_label": Prediction(scores(cherry=0.75, apple=0.625, banana=0.125), labels=scores(cherry=0.75, apple=0.625)),
+    "no label": Prediction(scores(cherry=0.25, apple=0.125, banana=0.125), labels=()),
+    "multi_task": Prediction(
+        scores(sour=0.75, sweet=0.25),
+        tasks={"taste": Prediction(scores(sour=0.75, sweet=0.25)), "size": Prediction(scores(big=0.5, small=0.5))},
+    ),
+    "hierarchy": Prediction(
+        scores(**{"red/cherry": 0.5, "red/apple": 0.375, "banana": 0.125}), levels=scores(red=0.875)
+    ),
+}
+HEAD_TYPES = {"abstaining": "single_label", "no label": "multi_label"}
+HEAD_LABELS = {
+    "multi_task": ("taste=sour", "taste=sweet", "size=big", "size=small"),
+    "hierarchy": ("banana", "red/apple", "red/cherry"),
+}
+
+
+@pytest.fixture(params=HEADS)
+def head(request):
+    return request.param
+
+
+@pytest.fixture
+def of_head(make_client, classifier, head):
+    """A client of a model with such a head."""
+    classifier.head = {"type": HEAD_TYPES.get(head, head), "levels": [[0, 1, 1]]}
+    classifier.labels = HEAD_LABELS.get(head, classifier.labels)
+    classifier.classify = lambda texts, *, top_k=1: [HEADS[head] for _ in texts]
+    return make_client()
+
+
+def test_mlflow_predicts_what_a_logged_model_would_return(of_head, head):
+    response = of_head.post("/invocations", json={"inputs": ["a"]})
+    expected = {
+        "abstaining": None, "multi_label": ["cherry", "apple"], "no label": [],
+        "multi_task": {"taste": "sour", "size": "big"}, "hierarchy": "red/cherry",
+    }  # fmt: skip
+    assert (response.status_code, response.json()) == (200, {"predictions": [expected.get(head, "cherry")]})
+
+
+def test_tensorflow_serving_has_a_row_for_each_output(of_head, head):
+    response = of_head.post("/v1/models/fake:predict", json={"instances": ["a"]})
+    expected = {
+        "multi_label": [0.625, 0.125, 0.75], "no label": [0.125, 0.125, 0.25],
+        "multi_task": {"taste": [0.75, 0.25], "size": [0.5, 0.5]}, "hierarchy": [0.125, 0.375, 0.5],
+    }  # fmt: skip
+    assert (response.status_code, response.json()) == (200, {"predictions": [expected.get(head, [0.375, 0.125, 0.5])]})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("/models/fake", {"inputs": "a"}, "error"),
+        ("/predict", {"inputs": "a"}, "error"),
+        ("/v1/models/fake:classify", {"examples": ["a"]}, "error"),
+    ],
+)
+def test_a_format_of_scores_gives_all_of_them_and_refuses_several_tasks(of_head, head, path, body, message):
+    response = of_head.post(path, json=body)
+    if head == "multi_task":
+        assert response.status_code == 422
+        assert "several tasks" in response.json()[message]
+    else:
+        best = HEADS[head].top[0]
+        assert response.status_code == 200
+        assert best.label in response.text and str(best.probability) in response.text
+
+
+def test_hugging_face_may_say_which_function_this_head_has(of_head, head):
+    for function in ("softmax", "sigmoid", "none"):
+        body = {"inputs": "a", "parameters": {"function_to_apply": function}}
+        right = function == ("sigmoid" if head in ("multi_label", "no label") else "softmax") and head != "multi_task"
+        assert of_head.post("/models/fake", json=body).status_code == (200 if right else 422)
+
+
+def test_the_open_protocol_has_a_tensor_for_each_part_of_an_answer(of_head, head):
+    metadata = of_head.get("/v2/models/fake").json()["outputs"]
+    answer = of_head.post(INFER, json={"inputs": [tensor()]}).json()["outputs"]
+    assert [(one["name"], one["datatype"], one["shape"][1:]) for one in answer] == [
+        (one["name"], one["datatype"], one["shape"][1:]) for one in metadata
+    ]
+    found = {one["name"]: one["data"] for one in answer}
+    one_label = {"label": ["cherry"], "abstained": [False], "probabilities": [0.375, 0.125, 0.5]}
+    expected = {
+        "abstaining": {**one_label, "label": [""], "abstained": [True]},
+        "multi_label": {"given": [True, False, True], "probabilities": [0.625, 0.125, 0.75]},
+        "no label": {"given": [False, False, False], "probabilities": [0.125, 0.125, 0.25]},
+        "multi_task": {
+            "taste.label": ["sour"], "taste.abstained": [False], "taste.probabilities": [0.75, 0.25],
+            "size.label": ["big"], "size.abstained": [False], "size.probabilities": [0.5, 0.5],
+        },
+        "hierarchy": {
+            "label": ["red/cherry"], "abstained": [False], "probabilities": [0.125, 0.375, 0.5],
+            "levels": ["red"], "level_probabilities": [0.875],
+        },
+    }  # fmt: skip
+    assert found == expected.get(head, one_label)
+
+
+def test_truth_values_are_read_by_the_client_of_triton(server):
+    client = triton.InferenceServerClient(server.url.removeprefix("http://"))
+    texts = triton.InferInput("text", [2], "BYTES")
+    texts.set_data_from_numpy(np.array([b"a cherry", b""], dtype=np.object_))
+    asked = [triton.InferRequestedOutput("abstained", binary_data=True)]
+    assert client.infer("fake", [texts], outputs=asked).as_numpy("abstained").tolist() == [False, False]
+    client.close()
+
+
+def test_the_state_of_a_model_is_told_as_tensorflow_serving_tells_it(client):
+    state = {"version": "3", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    for path in ("/v1/models/fake", "/v1/models/fake/versions/3"):
+        assert client.get(path).json() == {"model_version_status": [state]}
+    assert client.get("/v1/models/none").status_code == 404
