@@ -16,7 +16,8 @@ RequestError
 ├── RateLimitedError           429  the key has used up what it may
 ├── ClientGoneError            499  nobody is left to answer
 ├── NotReadyError              503  the model is still loading, or the service is ending
-└── DeadlineError              504  it would have come later than the client wanted
+├── DeadlineError              504  it would have come later than the client wanted
+└── NotKeptError               507  the disk is full, or fails
 
 Anything outside this tree is a fault of ours: 500, with a body that never changes.
 """
@@ -102,6 +103,10 @@ class DeadlineError(RequestError):
     """It would have come later than the client wanted."""
 
 
+class NotKeptError(RequestError):
+    """The disk is full, or fails."""
+
+
 TABLE: dict[type[RequestError], tuple[int, str]] = {
     InvalidJSONError: (400, "invalid_json"),
     UnauthorizedError: (401, "unauthorized"),
@@ -119,6 +124,7 @@ TABLE: dict[type[RequestError], tuple[int, str]] = {
     ClientGoneError: (499, "client_gone"),
     NotReadyError: (503, "not_ready"),
     DeadlineError: (504, "deadline_passed"),
+    NotKeptError: (507, "not_kept"),
 }
 
 # Says nothing of the cause: an exception's text may hold paths, names, or somebody's words.

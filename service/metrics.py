@@ -104,6 +104,11 @@ class Metrics:
             registry=self.registry,
         )
         self.feedback = Counter("textcnn_feedback", "Feedback kept.", registry=self.registry)
+        self.feedback_failures = Counter(
+            "textcnn_feedback_failures",
+            "Feedback that could not be kept: the disk is full, or fails.",
+            registry=self.registry,
+        )
         self.confidence = Histogram(
             "textcnn_confidence", "Probability of the best label.", VERSION, buckets=SHARES, registry=self.registry
         )

@@ -18,6 +18,7 @@ import uvicorn
 
 from service import logs
 from service.app import create_app
+from service.feedback import check_folder
 from service.guard import Limits, guarded, look_over
 from service.keys import read_keys
 from service.lifecycle import Lifecycle
@@ -49,6 +50,8 @@ def serve(settings: Settings) -> int:
     # uvicorn repeats the signal that ended it, once it has finished cleanly; SIGTERM is then no failure.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     _check_access(settings)
+    if settings.feedback:
+        check_folder(settings.feedback)
     with ExitStack() as stack:
         listeners = [stack.enter_context(listen(settings.host, settings.port))]
         if settings.admin_port:

@@ -46,5 +46,5 @@ class Shadow:
             if isinstance(other, Exception):
                 log_failure(other)
             elif not isinstance(answer, Exception):
-                agreed = "yes" if other.label == answer.label else "no"
+                agreed = "yes" if other.given == answer.given else "no"
                 self._metrics.shadow.labels(shadow.name, shadow.version, agreed).inc()

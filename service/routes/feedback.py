@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 
 import orjson
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from service.answer import Answer, json_answer
 from service.batcher import MicroBatcher
 from service.call import Call
-from service.errors import InvalidRequestError, OverloadedError
+from service.errors import InvalidRequestError, NotKeptError, OverloadedError
 from service.feedback import FeedbackLog
 from service.metrics import Metrics
 from service.route import Route
@@ -19,12 +20,15 @@ from service.schemas import Feedback, FeedbackResponse
 from service.settings import Settings
 
 MOST_WAITING = 1000
+RETRY_SECONDS = "60"  # a full disk takes somebody to look at it
+
+log = logging.getLogger(__name__)
 
 
 def routes(settings: Settings, metrics: Metrics) -> list[Route]:
     if settings.feedback is None:
         return []
-    log = FeedbackLog(settings.feedback, max_bytes=int(settings.feedback_file_bytes))
+    kept = FeedbackLog(settings.feedback, max_bytes=int(settings.feedback_file_bytes))
     writer: MicroBatcher[bytes, None] | None = None
     waiting = 0
 
@@ -44,7 +48,7 @@ def routes(settings: Settings, metrics: Metrics) -> list[Route]:
             raise OverloadedError("The disk does not keep up; try again.", headers={"retry-after": "1"})
         if writer is None:
             # never on the event loop: how long a disk takes is not known
-            writer = MicroBatcher(log.append, inline_seconds=-1, name="feedback")
+            writer = MicroBatcher(kept.append, inline_seconds=-1, name="feedback")
         line = orjson.dumps(
             {
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -57,6 +61,11 @@ def routes(settings: Settings, metrics: Metrics) -> list[Route]:
             (outcome,) = await writer.submit([line], [len(line)])
         finally:
             waiting -= 1
+        if isinstance(outcome, OSError):
+            metrics.feedback_failures.inc()
+            log.error("feedback is not kept: %s", outcome)
+            reason = outcome.strerror or "the disk fails"  # without the path
+            raise NotKeptError(f"Not kept: {reason}. Send it again later.", headers={"retry-after": RETRY_SECONDS})
         if isinstance(outcome, Exception):
             raise outcome
         metrics.feedback.inc()
@@ -70,7 +79,7 @@ def routes(settings: Settings, metrics: Metrics) -> list[Route]:
             endpoint=keep_feedback,
             needs="infer",
             answer=FeedbackResponse,
-            errors=tuple(status for status in ERRORS if status not in (404, 503, 504)),
+            errors=(*(status for status in ERRORS if status not in (404, 503, 504)), 507),
             body=body,
             tag="feedback",
         )

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import resource
+from contextlib import contextmanager
 
 import pytest
 
-from service.feedback import FeedbackLog
+from service.feedback import FeedbackFolderError, FeedbackLog, check_folder
 
 
 def lines(folder):
@@ -35,5 +37,61 @@ def test_after_a_failed_write_another_file_is_begun(tmp_path, monkeypatch):
         with pytest.raises(OSError):
             log.append([b"lost"])
     log.append([b"second"])
-    assert lines(tmp_path / "f")[-1] == b"second"
+    assert lines(tmp_path / "f") == [b"first", b"second"]
     assert len(list((tmp_path / "f").iterdir())) == 2
+
+
+@contextmanager
+def no_file_over(size):
+    """As on a full disk: a write stops at that size, half way through a line."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_neither_half_a_line_nor_an_empty_file(tmp_path):
+    log = FeedbackLog(tmp_path / "f", max_bytes=1000)
+    log.append([b"whole", b"lines"])
+    for _ in range(5):
+        with no_file_over(15), pytest.raises(OSError):
+            log.append([b"a line too long for the disk"])
+    assert [path.read_bytes() for path in (tmp_path / "f").iterdir()] == [b"whole\nlines\n"]
+    log.append([b"there is room again"])
+    assert sorted(lines(tmp_path / "f")) == [b"lines", b"there is room again", b"whole"]
+
+
+@pytest.mark.parametrize("take", [os.unlink, lambda path: os.rename(path, path.with_suffix(".taken"))])
+def test_what_comes_after_a_file_was_taken_away_is_in_another(tmp_path, take):
+    log = FeedbackLog(tmp_path / "f", max_bytes=1000)
+    log.append([b"first"])
+    (file,) = (tmp_path / "f").iterdir()
+    take(file)
+    log.append([b"second"])
+    (file,) = (tmp_path / "f").glob("*.jsonl")
+    assert file.read_bytes() == b"second\n"
+
+
+def test_what_was_written_while_the_file_was_taken_away_is_written_again(tmp_path, monkeypatch):
+    log = FeedbackLog(tmp_path / "f", max_bytes=1000)
+    log.append([b"first"])
+    (file,) = (tmp_path / "f").iterdir()
+    sync = os.fsync
+
+    def taken(handle):
+        sync(handle)
+        file.unlink(missing_ok=True)
+
+    monkeypatch.setattr(os, "fsync", taken)
+    log.append([b"second"])
+    assert lines(tmp_path / "f") == [b"second"]
+
+
+def test_a_place_where_nothing_can_be_kept_is_told_at_the_start(tmp_path):
+    check_folder(tmp_path / "new" / "folder")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FeedbackFolderError, match="file is a file"):
+        check_folder(tmp_path / "file" / "folder")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from concurrent.futures import ThreadPoolExecutor
 
@@ -57,7 +58,26 @@ def test_a_field_that_is_given_twice_is_refused(client, tmp_path):
 def test_a_disk_that_fails_is_not_acknowledged(make_client, tmp_path):
     (tmp_path / "file").write_text("")
     client = make_client(feedback=tmp_path / "file")
-    assert client.post("/v1/feedback", json={"text": "a", "label": "a"}).status_code == 500
+    response = client.post("/v1/feedback", json={"text": "a", "label": "a"})
+    assert response.status_code == 507
+    assert response.json()["error"]["code"] == "not_kept"
+    assert response.json()["error"]["message"] == "Not kept: File exists. Send it again later."
+    assert "textcnn_feedback_failures_total 1.0" in client.get("/metrics").text
+
+
+def test_a_full_disk_is_told_with_its_reason_and_later_lines_are_kept(client, tmp_path, monkeypatch):
+    def full(handle, data):
+        raise OSError(errno.ENOSPC, "No space left on device", "/secret/path")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("service.feedback.os.write", full)
+        response = client.post("/v1/feedback", json={"text": "lost", "label": "a"})
+    assert response.status_code == 507
+    assert "No space left on device" in response.text and "secret" not in response.text
+    assert response.headers["retry-after"] == "60"
+    assert list((tmp_path / "feedback").iterdir()) == []
+    assert client.post("/v1/feedback", json={"text": "kept", "label": "a"}).status_code == 200
+    assert [line["text"] for line in kept(tmp_path)] == ["kept"]
 
 
 def test_without_a_folder_there_is_no_such_path(make_client):
