@@ -1,9 +1,9 @@
 // One page, no build step. Whatever comes from a text, a label or a file is put in as text, never as HTML.
 
 const WAIT_MS = 350; // after the last key
-const ROWS_AT_ONCE = 200;
 const LABELS_SHOWN = 8;
 const NGRAMS = 500;
+const SPOKEN_SHARE = 0.25; // of a table, after which a screen reader is told how far it is
 
 const $ = (id) => document.getElementById(id);
 let models = [];
@@ -15,6 +15,7 @@ const element = (name, attributes = {}, ...children) => {
   made.append(...children);
   return made;
 };
+const counted = (count) => `${count.toLocaleString()} ${count === 1 ? "row" : "rows"}`;
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 const say = (place, message, failed = false) => {
   $(place).textContent = message;
@@ -53,6 +54,7 @@ async function loadModels() {
     if (live) $("first").value = `${live.name}/${live.version}`;
     say("status", models.length ? "" : "The model is still loading.");
     if (!models.length) setTimeout(loadModels, 1000);
+    else classify(); // of what was typed, or came back with the page, before
   } catch (error) {
     say("status", error.message, true);
   }
@@ -84,24 +86,60 @@ async function card(name, text) {
     ask("/v1/explain", { text, model: name, top_n: NGRAMS }),
   ]);
   const prediction = found.predictions[0];
-  const rows = prediction.top.map((score, place) => {
+  const reasons = element("div", { "aria-live": "polite" }, ...shown(text, why.explanations[0]));
+  const explain = async (label, button) => {
+    try {
+      const other = await ask("/v1/explain", { text, model: name, label, top_n: NGRAMS });
+      reasons.replaceChildren(...shown(text, other.explanations[0]));
+      for (const one of article.querySelectorAll("th button")) one.setAttribute("aria-pressed", String(one === button));
+    } catch (error) {
+      say("status", error.message, true);
+    }
+  };
+  const parts = prediction.tasks ? Object.entries(prediction.tasks) : [["", prediction]];
+  const tables = parts.map(([task, part]) => scores(task, part, explain, why.explanations[0].label));
+  const article = element("article", { "aria-label": name }, element("h2", {}, name), ...tables, reasons);
+  const summary = parts.map(([task, part]) => (task && `${task}: `) + answer(part)).join(", ");
+  return { article, summary: `${name}: ${summary}` };
+}
+
+function answer(prediction) {
+  if (prediction.labels) return prediction.labels.map((score) => score.label).join(" and ") || "no label";
+  if (prediction.label === null) return `no answer, best is ${prediction.top[0].label} with ${percent(prediction.probability)}`;
+  return `${prediction.label}, ${percent(prediction.probability)}`;
+}
+
+function scores(task, prediction, explain, explained) {
+  const given = prediction.labels?.map((score) => score.label) ?? (prediction.label === null ? [] : [prediction.label]);
+  const rows = prediction.top.map((score) => {
+    const best = given.includes(score.label), name = task ? `${task}=${score.label}` : score.label;
     const fill = element("div", { class: "fill" });
     fill.style.width = percent(score.probability).replace(" ", "");
-    return element("tr", place ? {} : { class: "best" },
-      element("th", { scope: "row" }, score.label),
-      element("td", {}, element("div", { class: "track", "aria-hidden": "true" }, fill)),
+    const button = element("button", { type: "button", title: "What speaks for this label?", "aria-pressed": String(name === explained) }, score.label);
+    button.addEventListener("click", () => explain(name, button));
+    return element("tr", best ? { class: "best" } : {},
+      element("th", { scope: "row" }, button),
+      element("td", {}, element("div", { class: "track", "aria-hidden": "true" }, fill),
+        ...(best ? [element("span", { class: "hidden" }, "given")] : [])),
       element("td", { class: "number" }, percent(score.probability)));
   });
-  const explanation = why.explanations[0];
-  const label = prediction.label ?? "no label";
-  const article = element("article", { "aria-label": name },
-    element("h2", {}, name),
-    element("table", {}, element("tbody", {}, ...rows)),
+  const notes = [];
+  if (prediction.levels?.length) notes.push(prediction.levels.map((node) => `${node.label} ${percent(node.probability)}`).join(" › "));
+  if (prediction.abstained) notes.push("No answer: the model is not sure enough of its best label.");
+  if (prediction.labels && !given.length) notes.push("No label reaches its threshold.");
+  return element("section", { class: "task", "aria-label": task || "Labels" },
+    ...(task ? [element("h3", {}, task)] : []),
+    ...notes.map((note) => element("p", { class: "answer" }, note)),
+    element("table", { "aria-label": task || "Labels" }, element("tbody", {}, ...rows)));
+}
+
+function shown(text, explanation) {
+  return [
     element("p", { class: "note" }, `What speaks for (solid line) and against (dashed) ${explanation.label}` +
       (explanation.exact ? "" : ", estimated by leaving words out")),
     highlighted(text, explanation),
-    strongest(explanation));
-  return { article, summary: `${name}: ${label}, ${percent(prediction.probability)}` };
+    strongest(explanation),
+  ];
 }
 
 function highlighted(text, explanation) {
@@ -141,83 +179,80 @@ function strongest(explanation) {
   return element("details", {}, element("summary", {}, "Strongest n-grams"), list);
 }
 
-// RFC 4180, with either kind of line end; the delimiter is the commonest of , ; and tab in the first line.
-function parseCsv(content) {
-  const text = content.replace(/^\ufeff/, "");
-  const head = text.split(/\r?\n/, 1)[0];
-  const delimiter = [",", ";", "\t"].sort((one, other) => head.split(other).length - head.split(one).length)[0];
-  const rows = [];
-  let row = [], field = "", quoted = false;
-  for (let at = 0; at < text.length; at++) {
-    const sign = text[at];
-    if (quoted) {
-      if (sign !== '"') field += sign;
-      else if (text[at + 1] === '"') { field += '"'; at++; } else quoted = false;
-    } else if (sign === '"' && !field) quoted = true;
-    else if (sign === delimiter) { row.push(field); field = ""; }
-    else if (sign === "\n") { row.push(field.replace(/\r$/, "")); rows.push(row); row = []; field = ""; }
-    else field += sign;
-  }
-  if (field || row.length) { row.push(field); rows.push(row); }
-  return rows.filter((one) => one.length > 1 || one[0]);
+// The table is read, labelled and written in a worker: a hundred thousand rows must not stop the page.
+const url = "/playground/table.js";
+const trusted = window.trustedTypes?.createPolicy("worker", { createScriptURL: () => url }).createScriptURL(url) ?? url;
+const worker = new Worker(trusted);
+let file = null, fileName = "", spoken = 0;
+
+function openTable(chosen, encoding) {
+  file = chosen;
+  $("download").hidden = $("column-row").hidden = true;
+  say("table-status", "Reading …");
+  worker.postMessage({ open: file, encoding });
 }
 
-const csvField = (value) => /[",\n\r]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
-
-let table = null;
-
-async function openTable(file) {
-  $("download").hidden = true;
-  table = null;
-  const rows = parseCsv(await file.text());
-  if (rows.length < 2) {
-    say("table-status", "The file needs a header and at least one row.", true);
-    return;
-  }
-  const [header, ...body] = rows;
-  table = { name: file.name.replace(/\.csv$/i, ""), header, body };
-  const sizes = header.map((_, column) => body.slice(0, 50).reduce((sum, row) => sum + (row[column] ?? "").length, 0));
-  const named = header.findIndex((name) => /^(text|sentence|message|review|body|content)$/i.test(name.trim()));
-  $("column").replaceChildren(...header.map((name, column) => element("option", { value: column }, name || `column ${column + 1}`)));
-  $("column").value = named >= 0 ? named : sizes.indexOf(Math.max(...sizes));
-  $("column-row").hidden = false;
-  say("table-status", `${body.length.toLocaleString()} rows`);
+function running(on) {
+  $("start").hidden = on;
+  $("stop").hidden = $("progress").hidden = !on;
+  for (const id of ["file", "column", "encoding"]) $(id).disabled = on;
+  if (!on) $("table-progress").textContent = "";
 }
 
-async function labelTable() {
-  const { name, header, body } = table;
-  const column = Number($("column").value), model = $("first").value;
-  const lines = [[...header, "label", "probability"].map(csvField).join(",")];
-  $("start").disabled = true;
-  $("progress").hidden = false;
-  const begun = performance.now();
-  try {
-    for (let start = 0; start < body.length; start += ROWS_AT_ONCE) {
-      const part = body.slice(start, start + ROWS_AT_ONCE);
-      const answer = await ask("/v1/classify", { texts: part.map((row) => row[column] ?? ""), model });
-      answer.predictions.forEach((prediction, place) => {
-        const found = prediction.error ? ["", ""] : [prediction.label ?? "", prediction.probability.toFixed(4)];
-        const cells = header.map((_, at) => part[place][at] ?? "");
-        lines.push([...cells, ...found].map(csvField).join(","));
-      });
-      const done = Math.min(start + ROWS_AT_ONCE, body.length);
-      const left = (performance.now() - begun) / done * (body.length - done) / 1000;
-      $("progress").value = done / body.length;
-      say("table-status", `${done.toLocaleString()} of ${body.length.toLocaleString()} rows, ${left.toFixed(0)} s left`);
+const told = {
+  opened({ name, header, rows, encoding, guessed, column }) {
+    fileName = name.replace(/\.[^.]*$/, "");
+    $("column").replaceChildren(...header.map((one, at) => element("option", { value: at }, one || `column ${at + 1}`)));
+    $("column").value = column;
+    $("encoding").value = encoding;
+    $("column-row").hidden = false;
+    const how = guessed ? `, read as ${$("encoding").selectedOptions[0].textContent}; choose another encoding if letters look wrong` : "";
+    say("table-status", `${counted(rows)}${how}`);
+  },
+  progress({ done, of, seconds }) {
+    $("progress").value = done / of;
+    $("table-progress").textContent = `${done.toLocaleString()} of ${of.toLocaleString()} rows, ${Math.ceil(seconds)} s left`;
+    if (done / of - spoken >= SPOKEN_SHARE) {
+      spoken = done / of;
+      say("table-status", `${Math.floor(100 * spoken)} % labelled`);
     }
+  },
+  finished({ blob, rows, of, failed, model, reason }) {
+    const focused = document.activeElement === $("stop"); // it goes away, and would take the focus with it
+    running(false);
     const link = $("download");
     URL.revokeObjectURL(link.href);
-    link.href = URL.createObjectURL(new Blob([lines.join("\r\n") + "\r\n"], { type: "text/csv" }));
-    link.download = `${name}-labelled.csv`;
-    link.hidden = false;
-    say("table-status", `${body.length.toLocaleString()} rows labelled by ${model}`);
-    link.focus();
-  } catch (error) {
-    say("table-status", error.message, true);
-  } finally {
-    $("start").disabled = false;
-    $("progress").hidden = true;
-  }
+    link.href = URL.createObjectURL(blob);
+    link.download = `${fileName}-labelled.csv`;
+    link.hidden = !rows;
+    const count = rows < of ? `Stopped after ${rows.toLocaleString()} of ${counted(of)}:` : counted(rows);
+    const without = failed ? `; ${failed.toLocaleString()} could not be, see the column error` : "";
+    say("table-status", `${count} labelled by ${model}${without}${reason && `: ${reason}`}`, Boolean(reason));
+    if (rows) link.focus();
+    else if (focused) $("start").focus();
+  },
+  failed(reason) {
+    running(false);
+    say("table-status", reason, true);
+  },
+};
+
+worker.onmessage = ({ data }) => {
+  if (data.opened) told.opened(data.opened);
+  else if (data.finished) told.finished(data.finished);
+  else if (data.failed !== undefined) told.failed(data.failed);
+  else told.progress(data);
+};
+
+function startTable() {
+  spoken = 0;
+  $("download").hidden = true;
+  $("progress").value = 0;
+  const keyboard = document.activeElement === $("start");
+  running(true);
+  if (keyboard) $("stop").focus();
+  say("table-status", "Labelling …");
+  worker.postMessage({ start: { column: Number($("column").value), model: $("first").value, key: $("key").value.trim() } });
 }
 
 let timer;
@@ -230,13 +265,15 @@ for (const id of ["first", "second"]) $(id).addEventListener("change", classify)
 $("key-form").addEventListener("submit", (event) => event.preventDefault());
 $("key").addEventListener("change", loadModels);
 $("file").addEventListener("change", () => { if ($("file").files[0]) openTable($("file").files[0]); });
-$("start").addEventListener("click", labelTable);
+$("start").addEventListener("click", startTable);
+$("stop").addEventListener("click", () => worker.postMessage({ stop: true }));
+$("encoding").addEventListener("change", () => openTable(file, $("encoding").value));
 for (const kind of ["dragenter", "dragover"]) {
   $("drop").addEventListener(kind, (event) => { event.preventDefault(); $("drop").classList.add("over"); });
 }
 for (const kind of ["dragleave", "drop"]) $("drop").addEventListener(kind, () => $("drop").classList.remove("over"));
 $("drop").addEventListener("drop", (event) => {
   event.preventDefault();
-  if (event.dataTransfer.files[0]) openTable(event.dataTransfer.files[0]);
+  if (event.dataTransfer.files[0] && !$("file").disabled) openTable(event.dataTransfer.files[0]);
 });
 loadModels();

@@ -1,4 +1,4 @@
-"""GET /playground: a page to try the models on. Three files of ours; it may load nothing from elsewhere."""
+"""GET /playground: a page to try the models on. A few files of ours; it may load nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ CONTENT_SECURITY_POLICY = (
 FILES = {
     "/playground": ("index.html", b"text/html; charset=utf-8"),
     "/playground/app.js": ("app.js", b"text/javascript; charset=utf-8"),
+    "/playground/table.js": ("table.js", b"text/javascript; charset=utf-8"),
     "/playground/style.css": ("style.css", b"text/css; charset=utf-8"),
 }
 

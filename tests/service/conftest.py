@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -41,11 +42,13 @@ class FakeClassifier:
         self.gate = threading.Event()
         self.begun = threading.Event()
         self.slow = False
+        self.answer_as = lambda prediction: prediction
 
     def classify(self, texts, *, top_k=1):
         if self.slow:
             time.sleep(0.003)
-        return [self._classify_one(text, top_k) for text in texts]
+        answers = [self.answer_as(self._classify_one(text, 3)) for text in texts]
+        return [replace(answer, top=answer.top[:top_k]) for answer in answers]
 
     def familiarity(self, texts):
         if "unvalidated" in texts:
@@ -69,10 +72,20 @@ class FakeClassifier:
         if text == "wait":
             self.begun.set()
             self.gate.wait(10)
-        best = next((label for label in self.labels if label in text), "apple")
-        others = [label for label in self.labels if label != best]
+        several = self.head["type"] == "multi_task"
+        labels = [label.partition("=")[2] if several else label for label in self.labels[:3]]
+        best = next((label for label in labels if label in text), "apple")
+        others = [label for label in labels if label != best]
         scores = (LabelScore(best, 0.5), LabelScore(others[0], 0.375), LabelScore(others[1], 0.125))
         return Prediction(scores[:top_k])
+
+
+# what the fake makes of its answer for a head of another type
+ANSWERS: dict[str, Callable[[Prediction], Prediction]] = {
+    "multi_label": lambda one: replace(one, labels=one.top[:2] if one.label != "apple" else ()),
+    "multi_task": lambda one: replace(one, tasks={"fruit": one, "colour": replace(one, abstained=True)}),
+    "abstaining": lambda one: replace(one, abstained=one.label == "apple"),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +155,13 @@ class TextClassifier:
         classifier = fake.FakeClassifier()
         if engine == "nasty":
             classifier.labels = ("apple", "<img src=x onerror=alert(1)>", "cherry")
+        if engine in fake.ANSWERS:
+            classifier.head = {{"type": engine}}
+            classifier.answer_as = fake.ANSWERS[engine]
+        if engine == "multi_task":
+            classifier.labels = tuple(
+                f"{{task}}={{label}}" for task in ("fruit", "colour") for label in fake.FakeClassifier.labels
+            )
         return classifier
 
 textcnn.TextClassifier = TextClassifier

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 import shutil
@@ -22,11 +23,12 @@ def test_the_page_is_ours_alone_and_strict(client):
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     policy = page.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'") and "unsafe" not in policy
-    for address in ("/playground/app.js", "/playground/style.css"):
-        assert address in page.text
+    assert "/playground/table.js" in client.get("/playground/app.js").text
+    for address in ("/playground/app.js", "/playground/style.css", "/playground/table.js"):
+        assert address in page.text or "table" in address
         assert client.get(address).status_code == 200
         assert client.get(address).headers["x-content-type-options"] == "nosniff"
-    for name in ("/playground", "/playground/app.js", "/playground/style.css"):
+    for name in ("/playground", "/playground/app.js", "/playground/table.js", "/playground/style.css"):
         assert not re.search(r"https?://", client.get(name).text)
     assert "innerHTML" not in client.get("/playground/app.js").text
 
@@ -106,39 +108,207 @@ def test_two_versions_are_compared_side_by_side_by_keyboard_alone(opened):
     assert opened.evaluate("() => document.activeElement.textContent") == "Classify"
 
 
+def labelled(page, path) -> tuple[str, bytes]:
+    """The name and the bytes of the table that comes back."""
+    page.set_input_files("#file", path)
+    page.wait_for_selector("#column-row:not([hidden])")
+    page.click("#start")
+    page.wait_for_selector("#download:not([hidden])")
+    with page.expect_download() as download:
+        page.click("#download")
+    return download.value.suggested_filename, download.value.path().read_bytes()
+
+
+def rows_of(content: bytes, encoding="utf-8", delimiter=",") -> list[list[str]]:
+    return list(csv.reader(io.StringIO(content.decode(encoding), newline=""), delimiter=delimiter))
+
+
 @pytest.mark.browser
 def test_a_table_comes_back_labelled(opened, tmp_path):
     rows = [[str(number), f'a cherry, "{number}"\nand more' if number % 2 else "apple"] for number in range(450)]
     with open(tmp_path / "mails.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["id", "text"], *rows])
-    opened.set_input_files("#file", tmp_path / "mails.csv")
-    opened.wait_for_selector("#column-row:not([hidden])")
-    opened.click("#start")
-    opened.wait_for_selector("#download:not([hidden])")
-    with opened.expect_download() as download:
-        opened.click("#download")
-    assert download.value.suggested_filename == "mails-labelled.csv"
-    with open(download.value.path(), newline="", encoding="utf-8") as file:
-        header, *back = list(csv.reader(file))
+    name, content = labelled(opened, tmp_path / "mails.csv")
+    assert name == "mails-labelled.csv"
+    header, *back = rows_of(content)
     assert header == ["id", "text", "label", "probability"]
     assert [row[:2] for row in back] == rows
     assert {row[2] for row in back[1::2]} == {"cherry"}
 
 
 @pytest.mark.browser
-def test_a_file_that_is_no_table_is_told(opened, tmp_path):
-    (tmp_path / "empty.csv").write_text("")
-    opened.set_input_files("#file", tmp_path / "empty.csv")
-    assert "header" in opened.locator("#table-status.error").inner_text()
+def test_columns_that_are_there_stay_as_they_are(opened, tmp_path):
+    (tmp_path / "t.csv").write_text(
+        'text;Label;probability;predicted label\r\na cherry;x;;y\r\n;;\r\n"a;b";1;2;3;4\r\n'
+    )
+    header, *back = rows_of(labelled(opened, tmp_path / "t.csv")[1], delimiter=";")
+    assert header == [
+        "text", "Label", "probability", "predicted label", "", "predicted label 2", "predicted probability",
+    ]  # fmt: skip
+    assert back == [
+        ["a cherry", "x", "", "y", "", "cherry", "0.5000"],
+        ["", "", "", "", "", "apple", "0.5000"],
+        ["a;b", "1", "2", "3", "4", "apple", "0.5000"],
+    ]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("encoding", "written", "name"),
+    [
+        ("utf-8", "utf-8", None), ("utf-8-sig", "utf-8-sig", None), ("utf-16", "utf-8-sig", None),
+        ("utf-16-le", "utf-8", "UTF-16"), ("utf-16-be", "utf-8", "UTF-16, big-endian"),
+        ("latin-1", "utf-8", "Latin-1 (Windows-1252)"),
+    ],
+)  # fmt: skip
+def test_a_table_in_another_encoding_is_read_and_it_is_said(opened, tmp_path, encoding, written, name):
+    (tmp_path / "t.csv").write_bytes("text,städtchen\r\na cherry é,ß\r\n".encode(encoding))
+    opened.set_input_files("#file", tmp_path / "t.csv")
+    opened.wait_for_selector("#column-row:not([hidden])")
+    said = opened.locator("#table-status").inner_text()
+    assert (f"1 row, read as {name};" in said) if name else said == "1 row"
+    header, row = rows_of(labelled(opened, tmp_path / "t.csv")[1], written)
+    assert (header[:2], row[:3]) == (["text", "städtchen"], ["a cherry é", "ß", "cherry"])
+
+
+@pytest.mark.browser
+def test_another_encoding_can_be_chosen(opened, tmp_path):
+    (tmp_path / "t.csv").write_bytes("text,имя\r\na cherry,да\r\n".encode("windows-1251"))
+    opened.set_input_files("#file", tmp_path / "t.csv")
+    opened.wait_for_selector("#column-row:not([hidden])")
+    opened.select_option("#encoding", "windows-1251")
+    opened.wait_for_function("() => document.querySelector('#column').textContent.includes('имя')")
+
+
+@pytest.mark.browser
+def test_a_row_that_the_service_refuses_costs_no_other(opened, tmp_path):
+    (tmp_path / "t.csv").write_text("text\n" + "a cherry\n" * 5 + "x" * 100_001 + "\napple\n")
+    header, *back = rows_of(labelled(opened, tmp_path / "t.csv")[1])
+    assert header == ["text", "label", "probability", "error"]
+    assert [row[1] for row in back] == ["cherry"] * 5 + ["", "apple"]
+    assert "100,001 characters" in back[5][3] and not back[4][3]
+    assert "1 could not be" in opened.locator("#table-status").inner_text()
+
+
+@pytest.mark.browser
+def test_a_hundred_thousand_rows_leave_the_page_responsive_and_can_be_stopped(opened, tmp_path):
+    with open(tmp_path / "large.csv", "w", encoding="utf-8") as file:
+        file.write("text,n\n" + "".join(f'"a cherry, number {number}",{number}\n' for number in range(100_000)))
+    # the longest time for which nothing else of the page could be done
+    opened.evaluate(
+        """() => {
+            let last = performance.now();
+            window.longest = 0;
+            setInterval(() => {
+                const now = performance.now();
+                window.longest = Math.max(window.longest, now - last);
+                last = now;
+            }, 20);
+        }"""
+    )
+    opened.set_input_files("#file", tmp_path / "large.csv")
+    opened.wait_for_selector("#column-row:not([hidden])", timeout=60_000)
+    assert opened.locator("#table-status").inner_text() == "100,000 rows"
+    opened.focus("#start")
+    opened.keyboard.press("Enter")
+    opened.wait_for_function(
+        "() => / of 100,000 rows, \\d+ s left/.test(document.querySelector('#table-progress').textContent)"
+    )
+    assert opened.evaluate("() => document.activeElement.id") == "stop"
+    opened.fill("#text", "a cherry")  # the rest of the page goes on meanwhile
+    opened.wait_for_selector("article")
+    opened.click("#stop")
+    opened.wait_for_selector("#download:not([hidden])")
+    said = opened.locator("#table-status").inner_text()
+    count = int(re.match(r"Stopped after ([\d,]+) of 100,000 rows: labelled", said)[1].replace(",", ""))
+    with opened.expect_download() as download:
+        opened.click("#download")
+    assert len(rows_of(download.value.path().read_bytes())) == count + 1
+    assert 0 < count < 100_000
+    # far more than a machine under load needs, far less than the whole table
+    assert opened.evaluate("() => window.longest") < 5_000
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "header"), ("text\n", "header"), ('text\na\n"b\nc', "opens in row 3 is never closed"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_table_is_told(opened, tmp_path, content, message):
+    (tmp_path / "t.csv").write_text(content)
+    opened.set_input_files("#file", tmp_path / "t.csv")
+    opened.wait_for_selector("#table-status.error")
+    assert message in opened.locator("#table-status").inner_text()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("head", "text", "said", "best", "columns"),
+    [
+        (
+            "multi_label", "a cherry", "cherry and apple", ["cherry", "apple"],
+            ["labels", "probabilities", "cherry|apple"],
+        ),
+        ("multi_label", "nothing", "no label", [], ["labels", "probabilities", ""]),
+        (
+            "multi_task", "a cherry",
+            "fruit: cherry, 50.0 %, colour: no answer, best is cherry with 50.0 %", ["cherry"],
+            ["fruit", "fruit probability", "colour", "colour probability", "cherry"],
+        ),
+        ("abstaining", "nothing", "no answer, best is apple with 50.0 %", [], ["label", "probability", ""]),
+    ],
+)  # fmt: skip
+def test_every_kind_of_answer_is_shown(browser, launch, tmp_path, head, text, said, best, columns):
+    server = launch("--engine", head).wait_until_ready()
+    page = browser.new_page()
+    page.goto(server.url + "/playground")
+    page.wait_for_selector("#first option", state="attached")
+    page.fill("#text", text)
+    page.wait_for_selector("article")
+    assert page.locator("#status").inner_text() == f"fake/3: {said}"
+    assert page.locator("tr.best th").all_inner_texts() == best
+    (tmp_path / "t.csv").write_text(f"text\n{text}\n")
+    header, row = rows_of(labelled(page, tmp_path / "t.csv")[1])
+    assert [*header[1:], row[1]] == columns
+    page.close()
+    server.kill()
+
+
+@pytest.mark.browser
+def test_what_was_typed_before_the_models_were_known_is_labelled(browser, server):
+    page = browser.new_page()
+    held = []
+    page.route("**/v1/models", lambda route: held.append(route))
+    page.goto(server.url + "/playground")
+    page.fill("#text", "a cherry")
+    page.wait_for_timeout(600)
+    held[0].continue_()
+    page.wait_for_selector("article")
+    page.close()
+
+
+@pytest.mark.browser
+def test_a_click_on_a_label_tells_what_speaks_for_it(opened):
+    opened.fill("#text", "a cherry")
+    opened.wait_for_selector("article")
+    assert "cherry" in opened.locator(".note").inner_text()
+    opened.get_by_role("button", name="apple").press("Enter")
+    opened.wait_for_function("() => document.querySelector('.note').textContent.includes('(dashed) apple')")
+    assert opened.get_by_role("button", name="apple").get_attribute("aria-pressed") == "true"
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_and_every_control_has_a_name(browser, server, scheme):
+def test_it_fits_a_phone_and_every_control_has_a_name(browser, server, scheme, tmp_path):
     page = browser.new_page(viewport={"width": 320, "height": 640}, color_scheme=scheme)
     page.goto(server.url + "/playground")
     page.fill("#text", "a cherry " + "x" * 200)
     page.wait_for_selector("article")
+    (tmp_path / "t.csv").write_text("text and a very long name of a column,b\na,b\n")
+    page.set_input_files("#file", tmp_path / "t.csv")
+    page.wait_for_selector("#column-row:not([hidden])")
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
     for control in page.locator("input, select, textarea, button").all():
         assert control.evaluate("one => one.labels?.length || one.textContent.trim()")
