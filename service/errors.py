@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from service.answer import Answer, json_answer
 from service.request_context import REQUEST_ID
+from service.schemas import ERROR_KINDS
 
 
 class RequestError(Exception):
@@ -107,25 +108,26 @@ class NotKeptError(RequestError):
     """The disk is full, or fails."""
 
 
-TABLE: dict[type[RequestError], tuple[int, str]] = {
-    InvalidJSONError: (400, "invalid_json"),
-    UnauthorizedError: (401, "unauthorized"),
-    ForbiddenError: (403, "forbidden"),
-    NotFoundError: (404, "not_found"),
-    UnknownModelError: (404, "unknown_model"),
-    MethodNotAllowedError: (405, "method_not_allowed"),
-    ConflictError: (409, "conflict"),
-    BodyTooLargeError: (413, "body_too_large"),
-    UnsupportedMediaTypeError: (415, "unsupported_media_type"),
-    MisdirectedError: (421, "misdirected"),
-    InvalidRequestError: (422, "invalid_request"),
-    OverloadedError: (429, "overloaded"),
-    RateLimitedError: (429, "rate_limited"),
-    ClientGoneError: (499, "client_gone"),
-    NotReadyError: (503, "not_ready"),
-    DeadlineError: (504, "deadline_passed"),
-    NotKeptError: (507, "not_kept"),
+CODES: dict[type[RequestError], str] = {
+    InvalidJSONError: "invalid_json",
+    UnauthorizedError: "unauthorized",
+    ForbiddenError: "forbidden",
+    NotFoundError: "not_found",
+    UnknownModelError: "unknown_model",
+    MethodNotAllowedError: "method_not_allowed",
+    ConflictError: "conflict",
+    BodyTooLargeError: "body_too_large",
+    UnsupportedMediaTypeError: "unsupported_media_type",
+    MisdirectedError: "misdirected",
+    InvalidRequestError: "invalid_request",
+    OverloadedError: "overloaded",
+    RateLimitedError: "rate_limited",
+    ClientGoneError: "client_gone",
+    NotReadyError: "not_ready",
+    DeadlineError: "deadline_passed",
+    NotKeptError: "not_kept",
 }
+TABLE = {kind: (ERROR_KINDS[code].status, code) for kind, code in CODES.items()}
 
 # Says nothing of the cause: an exception's text may hold paths, names, or somebody's words.
 INTERNAL = ("internal_error", "The service failed to answer; its log has the reason under this request id.")
@@ -141,4 +143,4 @@ def error_answer(error: Exception) -> Answer:
     if isinstance(error, RequestError):
         status, code = TABLE[type(error)]
         return json_answer(error_body(code, str(error)), status=status, headers=error.headers)
-    return json_answer(error_body(*INTERNAL), status=500)
+    return json_answer(error_body(*INTERNAL), status=ERROR_KINDS[INTERNAL[0]].status)

@@ -1,4 +1,4 @@
-"""Bodies of requests and answers: the OpenAPI documentation, and the types of a client.
+"""Bodies of requests and answers, and the kinds of errors: the OpenAPI documentation, and the types of a client.
 
 The hot path does not validate through these models: `routes/classify.py` reads and writes the same shapes by hand,
 and the tests hold the two together.
@@ -6,9 +6,9 @@ and the tests hold the two together.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -28,15 +28,50 @@ TOP_N = Field(10, ge=0, le=1000, description="n-grams, strongest first; of all t
 EXPLAIN = Field(False, description="give the n-grams for and against the best label as well; of at most 64 texts")
 
 
-class Schema(BaseModel):
+class Asked(BaseModel):
+    """What a client sends: nothing that is not known."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Answered(BaseModel):
+    """What the service sends: a newer one may say more, which a client passes over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ErrorKind(NamedTuple):
+    status: int
+    again: bool = False  # whether the same request may be answered a little later, as it has done nothing
+
+
+ERROR_KINDS = {
+    "invalid_json": ErrorKind(400),
+    "unauthorized": ErrorKind(401),
+    "forbidden": ErrorKind(403),
+    "not_found": ErrorKind(404),
+    "unknown_model": ErrorKind(404),
+    "method_not_allowed": ErrorKind(405),
+    "conflict": ErrorKind(409),
+    "body_too_large": ErrorKind(413),
+    "unsupported_media_type": ErrorKind(415),
+    "misdirected": ErrorKind(421),
+    "invalid_request": ErrorKind(422),
+    "overloaded": ErrorKind(429, again=True),
+    "rate_limited": ErrorKind(429, again=True),
+    "client_gone": ErrorKind(499),
+    "internal_error": ErrorKind(500),
+    "not_ready": ErrorKind(503, again=True),
+    "deadline_passed": ErrorKind(504),
+    "not_kept": ErrorKind(507),
+}
 
 
 # a list for a model that reads several texts together, such as a question and an answer
 Text = str | Annotated[list[str], Field(min_length=1)]
 
 
-class ClassifyText(Schema):
+class ClassifyText(Asked):
     """One text."""
 
     text: Text = Field(examples=["Where is my parcel?"])
@@ -46,7 +81,7 @@ class ClassifyText(Schema):
     explain: bool = EXPLAIN
 
 
-class ClassifyTexts(Schema):
+class ClassifyTexts(Asked):
     """Several texts, answered in order."""
 
     texts: list[Text] = Field(min_length=1, examples=[["Where is my parcel?", "I was charged twice"]])
@@ -56,12 +91,12 @@ class ClassifyTexts(Schema):
     explain: bool = EXPLAIN
 
 
-class LabelScore(Schema):
+class LabelScore(Answered):
     label: str
     probability: Probability
 
 
-class TokenPart(Schema):
+class TokenPart(Answered):
     """A token of an n-gram, the characters text[start:end], and its part of what the n-gram adds."""
 
     start: int
@@ -71,7 +106,7 @@ class TokenPart(Schema):
     known: bool = Field(description="whether the vocabulary has it")
 
 
-class Ngram(Schema):
+class Ngram(Answered):
     """Neighbouring tokens, the characters text[start:end], and what they add to the label's logit."""
 
     start: int = Field(description="in code points")
@@ -83,14 +118,14 @@ class Ngram(Schema):
     segment: int | None = Field(None, description="of several texts, the one that start and end count in, from 0")
 
 
-class Faithfulness(Schema):
+class Faithfulness(Answered):
     """How well the n-grams' order agrees with the model; areas below curves of the probability."""
 
     deletion: float = Field(description="small is good")
     insertion: float = Field(description="large is good")
 
 
-class Explanation(Schema):
+class Explanation(Answered):
     """logit = bias + the contributions of all `ngrams` + `rest`."""
 
     label: str
@@ -106,7 +141,7 @@ class Explanation(Schema):
     unread_segment: int | None = Field(None, description="of several texts, the one that they are of, from 0")
 
 
-class TaskPrediction(Schema):
+class TaskPrediction(Answered):
     """The best label of one text for one task, and the best `top_k` of them."""
 
     label: str | None = Field(description="null: none reaches the threshold, or the model abstained")
@@ -128,25 +163,29 @@ class TextPrediction(TaskPrediction):
     explanation: Explanation | None = None
 
 
-class TextFailure(Schema):
+class FailureReason(Answered):
+    code: str
+    message: str
+
+
+class TextFailure(Answered):
     """The model failed on this text and answered the others."""
 
     error: FailureReason
 
 
-class FailureReason(Schema):
-    code: str
-    message: str
+# what a line of a stream has beside its number
+StreamLine: TypeAdapter[TextPrediction | TextFailure] = TypeAdapter(TextPrediction | TextFailure)
 
 
-class ClassifyResponse(Schema):
+class ClassifyResponse(Answered):
     model: str
     version: str
     request_id: str
     predictions: list[TextPrediction | TextFailure] = Field(min_length=1, description="one for each text, in order")
 
 
-class ExplainText(Schema):
+class ExplainText(Asked):
     """One text."""
 
     text: Text = Field(examples=["Where is my parcel?"])
@@ -155,7 +194,7 @@ class ExplainText(Schema):
     model: str = MODEL
 
 
-class ExplainTexts(Schema):
+class ExplainTexts(Asked):
     """Several texts, answered in order."""
 
     texts: list[Text] = Field(min_length=1, examples=[["Where is my parcel?", "I was charged twice"]])
@@ -164,14 +203,14 @@ class ExplainTexts(Schema):
     model: str = MODEL
 
 
-class ExplainResponse(Schema):
+class ExplainResponse(Answered):
     model: str
     version: str
     request_id: str
     explanations: list[Explanation | TextFailure] = Field(min_length=1, description="one for each text, in order")
 
 
-class Feedback(Schema):
+class Feedback(Asked):
     """A text and the label that is right."""
 
     text: str
@@ -183,12 +222,12 @@ class Feedback(Schema):
     comment: str | None = Field(None, max_length=10_000)
 
 
-class FeedbackResponse(Schema):
+class FeedbackResponse(Answered):
     kept: bool = Field(description="true: the line is on the disk")
     request_id: str
 
 
-class Model(Schema):
+class Model(Answered):
     name: str
     version: str
     aliases: list[str] = Field(description="names under which this version answers as well; `live`: without any")
@@ -198,20 +237,20 @@ class Model(Schema):
     texts_per_record: int = Field(1, description="texts that are read together, each request's `text` a list of them")
 
 
-class ModelsResponse(Schema):
+class ModelsResponse(Answered):
     default: str = Field(description="the model that answers what names none")
     models: list[Model]
 
 
-class Health(Schema):
+class Health(Answered):
     status: str
 
 
-class Error(Schema):
-    code: str = Field(description="stable, for programs", examples=["invalid_request"])
+class Error(Answered):
+    code: str = Field(description=f"stable, for programs: {', '.join(ERROR_KINDS)}", examples=["invalid_request"])
     message: str = Field(description="for people; may change")
     request_id: str = Field(description="the same as in the header X-Request-ID, and in our log")
 
 
-class ErrorResponse(Schema):
+class ErrorResponse(Answered):
     error: Error

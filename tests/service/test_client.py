@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import inspect
+import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx
 import pytest
 
 from service.client import AsyncClient, Client, ServiceError, TextFailedError
 from service.keys import add_key
+from service.schemas import TextFailure
 
 
 @pytest.fixture(autouse=True)
@@ -52,11 +56,12 @@ def client_of(*answers, **options) -> Client:
 def service(launch, tmp_path_factory):
     keys = tmp_path_factory.mktemp("keys") / "keys"
     key = add_key(keys, "test", ["infer"], 0)
-    return launch("--keys", str(keys)).wait_until_ready().url, key
+    feedback = tmp_path_factory.mktemp("feedback")
+    return launch("--keys", str(keys), "--feedback", str(feedback)).wait_until_ready().url, key, feedback
 
 
 def test_a_running_service_is_asked(service):
-    url, key = service
+    url, key, _ = service
     with Client(url, key=key) as client:
         assert client.classify("a cherry").label == "cherry"
         assert len(client.classify("a cherry", top_k=3).top) == 3
@@ -65,21 +70,86 @@ def test_a_running_service_is_asked(service):
         many = client.classify_all((f"cherry {number}" for number in range(10)), batch=3)
         assert [one.label for one in many] == ["cherry"] * 10
         assert client.models()[0].labels == ["apple", "banana", "cherry"]
+        assert client.explain("a cherry", top_n=3).ngrams[0].text == "cherry"
+        assert [one.label for one in client.explain_many(["a cherry", "b"], label="apple")] == ["apple", "apple"]
+        assert client.classify("a cherry", explain=True).explanation.exact
+
+
+def test_feedback_is_kept(service):
+    url, key, folder = service
+    with Client(url, key=key) as client:
+        client.feedback("late 😀", "delivery", predicted="billing")
+    (file,) = folder.iterdir()
+    kept = json.loads(file.read_text().splitlines()[-1])
+    assert (kept["text"], kept["label"], kept["predicted"]) == ("late 😀", "delivery", "billing")
+
+
+def test_a_stream_has_an_answer_for_every_text_in_its_place(service):
+    url, key, _ = service
+    texts = ["a cherry", "boom", "\ud800", "x" * 100_001, "banana\n", "", *["cherry"] * 1000]
+    with Client(url, key=key) as client:
+        answers = list(client.stream(texts))
+        assert len(answers) == len(texts)
+        assert [type(one).__name__ for one in answers[:6]] == [
+            "TextPrediction", "TextFailure", "TextFailure", "TextFailure", "TextPrediction", "TextPrediction",
+        ]  # fmt: skip
+        assert {one.label for one in answers[6:]} == {"cherry"}
+        assert len(next(client.stream(["a"], top_k=3)).top) == 3
+        assert list(client.stream([])) == []
+        with pytest.raises(TextFailedError, match="text 1: ") as failed:
+            list(client.classify_all(texts))
+        assert failed.value.position == 1
+
+
+def test_a_stream_takes_no_more_than_a_few_requests_ahead(service):
+    url, key, _ = service
+    taken = 0
+
+    def without_end():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield "a cherry"
+
+    with Client(url, key=key) as client:
+        answers = client.stream(without_end(), batch=10)
+        for _ in range(25):
+            assert next(answers).label == "cherry"
+        answers.close()
+    assert taken < 25 + 10 * 6
+
+
+def test_large_answers_to_a_stream_are_taken_while_it_is_sent(service):
+    url, key, _ = service
+    with Client(url, key=key, timeout=20) as client:
+        assert sum(len(one.top) for one in client.stream(["y" * 3000] * 2000, top_k=3)) == 6000
 
 
 @pytest.mark.anyio
 async def test_a_running_service_is_asked_from_asyncio(service):
-    url, key = service
+    url, key, _ = service
     async with AsyncClient(url, key=key) as client:
         assert (await client.classify("a cherry")).label == "cherry"
         assert [one.label async for one in client.classify_all(["banana"] * 5, batch=2)] == ["banana"] * 5
         assert (await client.models())[0].name == "fake"
+        assert (await client.explain("a cherry")).label == "cherry"
+        await client.feedback("late", "delivery")
+
+        async def texts():
+            for number in range(700):
+                yield "boom" if number == 500 else f"banana {number}"
+
+        answers = [one async for one in client.stream(texts())]
+        assert [number for number, one in enumerate(answers) if isinstance(one, TextFailure)] == [500]
+        with pytest.raises(TextFailedError) as failed:
+            _ = [one async for one in client.classify_all(texts())]
+        assert failed.value.position == 500
         with pytest.raises(ServiceError, match="unknown_model"):
             await client.classify("a", model="none")
 
 
 def test_what_the_service_refuses_is_an_error_with_its_words(service):
-    url, key = service
+    url, key, _ = service
     with Client(url, key="wrong") as stranger, pytest.raises(ServiceError, match="401 unauthorized"):
         stranger.classify("a")
     with Client(url, key=key) as client:
@@ -95,6 +165,28 @@ def test_it_waits_as_long_as_it_is_told_and_tries_again(pauses):
     answers = (refusal(429, **{"retry-after": "7"}), refusal(503, **{"retry-after": "1"}), good)
     assert client_of(*answers).classify("x").label == "a"
     assert pauses == [7, 1]
+
+
+def test_a_date_in_retry_after_is_understood_and_longer_than_it_waits_is_not_waited_for(pauses):
+    when = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
+    assert client_of(refusal(503, **{"retry-after": when}), good).classify("x").label == "a"
+    assert 15 < pauses.pop() <= 20
+    with pytest.raises(ServiceError) as caught:
+        client_of(refusal(429, **{"retry-after": "3600"}), good).classify("x")
+    assert (caught.value.retry_after, pauses) == (3600, [])
+
+
+def test_what_a_newer_service_says_beyond_our_words_is_passed_over():
+    def newer(request):
+        body = json.loads(good(request).content)
+        body["predictions"][0] |= {"mood": "good", "top": [{"label": "a", "probability": 1.0, "rank": 1}]}
+        return httpx.Response(200, json={**body, "cost": {"units": 3}})
+
+    assert client_of(newer).classify("x").top[0].label == "a"
+    error = {"code": "out_of_paper", "message": "No.", "request_id": "r", "help": "https://help"}
+    with pytest.raises(ServiceError, match="No. .418 out_of_paper") as caught:
+        client_of(httpx.Response(418, json={"error": error})).classify("x")
+    assert caught.value.code == "out_of_paper"
 
 
 def test_without_a_word_it_waits_longer_each_time(pauses):
@@ -132,7 +224,10 @@ def test_both_clients_offer_the_same():
     for name, method in inspect.getmembers(Client, inspect.isfunction):
         if not name.startswith("_"):
             other = inspect.signature(getattr(AsyncClient, name))
-            assert inspect.signature(method).parameters == other.parameters, name
+            ours = inspect.signature(method).parameters
+            assert [(one.name, one.kind, one.default) for one in ours.values()] == [
+                (one.name, one.kind, one.default) for one in other.parameters.values()
+            ], name
 
 
 def test_the_client_needs_no_server():

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
-from service.errors import TABLE, RequestError
+import re
+
+from service import errors
+from service.errors import CODES, TABLE, RequestError
+from service.schemas import ERROR_KINDS
 
 
-def test_every_request_error_has_a_row_in_the_table():
+def test_every_request_error_has_a_kind_and_every_kind_is_documented():
     assert set(TABLE) == set(RequestError.__subclasses__())
+    assert {*CODES.values(), "internal_error"} == set(ERROR_KINDS)
+    for error, (status, _) in TABLE.items():
+        assert re.search(rf"{error.__name__} +{status} ", errors.__doc__)
 
 
 def test_an_unknown_path_gets_a_json_error(client):

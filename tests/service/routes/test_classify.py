@@ -15,6 +15,8 @@ from service.routes.classify import parse, quotes
 from service.schemas import ClassifyResponse, ClassifyText, ClassifyTexts
 from textcnn.types import LabelScore, Prediction
 
+from ..strictly import strictly
+
 JSON = {"content-type": "application/json"}
 LIMITS = {"max_texts": 3, "max_text_chars": 20, "max_body_bytes": 1_000_000}
 
@@ -57,7 +59,7 @@ def test_a_model_is_asked_by_name_version_or_alias(client, model):
 
 def test_an_answer_can_come_with_its_reasons(client):
     response = client.post("/v1/classify", json={"texts": ["a cherry", "boom"], "explain": True})
-    ClassifyResponse.model_validate_json(response.content)
+    strictly(ClassifyResponse, response)
     first, failed = response.json()["predictions"]
     assert first["explanation"]["ngrams"][0]["text"] == "cherry"
     assert failed["error"]["code"] == "internal_error"
@@ -75,7 +77,7 @@ def test_what_a_model_of_another_kind_says_is_shown(make_client, classifier, mon
         classifier, "classify", lambda texts, top_k=1: [answers.get(text, answers["unsure"]) for text in texts]
     )
     response = make_client().post("/v1/classify", json={"texts": list(answers)})
-    ClassifyResponse.model_validate_json(response.content)
+    strictly(ClassifyResponse, response)
     unsure, several, path, tasks = response.json()["predictions"]
     assert (unsure["label"], unsure["abstained"], unsure["probability"]) == (None, True, 0.7)
     assert several["labels"] == [{"label": "apple", "probability": 0.7}]
@@ -88,7 +90,7 @@ def test_a_text_on_which_the_model_fails_does_not_keep_the_others_from_their_ans
     texts[100] = "boom"
     response = client.post("/v1/classify", json={"texts": texts})
     assert response.status_code == 200
-    ClassifyResponse.model_validate_json(response.content)
+    strictly(ClassifyResponse, response)
     predictions = response.json()["predictions"]
     assert predictions.pop(100)["error"]["code"] == "internal_error"
     assert {prediction["label"] for prediction in predictions} == {"cherry"}
@@ -138,7 +140,7 @@ def test_any_string_is_a_text(client, text, ascii_only):
 
 
 def test_the_answer_is_what_the_schema_documents(client):
-    ClassifyResponse.model_validate_json(client.post("/v1/classify", json={"text": "a", "top_k": 2}).content)
+    strictly(ClassifyResponse, client.post("/v1/classify", json={"text": "a", "top_k": 2}))
 
 
 def test_a_charset_beside_the_media_type_is_fine(client):

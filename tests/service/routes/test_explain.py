@@ -5,6 +5,7 @@ import pytest
 from service.schemas import ExplainResponse
 
 from ..conftest import ROOT
+from ..strictly import strictly
 
 JSON = {"content-type": "application/json"}
 
@@ -12,7 +13,7 @@ JSON = {"content-type": "application/json"}
 def test_the_ngrams_behind_the_label_come_with_their_place(client):
     response = client.post("/v1/explain", json={"text": "a cherry"})
     assert response.status_code == 200
-    ExplainResponse.model_validate_json(response.content)
+    strictly(ExplainResponse, response)
     (explanation,) = response.json()["explanations"]
     ngram = explanation["ngrams"][0]
     assert (explanation["label"], ngram["start"], ngram["end"], ngram["text"]) == ("cherry", 2, 8, "cherry")
@@ -57,7 +58,7 @@ def test_the_model_that_ships_explains_exactly(make_client):
     client = make_client(load=lambda path: real)
     text = "hello, where is my parcel"
     response = client.post("/v1/explain", json={"text": text, "top_n": 1000})
-    ExplainResponse.model_validate_json(response.content)
+    strictly(ExplainResponse, response)
     (explanation,) = response.json()["explanations"]
     total = explanation["bias"] + sum(ngram["contribution"] for ngram in explanation["ngrams"]) + explanation["rest"]
     assert total == pytest.approx(explanation["logit"], abs=1e-4)

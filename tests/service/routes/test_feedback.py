@@ -8,6 +8,8 @@ import pytest
 
 from service.schemas import FeedbackResponse
 
+from ..strictly import strictly
+
 
 @pytest.fixture
 def client(make_client, tmp_path):
@@ -22,7 +24,7 @@ def kept(tmp_path):
 def test_what_was_acknowledged_is_in_the_file(client, tmp_path):
     response = client.post("/v1/feedback", json={"text": "late again", "label": "delivery", "predicted": "billing"})
     assert response.status_code == 200
-    FeedbackResponse.model_validate_json(response.content)
+    strictly(FeedbackResponse, response)
     (line,) = kept(tmp_path)
     assert (line["text"], line["label"], line["predicted"], line["key"]) == ("late again", "delivery", "billing", None)
 

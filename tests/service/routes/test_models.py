@@ -3,11 +3,12 @@ from __future__ import annotations
 from service.schemas import ModelsResponse
 
 from ..conftest import ROOT
+from ..strictly import strictly
 
 
 def test_loaded_models_are_listed_with_their_labels(client):
     response = client.get("/v1/models")
-    ModelsResponse.model_validate_json(response.content)
+    strictly(ModelsResponse, response)
     assert response.json() == {
         "default": "fake",
         "models": [
