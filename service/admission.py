@@ -90,13 +90,14 @@ class RateLimits:
     def __init__(self, refused: Refused = lambda reason: None, *, processes: int = 1) -> None:
         self._refused = refused
         self._processes = processes
-        self._buckets: dict[str, TokenBucket] = {}
+        self._buckets: dict[tuple[str, float], TokenBucket] = {}
 
     def wait(self, key: Key | None, texts: int) -> float:
         """Takes them and returns 0, or the seconds after which so many are allowed."""
         if key is None or not key.per_second:
             return 0.0
-        return self._buckets.setdefault(key.name, TokenBucket(key.per_second / self._processes)).take(texts)
+        name = key.name, key.per_second  # the rate of a key may be changed while it runs
+        return self._buckets.setdefault(name, TokenBucket(key.per_second / self._processes)).take(texts)
 
     def take(self, key: Key | None, texts: int) -> None:
         """Raises RateLimitedError, with the time after which as many texts are allowed."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from service.admission import Admission, RateLimits
 from service.answer import Send
 from service.call import Call, Receive
+from service.follow import follow
 from service.inference import Inference
 from service.keys import KeyRing, read_keys
 from service.lifecycle import Lifecycle
@@ -187,4 +188,7 @@ def create_app(
     keys = read_keys(settings.keys)
     tracer = make_tracer() if settings.traces else None
     admin_app = App(admin.routes(registry), settings, metrics, keys, lifecycle, for_admins=True)
-    return App(routes, settings, metrics, keys, lifecycle, [bring_up, keep_gauges], admin_app, tracer, ready_first)
+    background = [bring_up, keep_gauges]
+    if keys.path:
+        background.append(partial(follow, [keys.path], keys.read_again))
+    return App(routes, settings, metrics, keys, lifecycle, background, admin_app, tracer, ready_first)

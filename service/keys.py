@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import hmac
 import json
+import logging
 import os
 import re
 import secrets
@@ -20,6 +21,8 @@ from pathlib import Path
 from textcnn.errors import TextCNNError
 
 SCOPES = frozenset({"infer", "admin", "metrics"})
+log = logging.getLogger(__name__)
+
 FIELDS = frozenset({"name", "sha256", "scopes", "per_second"})
 
 
@@ -38,13 +41,24 @@ class Key:
 
 
 class KeyRing:
-    """All keys. Without any, nothing asks for one."""
+    """All keys. Of no file, it asks for none; a file from which all were taken lets nobody in."""
 
-    def __init__(self, keys: Iterable[Key] = ()) -> None:
+    def __init__(self, keys: Iterable[Key] = (), *, path: Path | None = None) -> None:
         self.keys = tuple(keys)
+        self.path = path
 
     def __bool__(self) -> bool:
-        return bool(self.keys)
+        """Whether one has to show a key."""
+        return self.path is not None
+
+    def read_again(self) -> None:
+        """Take what the file says now; what cannot be read changes nothing, and is logged."""
+        try:
+            self.keys = tuple(_keys_of(self.path)) if self.path else ()
+        except KeysError as error:
+            log.error("the keys stay as they were: %s", error)
+            return
+        log.info("keys read again", extra={"fields": {"keys": [key.name for key in self.keys]}})
 
     def find(self, presented: bytes) -> Key | None:
         """The key that was presented. Compares with every one, so the time says nothing about how near it came."""
@@ -60,14 +74,18 @@ def read_keys(path: Path | None) -> KeyRing:
     """Keys of a JSON Lines file. Raises KeysError."""
     if path is None:
         return KeyRing()
+    keys = _keys_of(path)
+    if not keys:
+        raise KeysError(f"{path} has no keys; make one: python -m service.keys add NAME --file {path} --scope infer")
+    return KeyRing(keys, path=path)
+
+
+def _keys_of(path: Path) -> list[Key]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise KeysError(f"cannot read the keys in {path}: {getattr(error, 'strerror', None) or error}") from None
-    keys = [_key(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
-    if not keys:
-        raise KeysError(f"{path} has no keys; make one: python -m service.keys add NAME --file {path} --scope infer")
-    return KeyRing(keys)
+    return [_key(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def _key(line: str, where: str) -> Key:

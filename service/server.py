@@ -11,6 +11,7 @@ import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -19,6 +20,7 @@ import uvicorn
 from service import logs
 from service.app import create_app
 from service.feedback import check_folder
+from service.follow import follow
 from service.guard import Limits, guarded, look_over
 from service.keys import read_keys
 from service.lifecycle import Lifecycle
@@ -49,6 +51,9 @@ def serve(settings: Settings) -> int:
     logs.configure(settings.log_level)
     # uvicorn repeats the signal that ended it, once it has finished cleanly; SIGTERM is then no failure.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    if settings.keys:
+        # Its old meaning, "read your files again", is done without being told; its default would end the service.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _check_access(settings)
     if settings.feedback:
         check_folder(settings.feedback)
@@ -163,10 +168,15 @@ def _run(settings: Settings, listeners: list[socket.socket], *, ready_first: boo
     sys.setswitchinterval(SWITCH_SECONDS)
 
     async def serve_all() -> None:
+        if settings.tls_cert:
+            files = [settings.tls_cert, *([settings.tls_key] if settings.tls_key else [])]
+            renewing = asyncio.ensure_future(follow(files, partial(_renew, server.config, settings)))
         beside = asyncio.ensure_future(admin.serve([listeners[1]])) if admin else None
         try:
             await server.serve([listeners[0]])
         finally:  # it ends by the signal that it was sent
+            if settings.tls_cert:
+                renewing.cancel()
             if admin and beside:
                 admin.should_exit = True
                 await beside
@@ -218,6 +228,17 @@ def _tls(settings: Settings) -> dict[str, Any]:
     if settings.tls_client_ca:
         options |= {"ssl_ca_certs": str(settings.tls_client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
     return options
+
+
+def _renew(config: uvicorn.Config, settings: Settings) -> None:
+    """Show the certificate that the files have now to whom connects from now on."""
+    assert settings.tls_cert and config.ssl
+    try:
+        # tried aside first: half a pair would spoil the one in use
+        for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), config.ssl):
+            context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        log.error("the TLS certificate stays as it was: %s", error)
 
 
 def _url(listener: socket.socket, *, tls: bool) -> str:

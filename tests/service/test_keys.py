@@ -58,6 +58,24 @@ def test_a_file_that_cannot_be_used_says_where_and_why(tmp_path, line, part):
         read_keys(tmp_path / "keys")
 
 
+def test_a_file_that_was_changed_is_read_again(tmp_path, caplog):
+    file = tmp_path / "keys"
+    gone, kept = add_key(file, "gone", ["infer"], 0), add_key(file, "kept", ["infer"], 0)
+    ring = read_keys(file)
+    file.write_text(file.read_text().splitlines()[1])
+    ring.read_again()
+    assert ring.find(gone.encode()) is None
+    assert ring.find(kept.encode()) is not None
+    file.write_text("{")
+    ring.read_again()
+    assert ring.find(kept.encode()) is not None
+    assert "line 1 is not JSON" in caplog.text
+    file.write_text("")
+    ring.read_again()
+    assert ring, "without any key left nobody gets in, instead of everybody"
+    assert ring.find(kept.encode()) is None
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(KeysError, match="No such file"):
         read_keys(tmp_path / "none")

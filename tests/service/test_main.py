@@ -16,6 +16,8 @@ import httpx
 import pytest
 import trustme
 
+from service.keys import add_key
+
 from .conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -190,6 +192,31 @@ def test_tls_and_certificates_of_clients(start, tmp_path):
     assert ask(None) == ask(strangers) == 0
 
 
+def test_a_renewed_certificate_is_shown_without_a_restart(start, tmp_path):
+    first, second = trustme.CA(), trustme.CA()
+    file = tmp_path / "server.pem"
+    first.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(file)
+    server = start("--tls-cert", str(file))
+
+    def trusted_by(authority: trustme.CA) -> bool:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        try:
+            url = server.url.replace("http://127.0.0.1", "https://localhost")
+            return httpx.get(url + "/health/live", verify=context).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    assert eventually(lambda: trusted_by(first))
+    file.write_text("half a certificate")
+    time.sleep(0.7)
+    assert trusted_by(first)
+    second.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(file)
+    assert eventually(lambda: trusted_by(second))
+    assert not trusted_by(first)
+    assert "stays as it was" in server.stop()[1]
+
+
 def test_a_certificate_that_cannot_be_used_ends_with_a_message(start, tmp_path):
     (tmp_path / "empty.pem").write_text("")
     code, log = start("--tls-cert", str(tmp_path / "empty.pem")).ended()
@@ -229,3 +256,26 @@ def test_workers_do_not_outlive_their_supervisor(start):
     server.process.kill()
     server.process.communicate(timeout=20)  # until nobody holds the pipe
     assert workers and eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_key_is_revoked_and_another_let_in_without_a_restart(start, tmp_path, workers):
+    file = tmp_path / "keys"
+    old = add_key(file, "old", ["infer"], 0)
+    server = start("--keys", str(file), "--workers", str(workers)).wait_until_ready()
+
+    def statuses(key):
+        # each over a connection of its own, so that every process is asked
+        return {httpx.get(server.url + "/v1/models", headers={"authorization": f"Bearer {key}"}).status_code
+                for _ in range(8)}  # fmt: skip
+
+    assert statuses(old) == {200}
+    file.unlink()
+    new = add_key(file, "new", ["infer"], 0)
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 10
+    while (statuses(old), statuses(new)) != ({401}, {200}):
+        assert time.monotonic() < deadline, "the keys were not read again"
+        time.sleep(0.05)
+    assert server.process.poll() is None
+    server.stop()
