@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -14,7 +14,7 @@ Examples:
   textcnn pretrain reviews.csv --output models/reviews-encoder/1
   textcnn train labelled.csv --start-from models/reviews-encoder
 
-It learns to write texts anew of which it sees only a part (a convolutional autoencoder).
+It learns to write the words of texts of which it sees only a part (a denoising autoencoder).
 """
 
 
@@ -25,6 +25,10 @@ It learns to write texts anew of which it sees only a part (a convolutional auto
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
 @click.option("--config", "config_file", type=FILE, help="TOML file with settings, as for train.")
 @click.option("--preset", help="Named settings to start from; textcnn presets lists them.")
+@click.option(
+    "--rebuild", type=click.Choice(["bag", "sequence"]), default="bag", show_default=True,
+    help="What it learns to write: which words a text has, from the pooled vector, or which word stands where.",
+)
 @click.option("--epochs", type=click.IntRange(min=1), default=5, show_default=True, help="Passes over the texts.")
 @click.option("--vectors", default="", help="Word vectors to begin with: word2vec, GloVe, fastText or gensim.")
 @click.option("--device", default="", help="auto, cpu, cuda or cuda:N.")
@@ -33,7 +37,8 @@ It learns to write texts anew of which it sees only a part (a convolutional auto
 @reading_options(labels=False)
 def pretrain(
     data: Path, overrides: tuple[str, ...], output: Path, overwrite: bool, config_file: Path | None,
-    preset: str | None, epochs: int, vectors: str, device: str, seed: int | None, quiet: bool, **reading: Any,
+    preset: str | None, rebuild: Literal["bag", "sequence"], epochs: int, vectors: str, device: str, seed: int | None,
+    quiet: bool, **reading: Any,
 ) -> None:  # fmt: skip
     """Learn an encoder from the texts of DATA, which need no labels; train --start-from goes on from it."""
     from textcnn.artifact import check_place, write_artifact
@@ -53,7 +58,7 @@ def pretrain(
     examples = read_examples(data, read_options(**reading), labels=False)
     if not quiet:
         tell_source(data, examples)
-    artifact = pretrain_encoder(config, examples.texts, progress=Progress(quiet=quiet))
+    artifact = pretrain_encoder(config, examples.texts, rebuild=rebuild, progress=Progress(quiet=quiet))
     write_artifact(folder, artifact, overwrite=overwrite)
     share = artifact.metrics["history"][-1]["train_accuracy"] if artifact.metrics["history"] else 0.0
     click.echo(f"words written right: {share:.1%}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from textcnn.artifact import Artifact
@@ -15,7 +16,7 @@ from textcnn.config import RunConfig
 from textcnn.data.batching import Indices, epoch_batches, prefetched
 from textcnn.data.labels import LabelSet
 from textcnn.errors import ConfigError, DataError
-from textcnn.nn.autoencoder import Autoencoder
+from textcnn.nn.autoencoder import BagAutoencoder, SequenceAutoencoder
 from textcnn.nn.ragged import Distinct, RaggedIds
 from textcnn.presets import DEFAULT_PRESET
 from textcnn.text.tokenizers import UNKNOWN_ID
@@ -26,21 +27,28 @@ from textcnn.types import TokenBatch
 
 DAMAGED = 0.3  # share of the words that the encoder does not see
 STRANGERS = 1000  # words beside those of the batch that a word must be told from
-Batch = tuple[RaggedIds, torch.Tensor, torch.Tensor, torch.Tensor]
+RARE = 1e-4  # bag: words up to this share of all words count fully, more frequent ones less (Mikolov et al. 2013)
+Mask = npt.NDArray[np.bool_]
+Rebuild = Literal["bag", "sequence"]
+Batch = tuple[RaggedIds, *tuple[torch.Tensor, ...]]
 
 
 def pretrain_encoder(
     config: RunConfig | Mapping[str, Any] | None,
     texts: Sequence[str],
     *,
+    rebuild: Rebuild = "bag",
     preset: str = DEFAULT_PRESET,
     progress: Progress | None = None,
 ) -> Artifact:
-    """Train embedding and blocks as a denoising autoencoder for train.max_epochs epochs (Vincent et al. 2008).
+    """Train the encoder as a denoising autoencoder for train.max_epochs epochs (Vincent et al. 2008).
 
-    In every batch a share of the words is hidden, and the network learns to write them; as many of the others count
-    too. The result has no labels. Raises ConfigError, DataError, VectorsError.
+    In every batch a share of the words is hidden. `bag` learns to tell from the pooled vector which words a text has,
+    `sequence` to write from the output of the blocks which word stands where. The result has no labels. Raises
+    ConfigError, DataError, VectorsError.
     """
+    if rebuild not in get_args(Rebuild):
+        raise ConfigError([f"rebuild is {rebuild!r}, expected {' or '.join(get_args(Rebuild))}"])
     progress = progress or Progress(quiet=True)
     resolved = resolve(config.model_dump() if isinstance(config, RunConfig) else config or {}, preset=preset)
     if resolved.text.segments != "none":
@@ -61,25 +69,29 @@ def pretrain_encoder(
     torch.manual_seed(resolved.train.seed)
     encoder = build_encoder(resolved, vocabulary=len(tokenizer), matrix=matrix).to(device)
     progress.note(f"pre-training on {len(batch):,} texts; {len(tokenizer):,} tokens in the vocabulary, {device.type}")
-    history = _fit(Autoencoder(encoder).to(device), batch, len(tokenizer), resolved, progress)
+    model = (BagAutoencoder if rebuild == "bag" else SequenceAutoencoder)(encoder).to(device)
+    history = _fit(model, batch, len(tokenizer), resolved, progress)
     weights = {f"encoder.{name}": value.detach().cpu().numpy() for name, value in encoder.state_dict().items()}
     return Artifact(resolved, LabelSet(()), tokenizer, weights, {"pretraining_texts": len(batch), "history": history})
 
 
 def _fit(
-    model: Autoencoder, texts: TokenBatch, vocabulary: int, config: RunConfig, progress: Progress
-) -> list[dict[str, Any]]:
+    model: BagAutoencoder | SequenceAutoencoder, texts: TokenBatch, vocabulary: int, config: RunConfig,
+    progress: Progress,
+) -> list[dict[str, Any]]:  # fmt: skip
     train = config.train
     device = next(model.parameters()).device
     optimizer = make_optimizer(model, train)
-    prepare = _Damage(texts, vocabulary, train.seed, device)
+    damage = _BagDamage if isinstance(model, BagAutoencoder) else _SequenceDamage
+    prepare = damage(texts, vocabulary, train.seed, device)
+    by_length = not (isinstance(model, BagAutoencoder) and model.encoder.fused)
     history: list[dict[str, Any]] = []
     progress.begin(steps=-(-len(texts) // train.batch_size), epochs=train.max_epochs)
     model.train()
     try:
         for epoch in range(1, train.max_epochs + 1):
             started, losses, rights, seen = time.monotonic(), 0.0, 0.0, 0
-            batches = epoch_batches(texts.lengths, train.batch_size, seed=train.seed, epoch=epoch, by_length=True)
+            batches = epoch_batches(texts.lengths, train.batch_size, seed=train.seed, epoch=epoch, by_length=by_length)
             items = [(epoch, step, chosen) for step, chosen in enumerate(batches)]
             for step, batch in enumerate(prefetched(prepare, items)):
                 loss, right = model.loss(*batch)
@@ -106,7 +118,7 @@ def _fit(
 
 
 class _Damage:
-    """Makes the batches: texts with hidden words, candidates, targets, and which words count."""
+    """Makes the batches: texts with hidden words, candidates, and what is wanted of them."""
 
     def __init__(self, texts: TokenBatch, vocabulary: int, seed: int, device: torch.device) -> None:
         self._texts, self._vocabulary, self._seed, self._device = texts, vocabulary, seed, device
@@ -121,9 +133,42 @@ class _Damage:
         candidates = np.concatenate([words, strangers]).astype(np.int64)
         hidden = random.random(len(batch.values)) < DAMAGED
         hidden[random.integers(0, len(hidden))] = True  # never none
+        damaged = TokenBatch(np.where(hidden, np.int32(UNKNOWN_ID), batch.values), batch.offsets)
+        wanted = self.wanted(batch, places.astype(np.int64), len(candidates), hidden, random)
+        tensors = [torch.from_numpy(array).to(self._device) for array in (candidates, *wanted)]
+        return self._distinct(damaged).to(self._device), *tensors
+
+    def wanted(
+        self, batch: TokenBatch, places: Indices, candidates: int, hidden: Mask, random: np.random.Generator
+    ) -> tuple[npt.NDArray[Any], ...]:
+        """What the loss takes behind the candidates; `places` int64[N] are the tokens' own words among them."""
+        raise AssertionError("a subclass says what")
+
+
+class _SequenceDamage(_Damage):
+    """Hidden words count, and as many of the others, so that what is seen is passed on."""
+
+    def wanted(
+        self, batch: TokenBatch, places: Indices, candidates: int, hidden: Mask, random: np.random.Generator
+    ) -> tuple[npt.NDArray[Any], ...]:
         scored = (hidden | (random.random(len(hidden)) < DAMAGED)) & (batch.values != UNKNOWN_ID)
         scored |= ~scored.any()
-        damaged = TokenBatch(np.where(hidden, np.int32(UNKNOWN_ID), batch.values), batch.offsets)
-        arrays = (candidates, places.astype(np.int64), scored)
-        tensors = [torch.from_numpy(array).to(self._device) for array in arrays]
-        return self._distinct(damaged).to(self._device), *tensors  # type: ignore[return-value]
+        return places, scored
+
+
+class _BagDamage(_Damage):
+    """Every word of a text counts once, frequent ones less: which of them a text has says little about it."""
+
+    def __init__(self, texts: TokenBatch, vocabulary: int, seed: int, device: torch.device) -> None:
+        super().__init__(texts, vocabulary, seed, device)
+        share = np.bincount(texts.values, minlength=vocabulary) / len(texts.values)
+        self._counts = np.minimum(1.0, np.sqrt(RARE / np.maximum(share, RARE))).astype(np.float32)
+        # a text of unknown words alone needs something to say, but it should not count beside real ones
+        self._counts[UNKNOWN_ID] = 1e-6
+
+    def wanted(
+        self, batch: TokenBatch, places: Indices, candidates: int, hidden: Mask, random: np.random.Generator
+    ) -> tuple[npt.NDArray[Any], ...]:
+        wanted = np.zeros((len(batch), candidates), np.float32)
+        wanted[np.repeat(np.arange(len(batch)), batch.lengths), places] = self._counts[batch.values]
+        return (wanted,)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from textcnn import TextClassifier
 from textcnn.artifact import write_artifact
 from textcnn.errors import ArtifactError, ConfigError
-from textcnn.train.pretrain import pretrain_encoder
+from textcnn.train.pretrain import Rebuild, pretrain_encoder
 
 from ...conftest import TINY, tiny_corpus
 
@@ -67,11 +67,12 @@ def test_networks_that_differ_are_refused_with_both_sides(source: Path) -> None:
         TextClassifier({"train": {"start_from": "nowhere"}}).fit(TEXTS, LABELS)
 
 
-def test_an_encoder_is_pre_trained_without_labels_and_started_from(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rebuild", ["bag", "sequence"])
+def test_an_encoder_is_pre_trained_without_labels_and_started_from(tmp_path: Path, rebuild: Rebuild) -> None:
     config = {**TINY, "train": {**TINY["train"], "max_epochs": 10}}
-    artifact = pretrain_encoder(config, TEXTS)
+    artifact = pretrain_encoder(config, TEXTS, rebuild=rebuild)
     shares = [record["train_accuracy"] for record in artifact.metrics["history"]]
-    assert shares[-1] > shares[0] and shares[-1] > 0.5, "it writes hidden words by their neighbours"
+    assert shares[-1] > shares[0] and shares[-1] > 0.5, "it writes hidden words by the others"
     write_artifact(tmp_path / "e" / "1", artifact)
     card = (tmp_path / "e" / "1" / "README.md").read_text()
     assert "an encoder, pre-trained on texts without labels" in card
@@ -82,9 +83,10 @@ def test_an_encoder_is_pre_trained_without_labels_and_started_from(tmp_path: Pat
     np.testing.assert_allclose(model.artifact_.weights[name], artifact.weights[name], atol=1e-6)
 
 
-def test_pre_training_repeats(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rebuild", ["bag", "sequence"])
+def test_pre_training_repeats(rebuild: Rebuild) -> None:
     config = {**TINY, "train": {**TINY["train"], "max_epochs": 2}}
-    first, again = (pretrain_encoder(config, TEXTS).weights for _ in range(2))
+    first, again = (pretrain_encoder(config, TEXTS, rebuild=rebuild).weights for _ in range(2))
     for name, value in first.items():
         np.testing.assert_array_equal(value, again[name])
 
@@ -100,4 +102,32 @@ def test_pre_training_repeats(tmp_path: Path) -> None:
 )
 def test_blocks_that_shorten_or_lengthen_are_written_back_to_every_token(blocks: list[dict[str, Any]]) -> None:
     config = {"model": {"embedding": {"dim": 8}, "blocks": blocks}, "train": {"max_epochs": 1, "batch_size": 8}}
-    assert pretrain_encoder(config, [*TEXTS[:20], "parcel", ""]).metrics["pretraining_texts"] == 21
+    for rebuild in get_args(Rebuild):
+        artifact = pretrain_encoder(config, [*TEXTS[:20], "parcel", ""], rebuild=rebuild)
+        assert artifact.metrics["pretraining_texts"] == 21
+
+
+def test_texts_without_a_known_word_do_no_harm() -> None:
+    config = {"text": {"min_count": 2}, "model": TINY["model"], "train": {"max_epochs": 1, "batch_size": 2}}
+    artifact = pretrain_encoder(config, ["one two", "three four", "courier courier"])
+    assert all(np.isfinite(value).all() for value in artifact.weights.values())
+
+
+def test_a_rebuild_that_does_not_exist_is_named() -> None:
+    with pytest.raises(ConfigError, match="rebuild is 'words', expected bag or sequence"):
+        pretrain_encoder(TINY, TEXTS, rebuild="words")  # type: ignore[arg-type]
+
+
+def test_words_of_the_same_texts_come_to_lie_together() -> None:
+    """Which is what a start has from texts without labels: `invoice` says something about `refund`."""
+    texts = ["invoice refund", "refund charged", "courier parcel", "parcel late", "invoice charged", "courier late"] * 8
+    config = {**TINY, "train": {**TINY["train"], "max_epochs": 12, "batch_size": 8}}
+    artifact = pretrain_encoder(config, texts)
+    vectors = artifact.weights["encoder.embedding.weight"]
+
+    def alike(left: str, right: str) -> float:
+        a, b = (vectors[artifact.tokenizer.id_of(word)] for word in (left, right))
+        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+    assert alike("invoice", "refund") > alike("invoice", "parcel")
+    assert alike("courier", "late") > alike("courier", "charged")

@@ -37,20 +37,21 @@ class MultiTask(LinearHead):
         self._weights = [(task_weights or {}).get(name, 1.0) for name in tasks]
 
     def loss(self, logits: Tensor, target: Tensor, criterion: Loss) -> Tensor:
-        total = logits.new_zeros(())
-        for weight, of_task, wanted in self._each(logits, target):
-            known = wanted != MISSING
-            if known.any():
-                total = total + weight * criterion(of_task[known].float(), wanted[known])
+        logits, total = logits.float(), logits.new_zeros((), dtype=torch.float32)
+        present = target != MISSING
+        complete = bool(present.all())  # the usual batch, which needs no picking
+        for weight, of_task, wanted, known in zip(
+            self._weights, logits.split(self._sizes, 1), target.unbind(1), present.unbind(1), strict=True
+        ):
+            if complete:
+                total = total + weight * criterion(of_task, wanted)
+            elif known.any():
+                total = total + weight * criterion(of_task[known], wanted[known])
         return total
 
     def right(self, logits: Tensor, target: Tensor) -> float:
         """Each text counts by the share of its known labels that are right; one without any counts as right."""
-        right, known = torch.zeros(len(target)), torch.zeros(len(target))
-        for _, of_task, wanted in self._each(logits, target):
-            right += (of_task.argmax(1) == wanted).cpu()
-            known += (wanted != MISSING).cpu()
-        return float(torch.where(known > 0, right / known.clamp(min=1), 1.0).sum())
-
-    def _each(self, logits: Tensor, target: Tensor) -> list[tuple[float, Tensor, Tensor]]:
-        return list(zip(self._weights, torch.split(logits, self._sizes, 1), target.unbind(1), strict=True))
+        answers = torch.stack([of_task.argmax(1) for of_task in logits.split(self._sizes, 1)], 1)
+        known = (target != MISSING).sum(1)
+        share = (answers == target).sum(1) / known.clamp(min=1)
+        return float(share.sum() + (known == 0).sum())
