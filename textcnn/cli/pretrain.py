@@ -26,7 +26,10 @@ It learns to write the words of texts of which it sees only a part (a denoising 
 @click.option("--config", "config_file", type=FILE, help="TOML file with settings, as for train.")
 @click.option("--preset", help="Named settings to start from; textcnn presets lists them.")
 @click.option(
-    "--rebuild", type=click.Choice(["bag", "sequence"]), default="bag", show_default=True,
+    "--rebuild",
+    type=click.Choice(["bag", "sequence"]),
+    default="bag",
+    show_default=True,
     help="What it learns to write: which words a text has, from the pooled vector, or which word stands where.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), default=5, show_default=True, help="Passes over the texts.")

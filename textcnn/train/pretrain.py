@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -27,6 +27,7 @@ from textcnn.types import TokenBatch
 
 DAMAGED = 0.3  # share of the words that the encoder does not see
 STRANGERS = 1000  # words beside those of the batch that a word must be told from
+SCALE = 0.05  # word vectors begin at most this large: what a rare word began with would drown what little it learns
 RARE = 1e-4  # bag: words up to this share of all words count fully, more frequent ones less (Mikolov et al. 2013)
 Mask = npt.NDArray[np.bool_]
 Rebuild = Literal["bag", "sequence"]
@@ -58,6 +59,9 @@ def pretrain_encoder(
         )
     if not resolved.model.blocks:
         raise DataError("there is no block to pre-train; see model.blocks")
+    embedding = resolved.model.embedding
+    embedding = embedding.model_copy(update={"scale": min(SCALE, embedding.scale)})
+    resolved = resolved.model_copy(update={"model": resolved.model.model_copy(update={"embedding": embedding})})
     tokenizer, matrix, resolved = learn_text(texts, resolved, progress)
     batch = tokenizer.encode(texts)
     batch = batch.take(np.flatnonzero(batch.lengths))
@@ -84,6 +88,7 @@ def _fit(
     optimizer = make_optimizer(model, train)
     damage = _BagDamage if isinstance(model, BagAutoencoder) else _SequenceDamage
     prepare = damage(texts, vocabulary, train.seed, device)
+    objective: Callable[..., tuple[torch.Tensor, float]] = model.loss  # of what the damage makes
     by_length = not (isinstance(model, BagAutoencoder) and model.encoder.fused)
     history: list[dict[str, Any]] = []
     progress.begin(steps=-(-len(texts) // train.batch_size), epochs=train.max_epochs)
@@ -94,7 +99,7 @@ def _fit(
             batches = epoch_batches(texts.lengths, train.batch_size, seed=train.seed, epoch=epoch, by_length=by_length)
             items = [(epoch, step, chosen) for step, chosen in enumerate(batches)]
             for step, batch in enumerate(prefetched(prepare, items)):
-                loss, right = model.loss(*batch)
+                loss, right = objective(*batch)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()

@@ -13,6 +13,7 @@ from textcnn.config import RunConfig, TextConfig, merge
 from textcnn.errors import ConfigError
 from textcnn.nn.model import Network
 from textcnn.presets import preset_names, preset_settings
+from textcnn.registry import BLOCKS
 from textcnn.text.tokenizers import Tokenizer
 
 EMBEDDING = "encoder.embedding."
@@ -25,7 +26,8 @@ def settings_of(source: Artifact) -> dict[str, Any]:
     return {
         "text": config["text"],
         "model": {
-            "blocks": model["blocks"],
+            # with the defaults of options that an older model does not name
+            "blocks": [BLOCKS.resolve(spec) for spec in model["blocks"]],
             "pooling": model["pooling"],
             # its vectors, wherever they came from, are trained on from here
             "embedding": {**model["embedding"], "mode": "rand", "vectors": "", "dim": _words(source).shape[1]},

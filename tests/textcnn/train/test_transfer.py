@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -51,6 +52,14 @@ def test_a_start_helps_where_rows_are_few(source: Path) -> None:
     settings = {**TINY["train"], "max_epochs": 4}
     cold = TextClassifier({**TINY, "train": settings, "data": {"validation_fraction": 0}}).fit(*few)
     assert warm.score(TEXTS, LABELS) > cold.score(TEXTS, LABELS)
+
+
+def test_a_source_that_is_older_than_an_option_has_its_default(source: Path, tmp_path: Path) -> None:
+    old = TextClassifier.load(source).artifact_
+    (block,) = old.config.model.blocks
+    model = old.config.model.model_copy(update={"blocks": ({k: v for k, v in block.items() if k != "scale"},)})
+    write_artifact(tmp_path / "old" / "1", replace(old, config=old.config.model_copy(update={"model": model})))
+    assert begun(tmp_path / "old" / "1", TEXTS, LABELS).artifact_.config.model.blocks == (block,)
 
 
 def test_networks_that_differ_are_refused_with_both_sides(source: Path) -> None:

@@ -33,7 +33,8 @@ class KimConv(nn.Module):
     sum. A window's tokens are `dilation` apart and windows start `stride` tokens apart. `padding` is `same` (as many
     windows as tokens, over the stride), `valid` (none) or `wide` (every window that touches the text). A text too short
     for one window is padded on the right to one. Where widths have different numbers of windows, those with fewer
-    repeat their last, which max over time does not see.
+    repeat their last, which max over time does not see. Weights are drawn from U[-scale, scale], with `scale` 0 as wide
+    as Glorot and Bengio (2010) have it for the window.
 
     `weight` is one matrix [sum of width * filters, in_dim] in the order that `Windows` states.
     """
@@ -48,6 +49,7 @@ class KimConv(nn.Module):
         stride: Count = 1,
         dilation: Count = 1,
         padding: Padding = "same",
+        scale: Annotated[float, Field(ge=0)] = 0.0,
     ) -> None:
         super().__init__()
         filters_of = (num_filters,) * len(filter_widths) if isinstance(num_filters, int) else tuple(num_filters)
@@ -66,8 +68,8 @@ class KimConv(nn.Module):
         self.weight = nn.Parameter(torch.empty(self.windows.rows, in_dim))
         self.bias = nn.Parameter(torch.zeros(self.out_dim))
         for width, filters, row, _, _ in self.windows.groups():
-            # Glorot over the whole window; the paper's U[-0.01, 0.01] needs Adadelta's large first steps
-            bound = (6.0 / (width * in_dim + filters)) ** 0.5
+            # the scale of Kim's code, 0.01, needs Adadelta's large first steps
+            bound = scale or (6.0 / (width * in_dim + filters)) ** 0.5
             nn.init.uniform_(self.weight[row : row + width * filters], -bound, bound)
 
     @property

@@ -41,7 +41,7 @@ class MultiTask(LinearHead):
         present = target != MISSING
         complete = bool(present.all())  # the usual batch, which needs no picking
         for weight, of_task, wanted, known in zip(
-            self._weights, logits.split(self._sizes, 1), target.unbind(1), present.unbind(1), strict=True
+            self._weights, torch.split(logits, self._sizes, 1), target.unbind(1), present.unbind(1), strict=True
         ):
             if complete:
                 total = total + weight * criterion(of_task, wanted)
@@ -51,7 +51,7 @@ class MultiTask(LinearHead):
 
     def right(self, logits: Tensor, target: Tensor) -> float:
         """Each text counts by the share of its known labels that are right; one without any counts as right."""
-        answers = torch.stack([of_task.argmax(1) for of_task in logits.split(self._sizes, 1)], 1)
+        answers = torch.stack([of_task.argmax(1) for of_task in torch.split(logits, self._sizes, 1)], 1)
         known = (target != MISSING).sum(1)
         share = (answers == target).sum(1) / known.clamp(min=1)
         return float(share.sum() + (known == 0).sum())
