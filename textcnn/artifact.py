@@ -241,6 +241,7 @@ def model_card(title: str, artifact: Artifact) -> str:
         if metrics.get(part)
     ]
     length = config.text.max_length
+    given = " ".join(['"a text"'] * config.model.join.get("texts", 1))
     kept = {
         "head": f"the first {length} tokens",
         "tail": f"the last {length} tokens",
@@ -272,6 +273,7 @@ def model_card(title: str, artifact: Artifact) -> str:
             "",
             f"- text: {config.text.tokenizer} tokens, {len(artifact.tokenizer):,} in the vocabulary, "
             f"{'lower-cased' if config.text.lowercase else 'case kept'}; {kept} of a text",
+            *([f"- {_segments(config)}"] if config.model.join else []),
             f"- embedding: {embedding.mode}, {embedding.dim} dimensions"
             + (f", from {Path(embedding.vectors).name}" if embedding.vectors else ""),
             f"- blocks: {blocks}; pooling: {config.model.pooling['type']}; head: {config.model.head['type']}",
@@ -282,7 +284,7 @@ def model_card(title: str, artifact: Artifact) -> str:
             "",
             "```",
             *(
-                ['textcnn predict . "a text"     # in this folder', "textcnn serve --model ."]
+                [f"textcnn predict . {given}     # in this folder", "textcnn serve --model ."]
                 if artifact.labels.names
                 else ["textcnn train DATA --start-from .     # in this folder"]
             ),
@@ -290,6 +292,15 @@ def model_card(title: str, artifact: Artifact) -> str:
             "",
         ]
     )
+
+
+def _segments(config: RunConfig) -> str:
+    """What is read by itself, and how it is joined."""
+    join = config.model.join
+    what = f"sentences ({config.text.language})"
+    if config.text.segments == "columns":
+        what = " and ".join(config.data.text_columns) or f"{join['texts']} texts together"
+    return f"reads {what}, each by itself, joined by {join['type']}"
 
 
 def _figure(value: float | None) -> str:

@@ -78,7 +78,9 @@ class TextConfig(Section):
         "none",
         description="what is encoded by itself and then joined: nothing, each text column, or each sentence of a text",
     )
-    language: str = Field("en", description="of the texts (ISO 639-1), for the ends of their sentences")
+    language: str = Field(
+        "en", pattern="^[a-z]{2,3}$", description="of the texts (ISO 639-1), for the ends of their sentences"
+    )
 
 
 class EmbeddingConfig(Section):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from textcnn import TextClassifier
+from textcnn.artifact import model_card
 from textcnn.build import resolve
 from textcnn.errors import ConfigError, DataError, EngineError
 from textcnn.inference.segment_table import split_segments
@@ -100,6 +101,13 @@ def test_towers_tell_what_no_bag_of_joined_words_can() -> None:
     assert towers.score(rows[400:], labels[400:]) == 1.0
 
 
+def test_the_card_says_how_texts_are_read(towers: TextClassifier, document: TextClassifier) -> None:
+    card = model_card("x", towers.artifact_)
+    assert "- reads 2 texts together, each by itself, joined by compare" in card
+    assert 'textcnn predict . "a text" "a text"  ' in card
+    assert "- reads sentences (en), each by itself, joined by document" in model_card("x", document.artifact_)
+
+
 def test_records_may_be_tuples_lists_arrays_or_joined(towers: TextClassifier) -> None:
     expected = towers.predict_proba(PAIRS[:4])
     others: list[Any] = [
@@ -158,6 +166,7 @@ def test_three_texts_are_compared_two_by_two() -> None:
             "which joins columns: set text.segments to 'columns', not 'sentences'",
         ),
         ({"text": {"segments": "rows"}}, "text.segments"),
+        ({"text": {"language": "german"}}, "text.language"),
         ({"text": {"segments": "columns"}, "model": {"join": {"type": "cmp"}}}, "unknown join 'cmp'.*known: compare"),
         ({"text": {"segments": "columns"}, "model": {"join": {"texts": 1}}}, "model.join.texts"),
         ({"text": {"segments": "columns"}, "data": {"text_columns": ["a"]}}, "data.text_columns has 'a' alone"),

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from textcnn.cli.pieces import text_list
-from textcnn.types import split_texts
 
 if TYPE_CHECKING:
     from textcnn.types import Prediction
@@ -24,6 +23,8 @@ def answer_rows(file: Any, kind: str, head: dict[str, Any], separator: str, seve
     With labels: text, labels, probabilities; lists in jsonl, in tables joined by `separator`. With tasks: text, and for
     each task its label and probability. With `several` a text is a record of them, written as a list.
     """
+    from textcnn.types import split_texts
+
     if kind == "jsonl":
 
         def write_json(texts: list[str], answers: Sequence[Prediction]) -> None:

@@ -13,7 +13,6 @@ import click
 
 from textcnn.cli.common import FILE, engine_options, reading_options
 from textcnn.cli.pieces import bar, input_option, pieces_of, visible
-from textcnn.types import split_texts
 
 if TYPE_CHECKING:
     from textcnn.types import Counterfactual, Explanation
@@ -57,6 +56,7 @@ def explain(
     in turn, and the answer says so. On a terminal, words that speak for the label are green, those against it red.
     """
     from textcnn.classifier import TextClassifier
+    from textcnn.types import split_texts
 
     open_pieces = pieces_of(texts, source, reading)
     as_json = not sys.stdout.isatty() if as_json is None else as_json

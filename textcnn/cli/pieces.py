@@ -21,7 +21,6 @@ import click
 
 from textcnn.cli.common import FILE, tell, tell_source
 from textcnn.cli.settings import as_trained, expecting_columns, options_of
-from textcnn.types import TEXT_BREAK, join_texts, split_texts
 
 if TYPE_CHECKING:
     from textcnn.config import RunConfig
@@ -73,11 +72,15 @@ def _given(texts: Sequence[str], config: RunConfig) -> list[Piece]:
         raise click.UsageError(f"the model reads {count} texts together, and {len(texts)} were given: TEXT TEXT ...")
     if count == 1:
         return [Piece(list(texts))]
+    from textcnn.types import join_texts
+
     return [Piece([join_texts(texts[first : first + count]) for first in range(0, len(texts), count)])]
 
 
 def text_list(record: str) -> str:
     """The texts of a record as a JSON list."""
+    from textcnn.types import split_texts
+
     return json.dumps(split_texts(record), ensure_ascii=False)
 
 
@@ -138,6 +141,8 @@ def _pieces(reader: io.TextIOWrapper, rows: int, name: str, count: int) -> Itera
 
 def _records(lines: list[str], count: int) -> tuple[list[str], str]:
     """The records of the lines before the first that has not `count` texts, and what that has instead."""
+    from textcnn.types import join_texts
+
     records: list[str] = []
     for line in lines:
         parts = line.split("\t")
@@ -195,5 +200,7 @@ def visible(text: str) -> str:
 
     The texts of a record stand each on a line.
     """
+    from textcnn.types import TEXT_BREAK
+
     text = text.replace(TEXT_BREAK, "\n")
     return "".join(c if c.isprintable() or c in "\n\t" or unicodedata.category(c) != "Cc" else "\ufffd" for c in text)

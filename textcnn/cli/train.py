@@ -214,4 +214,5 @@ def _tell_result(model: Any, folder: Path, quiet: bool, interrupted: bool) -> No
     if interrupted:
         tell([f"interrupted; the same command with --output {shown} --overwrite --resume goes on"])
     elif not quiet:
-        tell([f'try it: textcnn predict {shown} "a text"   or   textcnn serve --model {shown}'])
+        given = " ".join(['"a text"'] * model.texts_per_record)
+        tell([f"try it: textcnn predict {shown} {given}   or   textcnn serve --model {shown}"])

@@ -250,7 +250,8 @@ def test_the_schema_and_the_parser_refuse_the_same_shapes():
     """The parser is by hand for speed; the documented schema must not promise otherwise."""
     schema = TypeAdapter(ClassifyText | ClassifyTexts)
     for name, body, status, _, _ in REFUSED:
-        if status == 422 and "too" not in name and "over the labels" not in name:
+        # how many labels there are, and whether a text is a list, the model decides
+        if status == 422 and "too" not in name and "over the labels" not in name and name != "text a list":
             with pytest.raises(ValidationError):
                 schema.validate_json(body, strict=True)
 
