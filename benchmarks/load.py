@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -51,6 +52,11 @@ class Running:
     """A load under way in its process."""
 
     process: subprocess.Popen[str]
+
+    def stop(self) -> dict[str, Any]:
+        """End it before its time, with what it has measured until now."""
+        self.process.terminate()
+        return self.result()
 
     def result(self) -> dict[str, Any]:
         out, _ = self.process.communicate()
@@ -110,6 +116,7 @@ class Report:
             "max_ms": _quantile(good, 1.0),
             "refused_p50_ms": _quantile(refused, 0.5),
             "refused_p99_ms": _quantile(refused, 0.99),
+            "refused_max_ms": _quantile(refused, 1.0),
             "without_retry_after": self.without_retry_after,
             "kept": dict(self.kept),
             "first_failure": self.first_failure,
@@ -172,6 +179,7 @@ class Driver:
         self.open = 0
         self.turn = 0
         self.over = False
+        self.stopped = False
         self.ready = load.ports or [load.port]
         lines = "".join(f"{name}: {value}\r\n" for name, value in load.headers.items())
         self.payloads = []
@@ -229,7 +237,7 @@ class Driver:
                 connection.transport.close()
 
     async def run(self) -> dict[str, Any]:
-        started = time.perf_counter()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: setattr(self, "stopped", True))
         await asyncio.gather(*(self.connect() for _ in range(self.load.connections)))
         watching = asyncio.ensure_future(self.watch()) if self.load.ports else None
         started = time.perf_counter()
@@ -242,7 +250,7 @@ class Driver:
             return summary
         due, gap = 0, 1 / self.load.rate
         total = int(self.load.seconds * self.load.rate)
-        while due < total:
+        while due < total and not self.stopped:
             now = time.perf_counter() - started
             while due < total and due * gap <= now:
                 moment = started + due * gap
