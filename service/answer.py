@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -34,14 +35,15 @@ class Stream(Answer):
 
     __slots__ = ("pieces",)
 
-    def __init__(self, pieces: AsyncIterator[bytes], headers: Headers) -> None:
+    def __init__(self, pieces: AsyncGenerator[bytes], headers: Headers) -> None:
         super().__init__(b"", 200, headers)
         self.pieces = pieces
 
     async def __call__(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        async for piece in self.pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        async with aclosing(self.pieces) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -141,9 +141,12 @@ def create_app(
     def refused(reason: str) -> None:
         metrics.rejections.labels(reason).inc()
 
-    admission = Admission(max_wait=settings.max_wait_ms / 1000, max_bytes=settings.max_queued_bytes, refused=refused)
+    def bounded() -> Admission:
+        return Admission(max_wait=settings.max_wait_ms / 1000, max_bytes=settings.max_queued_bytes, refused=refused)
+
+    admission, explaining = bounded(), bounded()
     rates = RateLimits(refused, processes=settings.workers)
-    inference = Inference(admission, rates, max_timeout_ms=settings.max_timeout_ms, refused=refused)
+    inference = Inference(admission, explaining, rates, max_timeout_ms=settings.max_timeout_ms, refused=refused)
 
     async def bring_up() -> None:
         try:

@@ -221,24 +221,11 @@ class MicroBatcher(Generic[Item, Result]):
         items = [item for job, first, end in batch for item in job.items[first:end]]
         cost = sum(sum(job.costs[first:end]) for job, first, end in batch)
         started = perf_counter()
-        results = self._guarded(items)
+        results = each_by_itself(self._work, items)
         seconds = perf_counter() - started
         self.pace.learn(cost, seconds)
         failed = sum(isinstance(result, Exception) for result in results)
         return results, BatchReport(len(items), cost, started - batch[0][0].queued, seconds, inline, failed)
-
-    def _guarded(self, items: list[Item]) -> list[Result | Exception]:
-        """Results of all but the items that make `work` fail; those get its exception."""
-        try:
-            results = list(self._work(items))
-            if len(results) != len(items):
-                raise RuntimeError(f"{len(items)} items went in, {len(results)} results came out")
-            return [*results]
-        except Exception as error:
-            if len(items) == 1:
-                return [error]
-        middle = len(items) // 2
-        return self._guarded(items[:middle]) + self._guarded(items[middle:])
 
     def _deliver(self, batch: Batch[Item, Result], results: list[Result | Exception], report: BatchReport) -> None:
         place = 0
@@ -246,3 +233,17 @@ class MicroBatcher(Generic[Item, Result]):
             job.settle(results[place : place + end - first])
             place += end - first
         self._observe(report)
+
+
+def each_by_itself(work: Callable[[list[Item]], Sequence[Result]], items: list[Item]) -> list[Result | Exception]:
+    """Results of all but the items that make `work` fail; those get its exception. Few of them cost few calls."""
+    try:
+        results = list(work(items))
+        if len(results) != len(items):
+            raise RuntimeError(f"{len(items)} items went in, {len(results)} results came out")
+        return [*results]
+    except Exception as error:
+        if len(items) == 1:
+            return [error]
+    middle = len(items) // 2
+    return each_by_itself(work, items[:middle]) + each_by_itself(work, items[middle:])

@@ -74,6 +74,11 @@ class Call:
         value = self.header(b"content-length")
         return int(value) if value.isdigit() and len(value) < 19 else 0
 
+    @property
+    def cut(self) -> bool:
+        """Whether the body ended because the service stops, not because the client had sent it all; see guard.py."""
+        return "textcnn.cut" in self.scope
+
     async def body(self) -> bytes:
         """All of it. Raises BodyTooLargeError, before reading where the length is declared, and ClientGoneError."""
         # So a client that waits for "100 Continue" sends nothing.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -12,15 +12,14 @@ from math import inf
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple, Protocol
 
-import orjson
-
-from service.batcher import BatchReport, MicroBatcher
+from service.batcher import BatchReport, MicroBatcher, each_by_itself
 from service.errors import InvalidRequestError
 from service.metrics import Metrics, VersionMetrics
 from textcnn.errors import TextCNNError
-from textcnn.types import Explanation, Prediction, join_texts
+from textcnn.types import Explanation, Prediction, Ranking, join_texts
 
 SAMPLE_TEXTS, SAMPLE_SECONDS = 16, 1.0  # of so many texts, so often, it is measured whether they have changed
+WORD_CHARS, MOST_WORDS = 5, 256  # of a text, for what it costs to explain it
 TEXT_COST = 32  # what a text costs beside its characters, in characters
 
 
@@ -50,6 +49,10 @@ class Classifier(Protocol):
         """One prediction a text, in order. Called from several threads at once."""
         ...
 
+    def rank(self, texts: Sequence[str], *, top_k: int | None = 1) -> Ranking | None:
+        """The same as columns; None where an answer is more than ranked labels, whatever the texts."""
+        ...
+
     def familiarity(self, texts: Sequence[str]) -> Iterable[float]:
         """How much each text is of the kind that the model knows: evenly from 0 to 1 for texts like the validation's.
 
@@ -74,6 +77,11 @@ class Question(NamedTuple):
 
 def text_cost(text: str) -> int:
     return len(text) + TEXT_COST
+
+
+def explanation_cost(text: str) -> int:
+    """Where n-grams cannot be added up, the text is classified again without each of its words, of 256 at most."""
+    return text_cost(text) * (1 + min(len(text) // WORD_CHARS, MOST_WORDS))
 
 
 def warm_up(classifier: Classifier) -> list[tuple[int, float]]:
@@ -117,7 +125,7 @@ class Deployment:
         self.labels = classifier.labels
         self.texts_per_record = classifier.texts_per_record
         self.head = classifier.head
-        self.quoted_labels = {label: orjson.dumps(label).decode() for label in self.labels}
+        self.ranks = classifier.rank([]) is not None  # whether its answers are no more than ranked labels
         self._sample: list[str] = []  # texts of the last batch, while one is due
         self._sample_at = 0.0  # of time.monotonic; when the next is
         self.in_use = 0
@@ -144,6 +152,16 @@ class Deployment:
             max_cost=self._max_batch_chars,
         )
 
+    @cached_property
+    def bulk(self) -> MicroBatcher[Callable[[], bytes], bytes]:
+        """For work that brings many texts of its own; one after the other. Made when it is first asked for."""
+        return MicroBatcher(
+            lambda jobs: [job() for job in jobs],
+            observe=self._observe_bulk,
+            name=f"{self.name}/{self.version} in bulk",
+            max_items=1,
+        )
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """As long as a request holds it, it is not closed."""
@@ -165,8 +183,9 @@ class Deployment:
 
     def _close(self) -> None:
         self.batcher.close()
-        if "explainer" in self.__dict__:
-            self.explainer.close()
+        for name in ("explainer", "bulk"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
 
     def records(self, texts: Sequence[Text]) -> list[str]:
         """Texts as the classifier wants them. Raises InvalidRequestError for one that the model does not read so."""
@@ -203,8 +222,7 @@ class Deployment:
         most = max(top_k for _, top_k in items)
         predictions = self.classifier.classify([text for text, _ in items], top_k=most)
         self._series.predicted(predictions)
-        if monotonic() >= self._sample_at:
-            self._sample = [text for text, _ in items[:SAMPLE_TEXTS]]
+        self._take_sample([text for text, _ in items[:SAMPLE_TEXTS]])
         if all(top_k == most for _, top_k in items):
             return predictions
         return [
@@ -212,19 +230,40 @@ class Deployment:
             for prediction, (_, top_k) in zip(predictions, items, strict=True)
         ]
 
+    def rank_now(self, texts: list[str], top_k: int) -> Ranking:
+        """What `classifier.rank` answers, where the model `ranks`. For bulk work, in its thread."""
+        started = perf_counter()
+        ranking = self.classifier.rank(texts, top_k=top_k)
+        assert ranking is not None
+        self._series.batch(len(texts), perf_counter() - started)
+        self._series.ranked(ranking)
+        self._take_sample(texts)
+        return ranking
+
+    def classify_now(self, texts: list[str], top_k: int) -> list[Prediction | Exception]:
+        """A prediction for each text, or the exception that it alone caused. For bulk work, in its thread."""
+        started = perf_counter()
+        outcomes = each_by_itself(self._classify, [(text, top_k) for text in texts])
+        failed = sum(isinstance(outcome, Exception) for outcome in outcomes)
+        self._series.batch(len(texts), perf_counter() - started, failed)
+        return outcomes
+
     def _observe(self, report: BatchReport) -> None:
-        series = self._series
-        series.texts.inc(report.items)
-        series.batch_texts.observe(report.items)
-        series.queue_seconds.observe(report.waited)
-        series.classify_seconds.observe(report.seconds)
-        series.batches[report.inline].inc()
-        if report.failed:
-            series.failed_texts.inc(report.failed)
+        self._series.batch(report.items, report.seconds, report.failed)
+        self._observe_bulk(report)
+
+    def _observe_bulk(self, report: BatchReport) -> None:
+        """The work counts the texts itself: it has several to an item, and perhaps several runs of the model."""
+        self._series.queue_seconds.observe(report.waited)
+        self._series.batches[report.inline].inc()
         if self._sample and monotonic() >= self._sample_at:
             self._sample_at = monotonic() + SAMPLE_SECONDS
             texts, self._sample = self._sample, []
             asyncio.get_running_loop().run_in_executor(None, self._measure, texts)
+
+    def _take_sample(self, texts: Sequence[str]) -> None:
+        if monotonic() >= self._sample_at:
+            self._sample = list(texts[:SAMPLE_TEXTS])
 
     def _measure(self, texts: list[str]) -> None:
         """How much some texts are like those of the validation; in a thread, for it takes another pass."""

@@ -59,6 +59,7 @@ class Guard(HttpToolsProtocol):
         self.refusal = 400
         self.last_read: RequestResponseCycle | None = None  # the last request that came whole
         self.refused: int | None = None  # the status with which we close when that one is answered
+        self.cut = False  # whether the rest of the body is not wanted any more
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -89,6 +90,8 @@ class Guard(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        if self.cut:
+            return
         if self.scope["path"] in self.limits.streams and not self.cycle.response_complete:
             self.due = self.loop.time() + self.limits.body
         super().on_body(body)
@@ -102,6 +105,18 @@ class Guard(HttpToolsProtocol):
         super().on_response_complete()
         if self.refused is not None:
             self.refuse(self.refused)
+
+    def shutdown(self) -> None:
+        """The server ends: what is under way is finished; of a body that may go on for ever, what has come of it."""
+        super().shutdown()
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.more_body:
+            return
+        if self.cycle.scope["path"] in self.limits.streams:
+            self.cycle.scope["textcnn.cut"] = True  # type: ignore[typeddict-unknown-key]
+            # what comes now is read and dropped: closing on bytes that were not read loses the last of the answer
+            self.cut, self.due, self.cycle.more_body = True, inf, False
+            self.cycle.message_event.set()
+            self.flow.resume_reading()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -7,11 +7,12 @@ from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Sequence
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.supervisor import METRICS_FOLDER
-from textcnn.types import Prediction
+from textcnn.types import Prediction, Ranking
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -127,6 +128,7 @@ class VersionMetrics:
 
     def __init__(self, metrics: Metrics, model: str, version: str, labels: Sequence[str]) -> None:
         names = (model, version)
+        self._labels = tuple(labels)
         self._confidence = metrics.confidence.labels(*names)
         self._predictions = {label: metrics.predictions.labels(*names, label) for label in labels}
         self._metrics, self._names = metrics, names
@@ -137,6 +139,28 @@ class VersionMetrics:
         self.classify_seconds = metrics.classify_seconds.labels(*names)
         self.batch_texts = metrics.batch_texts.labels(*names)
         self.batches = {True: metrics.batches.labels(*names, "loop"), False: metrics.batches.labels(*names, "thread")}
+
+    def batch(self, texts: int, seconds: float, failed: int = 0) -> None:
+        """A run of the model on so many texts, of which it failed on some."""
+        self.texts.inc(texts)
+        self.batch_texts.observe(texts)
+        self.classify_seconds.observe(seconds)
+        if failed:
+            self.failed_texts.inc(failed)
+
+    def ranked(self, ranking: Ranking) -> None:
+        """As `predicted`, from columns."""
+        best, scores = ranking.best[:, 0], ranking.probabilities[:, 0].astype(np.float64)
+        if without := int(np.count_nonzero(ranking.abstained)):
+            best = best[~ranking.abstained]
+            self._metrics.unlabelled_texts.labels(*self._names, "abstained").inc(without)
+        for label, count in zip(self._labels, np.bincount(best, minlength=len(self._labels)).tolist(), strict=True):
+            if count:
+                self._predictions[label].inc(count)
+        for bucket, count in enumerate(np.bincount(np.searchsorted(SHARES, scores)).tolist()):
+            if count:
+                self._confidence._buckets[bucket].inc(count)
+        self._confidence._sum.inc(float(scores.sum()))
 
     def predicted(self, predictions: Sequence[Prediction]) -> None:
         first = predictions[0]

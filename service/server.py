@@ -35,6 +35,7 @@ EXIT_CODES: dict[Ending, int] = {"well": 0, "cannot start": USER_ERROR, "killed"
 BACKLOG = 2048
 # Less than the 10 s after which container engines kill.
 GRACEFUL_SHUTDOWN_SECONDS = 8
+CUT_OFF_SECONDS = 7  # before uvicorn would cancel what is under way
 EXIT_SECONDS = 1.0  # from the last answer to the end of the process
 # How long the event loop may wait for a batch's thread to let go of the interpreter; Python's own 5 ms is too long.
 SWITCH_SECONDS = 0.0005
@@ -108,7 +109,7 @@ def _check_access(settings: Settings) -> None:
 
 
 class WatchedServer(uvicorn.Server):
-    """Looks over its connections while it serves."""
+    """Looks over its connections while it serves, and breaks those that do not end when it does."""
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         looking = asyncio.ensure_future(look_over(self.server_state))
@@ -116,6 +117,19 @@ class WatchedServer(uvicorn.Server):
             await super().serve(sockets)
         finally:
             looking.cancel()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        timer = asyncio.get_running_loop().call_later(CUT_OFF_SECONDS, self._cut_off)
+        await super().shutdown(sockets)
+        timer.cancel()
+
+    def _cut_off(self) -> None:
+        """Of clients that do not read their answers to the end."""
+        connections = list(self.server_state.connections)
+        if connections:
+            log.warning("connections are broken, for the service ends", extra={"fields": {"count": len(connections)}})
+        for connection in connections:
+            connection.transport.abort()
 
 
 class Server(WatchedServer):

@@ -136,7 +136,10 @@ def best_thresholds(found: Floats, target: Floats) -> list[float]:
 
 def most_probable(found: Floats, top_k: int | None) -> tuple[npt.NDArray[np.int64], Floats]:
     """The `top_k` best classes of each row (None: all) and their probabilities, best first, ties in order of index."""
-    best = np.argsort(-found, axis=1, kind="stable")[:, :top_k]
+    if top_k == 1:  # without sorting all the others
+        best = found.argmax(1)[:, None]
+    else:
+        best = np.argsort(-found, axis=1, kind="stable")[:, :top_k]
     return best, np.take_along_axis(found, best, axis=1)
 
 

@@ -21,7 +21,7 @@ from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.inference.select import select_engine
 from textcnn.presets import DEFAULT_PRESET
 from textcnn.text.tokenizers import UNKNOWN_ID
-from textcnn.types import Counterfactual, Explanation, Floats, Prediction, Summary
+from textcnn.types import Counterfactual, Explanation, Floats, Prediction, Ranking, Summary
 
 if TYPE_CHECKING:
     from textcnn.explain.filters import Filter
@@ -114,15 +114,22 @@ class TextClassifier:
         `set_abstaining` kept with the model, or than `abstain_below`, which takes their place.
         """
         names = self.labels
-        if top_k is not None and not 1 <= top_k <= len(names):
-            raise ValueError(f"top_k is {top_k}, expected 1 to {len(names)} (the number of labels) or None")
-        found, calibration = self.predict_proba(texts), self._fitted().calibration
+        self._check_top_k(top_k)
+        found = self.predict_proba(texts)
         answers = predictions(found, names, self.head, top_k)
-        if abstain_below is None and not calibration.thresholds:
+        if abstain_below is None and not self._fitted().calibration.thresholds:
             return answers
         self._one_label("abstaining")
-        unsure = calibration.abstains(found.argmax(1), found.max(1), at_least=abstain_below)
+        unsure = self._fitted().calibration.abstains(found.argmax(1), found.max(1), at_least=abstain_below)
         return [replace(answer, abstained=doubt) for answer, doubt in zip(answers, unsure.tolist(), strict=True)]
+
+    def rank(self, texts: Texts, *, top_k: int | None = 1) -> Ranking | None:
+        """What `classify` answers, as columns; None where an answer is more than ranked labels, as the head says."""
+        if self.head["type"] in ("multi_label", "multi_task", "hierarchy"):
+            return None
+        self._check_top_k(top_k)
+        best, scores = most_probable(self.predict_proba(texts), top_k)
+        return Ranking(best, scores, self._fitted().calibration.abstains(best[:, 0], scores[:, 0]))
 
     def label_sets(self, texts: Texts, *, coverage: float = 0.9) -> list[tuple[str, ...]]:
         """For each text the labels among which the right one is in `coverage` of all texts, most probable first.
@@ -444,6 +451,11 @@ class TextClassifier:
         """One string a text or record. Raises DataError for other texts than those that the model was fitted on."""
         self._fitted()
         return text_strings(_items(texts, "text"), self.texts_per_record)
+
+    def _check_top_k(self, top_k: int | None) -> None:
+        count = len(self.labels)
+        if top_k is not None and not 1 <= top_k <= count:
+            raise ValueError(f"top_k is {top_k}, expected 1 to {count} (the number of labels) or None")
 
     def _one_label(self, what: str) -> None:
         """Raises DataError where a text may have several labels."""

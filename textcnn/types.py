@@ -146,6 +146,19 @@ def task_labels(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """The `top_k` best labels of each text as columns: no object a text.
+
+    `best` int64[B, top_k] are their indices, best first, and `probabilities` float32[B, top_k] theirs; `abstained`
+    bool[B] as in Prediction.
+    """
+
+    best: npt.NDArray[np.int64]
+    probabilities: Floats
+    abstained: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Winners:
     """The windows of tokens behind every logit: logits == activations @ weight.T + bias.
 

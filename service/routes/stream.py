@@ -2,43 +2,39 @@
 
 A line is a text in quotes, or {"text": "...", "id": anything}, where the text is a list if the model reads several
 together; the answer is a line in the same place. A line that cannot be used gets an error and the rest go on. Nothing
-is held but a window of lines: while the client does not take answers we do not read, so neither side runs full.
+is held but two blocks of lines: while the client does not take answers we do not read, so neither side runs full.
+
+Lines stay bytes on the event loop. A block is parsed, classified and written by one function (service/lines.py), in the
+thread of the version's `bulk` lane, or on the loop where that is quicker.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import Any, cast
+from collections.abc import AsyncGenerator
+from functools import partial
 
-import orjson
+import numpy as np
 
 from service.answer import Answer, Stream
 from service.call import Call
-from service.deployment import Deployment, Text
-from service.errors import (
-    TABLE,
-    ClientGoneError,
-    InvalidJSONError,
-    InvalidRequestError,
-    RequestError,
-    UnsupportedMediaTypeError,
-)
-from service.inference import Inference, Outcome
+from service.errors import ClientGoneError, InvalidRequestError, NotReadyError, UnsupportedMediaTypeError
+from service.inference import Inference
+from service.lines import Block, answer_block, error_line, longest_line
 from service.model_registry import ModelRegistry
 from service.route import Route
-from service.routes.classify import ERRORS, Asked, check_text, labels_wanted, parse_unrepeated, shown
+from service.routes.classify import ERRORS, Asked, labels_wanted
 from service.settings import Settings
-from textcnn.types import Prediction
 
 MEDIA_TYPES = (b"application/x-ndjson", b"application/jsonl", b"application/ndjson")
 HEADERS = [(b"content-type", b"application/x-ndjson"), (b"x-accel-buffering", b"no")]
-LINES_AT_ONCE = 256
-WINDOW = 4  # batches of lines under way: one read, some in the model, one written
-NOT_A_LINE = 'A line must be a string or {"text": "...", "id": ...}.'
+BLOCK_BYTES = 1 << 19  # gathered while the block before is in the model; large ones cost less a line
+LINES_AT_ONCE = 8192
+NEWLINE = ord("\n")
+LINGER_SECONDS = 0.3  # for the client to see that the service stops, before the connection is closed on what it sends
+STOPPING = "The service is stopping: this line and those after it were not answered. Send them again."
 PARAMETERS = tuple(
     {"name": name, "in": "query", "required": False, "schema": schema}
     for name, schema in (
@@ -51,9 +47,6 @@ BODY = {
     "required": True,
     "content": {"application/x-ndjson": {"schema": {"type": "string", "examples": ['{"text": "a text", "id": 1}\n']}}},
 }
-
-NOTHING: dict[str, Any] = {}
-Line = tuple[int, Text | None, dict[str, Any]]  # number; the text or None; id or error, to be sent back
 
 
 def routes(settings: Settings, registry: ModelRegistry, inference: Inference) -> list[Route]:
@@ -68,20 +61,36 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
         deployment = registry.choose(asked.model)
         top_k = labels_wanted(asked, deployment)
         inference.check(call)
+        answer = partial(
+            answer_block, deployment, top_k=top_k, threshold=asked.threshold, max_text_chars=settings.max_text_chars
+        )
 
-        async def answers() -> AsyncIterator[bytes]:
-            under_way: deque[asyncio.Task[bytes]] = deque()
+        def begin(block: Block) -> asyncio.Task[bytes]:
+            work = inference.answer_lines(call, deployment, block.lines, len(block.content), partial(answer, block))
+            return asyncio.ensure_future(work)
+
+        async def answers() -> AsyncGenerator[bytes]:
+            most = inference.lines_at_once(call, LINES_AT_ONCE)
+            blocks = Blocks(call, longest=longest_line(settings.max_text_chars), most=most)
+            reading = asyncio.ensure_future(blocks.read())
+            under_way: asyncio.Task[bytes] | None = None
             try:
-                async for lines in _lines(call, settings):
-                    work = _classify_lines(inference, call, deployment, lines, top_k, asked.threshold)
-                    under_way.append(asyncio.ensure_future(work))
-                    while under_way and (len(under_way) >= WINDOW or under_way[0].done()):
-                        yield await under_way.popleft()
-                while under_way:
-                    yield await under_way.popleft()
+                with deployment.held():  # to its end a stream is answered by the version that it began with
+                    while block := await blocks.next():
+                        under_way = begin(block)
+                        while under_way:
+                            answered = await under_way
+                            block = blocks.take()
+                            under_way = begin(block) if block else None
+                            yield answered
+                    await reading
+                if call.cut:
+                    yield error_line(blocks.number + 1, NotReadyError(STOPPING))
+                    await asyncio.sleep(LINGER_SECONDS)
             finally:
-                for task in under_way:
-                    task.cancel()
+                reading.cancel()
+                if under_way:
+                    under_way.cancel()
 
         return Stream(answers(), [*HEADERS])
 
@@ -101,126 +110,89 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
     ]
 
 
-async def _lines(call: Call, settings: Settings) -> AsyncIterator[list[Line]]:
-    """The lines as they come, at most LINES_AT_ONCE together; waiting for no more than is there."""
-    longest = _longest(settings)
-    number, rest, skipping = 0, b"", False
-    try:
-        async for piece in call.pieces():
-            *whole, rest = (rest + piece).split(b"\n")
-            if skipping and whole:
-                whole, skipping = whole[1:], False
-            found = _parsed(whole, number + 1, settings)
-            number += len(whole)
-            if len(rest) > longest:
-                if not skipping:
-                    number += 1
-                    found.append((number, None, _too_long(settings)))
-                rest, skipping = b"", True
-            for start in range(0, len(found), LINES_AT_ONCE):
-                yield found[start : start + LINES_AT_ONCE]
-    except ClientGoneError:
-        return
-    if rest.strip() and not skipping:
-        yield [_line(rest, number + 1, settings)]
+class Blocks:
+    """The lines of a request: what has come since the last block was taken is the next. `number` is the last line's."""
 
+    def __init__(self, call: Call, *, longest: int, most: int) -> None:
+        self.number = 0
+        self._call = call
+        self._longest = longest
+        self._most = most
+        self._ready: deque[bytes | None] = (
+            deque()
+        )  # whole lines, without their last newline; None: one that is too long
+        self._size = 0  # bytes that are ready
+        self._rest = b""  # of a line that has not come whole
+        self._skipping = False  # until the end of a line that is too long
+        self._ended = False
+        self._changed = asyncio.Event()
 
-def _parsed(lines: list[bytes], first: int, settings: Settings) -> list[Line]:
-    """Lines that are not blank, numbered from `first`."""
-    if all(line[:1] == line[-1:] == b'"' for line in lines):
-        # Nothing but strings, the usual case, is parsed in one go. A string cannot go on over a line's end, so no line
-        # can join the next; one that holds several makes the counts differ, and then each is looked at by itself.
-        with contextlib.suppress(orjson.JSONDecodeError):
-            texts = orjson.loads(b"[" + b"\n,\n".join(lines) + b"]")
-            longest = settings.max_text_chars
-            if len(texts) == len(lines) and all(type(text) is str and len(text) <= longest for text in texts):
-                return [(number, text, NOTHING) for number, text in enumerate(texts, first)]
-    return [_line(line, number, settings) for number, line in enumerate(lines, first) if line.strip()]
+    async def read(self) -> None:
+        """Gather lines until there are no more; wait while a block of them is not taken."""
+        try:
+            async for piece in self._call.pieces():
+                self._add(piece)
+                self._changed.set()
+                while self._size >= BLOCK_BYTES:
+                    self._changed.clear()
+                    await self._changed.wait()
+            if self._rest.strip() and not self._skipping and not self._call.cut:
+                self._ready.append(self._rest)
+        except ClientGoneError:
+            pass
+        finally:
+            self._ended = True
+            self._changed.set()
 
+    async def next(self) -> Block | None:
+        """The next block as soon as there is a line; None at the end."""
+        while not self._ready and not self._ended:
+            self._changed.clear()
+            await self._changed.wait()
+        return self.take()
 
-def _longest(settings: Settings) -> int:
-    """Bytes of a line; JSON may need six for a character."""
-    return 6 * settings.max_text_chars + 1000
+    def take(self) -> Block | None:
+        """The next block, if there is one now."""
+        if not self._ready:
+            return None
+        self._changed.set()
+        if self._ready[0] is None:
+            self._ready.popleft()
+            self.number += 1
+            return Block(b"", self.number, 1, too_long=True)
+        whole = []
+        while self._ready and (lines := self._ready[0]) is not None:
+            whole.append(lines)
+            self._ready.popleft()
+        content = b"\n".join(whole)
+        # faster than bytes.count where there are many
+        count = int(np.count_nonzero(np.frombuffer(content, np.uint8) == NEWLINE)) + 1
+        if count > self._most:
+            split = content.split(b"\n", self._most)
+            self._ready.appendleft(split.pop())
+            content, count = b"\n".join(split), self._most
+        self._size = sum(len(lines) for lines in self._ready if lines)
+        self.number += count
+        return Block(content, self.number - count + 1, count)
 
-
-def _too_long(settings: Settings) -> dict[str, Any]:
-    return _error(InvalidRequestError(f"The line has over {_longest(settings):,} bytes."))
-
-
-def _line(line: bytes, number: int, settings: Settings) -> Line:
-    if len(line) > _longest(settings):
-        return number, None, _too_long(settings)
-    try:
-        content = parse_unrepeated(line, "line")
-    except InvalidJSONError as error:
-        return number, None, _error(error)
-    more = NOTHING
-    if type(content) is dict:
-        if "id" in content:
-            more = {"id": content["id"]}
-        if content.keys() - {"text", "id"} or "text" not in content:
-            return number, None, {**more, **_error(InvalidRequestError(NOT_A_LINE))}
-        content = content["text"]
-    try:
-        if type(content) not in (str, list):
-            raise InvalidRequestError(NOT_A_LINE)
-        check_text(content, "text", settings.max_text_chars)
-    except InvalidRequestError as error:
-        return number, None, {**more, **_error(error)}
-    return number, content, more
-
-
-async def _classify_lines(
-    inference: Inference, call: Call, deployment: Deployment, lines: list[Line], top_k: int, threshold: float | None
-) -> bytes:
-    """The answers to some lines, each ended by a newline."""
-    if deployment.texts_per_record > 1 or any(type(text) is list for _, text, _ in lines):
-        lines = [_suited(line, deployment) for line in lines]
-    texts = [text for _, text, _ in lines if text is not None]
-    outcomes = await inference.classify_part(call, deployment, texts, top_k) if texts else []
-    if top_k == 1 and threshold is None and all(more is NOTHING for _, _, more in lines):
-        if len(outcomes) == len(lines) and all(map(_is_plain, outcomes)):
-            return _written(lines, cast(list[Prediction], outcomes), deployment.quoted_labels)
-    predictions = iter(shown(outcomes, threshold, all_may_fail=True))
-    # orjson has no lines: each is written by itself
-    return b"".join(
-        orjson.dumps(
-            {"line": number, **more, **(next(predictions) if text is not None else {})},
-            option=orjson.OPT_APPEND_NEWLINE,
-        )
-        for number, text, more in lines
-    )
-
-
-def _suited(line: Line, deployment: Deployment) -> Line:
-    """The line, with an error in place of a text that the model does not read so."""
-    number, text, more = line
-    try:
-        deployment.records([] if text is None else [text])
-    except InvalidRequestError as error:
-        return number, None, {**more, **_error(error)}
-    return line
-
-
-def _is_plain(outcome: Outcome) -> bool:
-    """Whether the best label is all there is to say."""
-    if isinstance(outcome, Exception) or outcome.abstained:
-        return False
-    return outcome.labels is None and outcome.levels is None and outcome.tasks is None
-
-
-def _written(lines: list[Line], predictions: list[Prediction], quoted: dict[str, str]) -> bytes:
-    """The usual answers, best label only, by hand: twice as fast as through dictionaries."""
-    parts = []
-    for (number, _, _), prediction in zip(lines, predictions, strict=True):
-        best = prediction.top[0]
-        score = f'"label":{quoted[best.label]},"probability":{best.probability!r}'
-        parts.append(f'{{"line":{number},{score},"top":[{{{score}}}]}}\n')
-    return "".join(parts).encode()
-
-
-def _error(error: RequestError) -> dict[str, Any]:
-    return {"error": {"code": TABLE[type(error)][1], "message": str(error)}}
+    def _add(self, piece: bytes) -> None:
+        lines, newline, rest = piece.rpartition(b"\n")
+        if newline:
+            lines = self._rest + lines
+            if self._skipping:
+                _, newline, lines = lines.partition(b"\n")
+                self._skipping = False
+            if newline:
+                self._ready.append(lines)
+                self._size += len(lines)
+            self._rest = rest
+        else:
+            self._rest += piece
+        if self._skipping:
+            self._rest = b""
+        elif len(self._rest) > self._longest:
+            self._ready.append(None)
+            self._rest, self._skipping = b"", True
 
 
 def _asked(call: Call) -> Asked:

@@ -15,13 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
 from textcnn.errors import DataError
-from textcnn.types import Explanation, LabelScore, Ngram, Prediction
+from textcnn.types import Explanation, LabelScore, Ngram, Prediction, Ranking
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,6 +50,16 @@ class FakeClassifier:
             time.sleep(0.003)
         answers = [self.answer_as(self._classify_one(text, 3)) for text in texts]
         return [replace(answer, top=answer.top[:top_k]) for answer in answers]
+
+    def rank(self, texts, *, top_k=1):
+        if self.head["type"] in ("multi_label", "multi_task"):
+            return None
+        found = self.classify(texts, top_k=top_k)
+        rows = [[self.labels.index(score.label) for score in prediction.top] for prediction in found]
+        scores = [[score.probability for score in prediction.top] for prediction in found]
+        abstained = [prediction.abstained for prediction in found]
+        best = np.array(rows, np.int64).reshape(len(texts), top_k)
+        return Ranking(best, np.array(scores, np.float32).reshape(best.shape), np.array(abstained, bool))
 
     def familiarity(self, texts):
         if "unvalidated" in texts:

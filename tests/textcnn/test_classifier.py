@@ -146,6 +146,21 @@ def test_a_classifier_can_be_calibrated_anew(classifier: TextClassifier, model_f
     assert model.artifact_.calibration.thresholds == (), "they were thresholds of other probabilities"
 
 
+@pytest.mark.parametrize("top_k", [1, 2, None])
+def test_columns_say_what_predictions_say(classifier: TextClassifier, top_k: int | None) -> None:
+    texts = ["where is my parcel", "", "parcel lamp", "x"]
+    ranking = classifier.rank(texts, top_k=top_k)
+    assert ranking is not None
+    rows = zip(ranking.best.tolist(), ranking.probabilities.tolist(), ranking.abstained.tolist(), strict=True)
+    names = classifier.labels
+    assert [
+        ([(score.label, score.probability) for score in found.top], found.abstained)
+        for found in classifier.classify(texts, top_k=top_k)
+    ] == [([(names[i], p) for i, p in zip(best, scores, strict=True)], doubt) for best, scores, doubt in rows]
+    empty = classifier.rank([], top_k=top_k)
+    assert empty is not None and len(empty.best) == len(empty.abstained) == 0
+
+
 @pytest.mark.parametrize("top_k", [0, -1, 4])
 def test_more_labels_than_there_are_cannot_be_asked_for(classifier: TextClassifier, top_k: int) -> None:
     with pytest.raises(ValueError, match=f"top_k is {top_k}, expected 1 to 3"):

@@ -60,6 +60,8 @@ def test_every_head_answers_the_same_when_loaded(model: TextClassifier, tmp_path
     np.testing.assert_array_equal(again.predict_proba(some), model.predict_proba(some))
     assert again.predict(some) == model.predict(some)
     assert again.classify(some, top_k=2) == model.classify(some, top_k=2)
+    more_than_ranked = model.head["type"] in ("hierarchy", "multi_label", "multi_task")
+    assert (again.rank(some) is None) == (again.rank([]) is None) == more_than_ranked
     assert again.predict([]) == []
     assert again.head == model.head
     assert not [name for name in again.artifact_.weights if name.startswith("auxiliary")]

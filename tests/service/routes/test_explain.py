@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from service.schemas import ExplainResponse
@@ -27,6 +31,57 @@ def test_a_label_can_be_named_and_texts_are_answered_in_order(client):
 
 def test_a_text_on_which_the_model_fails_alone_is_an_error(client):
     assert client.post("/v1/explain", json={"text": "boom"}).status_code == 500
+
+
+def test_explanations_that_take_long_are_refused_without_keeping_anybody_from_classifying(
+    make_client, classifier, monkeypatch
+):
+    """Each may be hundreds of runs of the model."""
+    gate, begun = threading.Event(), threading.Event()
+    explain = classifier.explain
+
+    def slowly(texts, **options):
+        begun.set()
+        time.sleep(0.02)
+        if "wait" in texts:
+            gate.wait(10)
+        return explain(["a"] * len(texts), **options)
+
+    monkeypatch.setattr(classifier, "explain", slowly)
+    client = make_client(max_wait_ms=10)
+    assert client.post("/v1/explain", json={"text": "a"}).status_code == 200
+    begun.clear()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.post, "/v1/explain", json={"text": "wait"})
+        assert begun.wait(5)
+        refused = client.post("/v1/explain", json={"text": "a"})
+        both = client.post("/v1/classify", json={"text": "a", "explain": True})
+        classified = client.post("/v1/classify", json={"text": "a"})
+        gate.set()
+        assert waiting.result(5).status_code == 200
+    assert (refused.status_code, both.status_code, classified.status_code) == (429, 429, 200)
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_before_the_first_explanation_many_at_once_are_not_all_let_in(make_client, classifier, monkeypatch):
+    """What one costs is not known then; it is taken to be as many runs of the model as the text has words."""
+    gate, begun = threading.Event(), threading.Event()
+
+    def wait(texts, **options):
+        begun.set()
+        gate.wait(10)
+        return [classifier._explain_one("a", None) for _ in texts]
+
+    classifier.slow = True
+    monkeypatch.setattr(classifier, "explain", wait)
+    client = make_client(max_wait_ms=100)
+    text = "a word " * 500
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(client.post, "/v1/explain", json={"text": text})
+        assert begun.wait(5)
+        assert client.post("/v1/explain", json={"text": text}).status_code == 429
+        gate.set()
+        assert first.result(5).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
+import time
+from contextlib import ExitStack, suppress
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from textcnn.types import LabelScore, Prediction
+
+from ..conftest import free_port
 
 NDJSON = {"content-type": "application/x-ndjson"}
 PATH = "/v1/classify/stream"
@@ -42,8 +49,13 @@ HEADS = {
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_a_text_is_answered_alike_as_a_string_as_an_object_and_alone(client, classifier, monkeypatch, head):
+def test_a_text_is_answered_alike_as_a_string_as_an_object_and_alone(make_client, classifier, monkeypatch, head):
     monkeypatch.setattr(classifier, "classify", lambda texts, *, top_k=1: [HEADS[head]] * len(texts))
+    if head not in ("one label", "abstained"):
+        monkeypatch.setattr(classifier, "rank", lambda texts, *, top_k=1: None)
+    if head == "tasks":
+        monkeypatch.setattr(classifier, "labels", ("mood=angry", "topic=cherry"))
+    client = make_client()
     alone = client.post("/v1/classify", json={"text": "a"}).json()["predictions"]
     assert ask(client, b'"a"') == ask(client, b'{"text": "a"}') == [{"line": 1, **alone[0]}]
 
@@ -129,3 +141,110 @@ def test_a_stream_longer_than_any_body_is_answered_while_it_is_sent(launch):
     with httpx.stream("POST", server.url + PATH, content=pieces(), headers=NDJSON, timeout=30) as response:
         ids = [json.loads(line)["id"] for line in response.iter_lines()]
     assert ids == list(range(count))
+
+
+HEAD = b"POST /v1/classify/stream HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/x-ndjson\r\n"
+
+
+class Talk:
+    """A stream over a plain socket: lines are sent, and answers awaited, whenever the test says."""
+
+    def __init__(self, server):
+        self.socket = socket.create_connection(("127.0.0.1", urlsplit(server.url).port), timeout=10)
+        self.socket.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n")
+        self.received = b""
+
+    def send(self, *lines: str):
+        body = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        self.socket.sendall(b"%x\r\n%b\r\n" % (len(body), body))
+
+    def answers(self, count: int | None = None):
+        """As soon as there are so many; without a number, all until the server closes."""
+        while count is None or len(self._lines()) < count:
+            part = self.socket.recv(65536)
+            if not part:
+                break
+            self.received += part
+        return self._lines()
+
+    def _lines(self):
+        # the framing of chunks stands on lines of its own
+        return [json.loads(line) for line in self.received.split(b"\n") if line.startswith(b"{")]
+
+
+@pytest.fixture
+def talks():
+    with ExitStack() as stack:
+
+        def talk(server):
+            talk = Talk(server)
+            stack.enter_context(talk.socket)
+            return talk
+
+        yield talk
+
+
+def test_a_line_is_answered_though_the_next_does_not_come(launch, talks):
+    talk = talks(launch().wait_until_ready())
+    for number, name in enumerate(["cherry", "banana", "apple"], 1):
+        talk.send(name)
+        assert talk.answers(number)[-1]["label"] == name
+
+
+def test_a_service_that_stops_answers_the_lines_that_came_and_says_so(start, talks):
+    server = start("--drain-seconds", "0.1").wait_until_ready()
+    talk = talks(server)
+    talk.send("cherry", "banana")
+    talk.socket.sendall(b'5\r\n"appl\r\n')  # half a line
+    talk.answers(1)
+    server.process.send_signal(signal.SIGTERM)
+    with suppress(OSError):
+        while server.process.poll() is None:
+            talk.socket.sendall(b"1\r\nx\r\n")  # it goes on, as if nothing were
+            time.sleep(0.02)
+    *answers, last = talk.answers()
+    code, log = server.ended()
+    assert [(line["line"], line["label"]) for line in answers] == [(1, "cherry"), (2, "banana")]
+    assert (last["line"], last["error"]["code"]) == (3, "not_ready")
+    assert talk.received.endswith(b"0\r\n\r\n")
+    assert code == 0
+    assert "rror" not in log and "Traceback" not in log
+
+
+def test_a_stream_that_ended_before_the_service_stops_has_no_such_line(start, talks):
+    server = start("--drain-seconds", "0.1").wait_until_ready()
+    talk = talks(server)
+    talk.send("cherry")
+    talk.socket.sendall(b"0\r\n\r\n")
+    server.process.send_signal(signal.SIGTERM)
+    assert [line["line"] for line in talk.answers()] == [1]
+    assert server.ended()[0] == 0
+
+
+def test_a_client_that_does_not_read_is_left_behind_when_the_service_stops(start, talks):
+    server = start("--drain-seconds", "0.1").wait_until_ready()
+    talk = talks(server)
+    talk.socket.setblocking(False)
+    body = b'"cherry"\n' * 20_000
+    with suppress(BlockingIOError):
+        while True:
+            talk.socket.send(b"%x\r\n%b\r\n" % (len(body), body))
+    began = time.monotonic()
+    code, log = server.stop()
+    assert code == 0 and time.monotonic() - began < 15
+    assert "broken" in log and "Traceback" not in log and "xception" not in log
+
+
+def test_a_stream_is_answered_to_its_end_by_the_version_that_it_began_with(start, launch_folder, talks):
+    """Even where another took its place and was freed meanwhile, while nothing of the stream was under way."""
+    port = free_port()
+    server = start("--admin-port", str(port)).wait_until_ready()
+    (launch_folder / "models" / "fake" / "4").mkdir()
+    (launch_folder / "models" / "fake" / "4" / "manifest.json").write_text("{}")
+    talk = talks(server)
+    talk.send("cherry")
+    talk.answers(1)
+    plan = httpx.put(f"http://127.0.0.1:{port}/admin/models/fake/plan", json={"aliases": {"live": "4"}})
+    assert plan.status_code == 200
+    talk.send("banana")
+    assert [line["label"] for line in talk.answers(2)] == ["cherry", "banana"]
