@@ -32,8 +32,7 @@ from textcnn.doctor.check import check
 from textcnn.doctor.learned import mislabelled
 from textcnn.doctor.table import Table
 from textcnn.evaluation.reliability import reliability_figures
-from textcnn.text.tokenizers import UNKNOWN_ID
-from textcnn.types import Floats
+from textcnn.types import UNKNOWN_ID, Floats
 
 SPLITS = 20
 AGNEWS = ("train_partial.csv.gz", "test.csv.gz")

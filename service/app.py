@@ -172,6 +172,8 @@ def create_app(
         while True:
             await asyncio.sleep(GAUGES_SECONDS)
             metrics.queued_seconds.set(admission.seconds)
+            for deployment in registry.all():
+                deployment.keep_recent()
 
     foreign = Foreign(settings, registry, inference)
     routes = [

@@ -16,7 +16,7 @@ from service.batcher import BatchReport, MicroBatcher, each_by_itself
 from service.errors import InvalidRequestError
 from service.metrics import Metrics, VersionMetrics
 from textcnn.errors import TextCNNError
-from textcnn.types import Explanation, Prediction, Ranking, join_texts
+from textcnn.types import Explanation, Ids, Prediction, Ranking, join_texts
 
 SAMPLE_TEXTS, SAMPLE_SECONDS = 16, 1.0  # of so many texts, so often, it is measured whether they have changed
 WORD_CHARS, MOST_WORDS = 5, 256  # of a text, for what it costs to explain it
@@ -27,13 +27,23 @@ Text = str | Sequence[str]  # the latter for a model that reads several together
 
 
 class Classifier(Protocol):
-    """What the service needs of a model; `textcnn.TextClassifier` is one."""
+    """What the service needs of a model; `textcnn.TextClassifier` is one.
+
+    `on_tokenized` is told of every batch: the seconds that its tokens took, and their ids. From any thread.
+    """
+
+    on_tokenized: Callable[[float, Ids], None] | None
 
     @property
     def labels(self) -> tuple[str, ...]: ...
     @property
     def head(self) -> Mapping[str, Any]:
         """The head's configuration; its `type` says what an answer looks like."""
+        ...
+
+    @property
+    def metrics_(self) -> Mapping[str, Any]:
+        """What training measured; under "expected" its answers to the validation texts, if there were any."""
         ...
 
     @property
@@ -131,6 +141,8 @@ class Deployment:
         self.in_use = 0
         self._retired = False
         self._series = VersionMetrics(metrics, self.name, self.version, self.labels)
+        self._series.expect(classifier.metrics_)
+        classifier.on_tokenized = self._series.tokenized
         metrics.model.labels(self.name, self.version, classifier.engine_name).set(1)
         self._info = metrics.model, (self.name, self.version, classifier.engine_name)
         self._max_batch_texts, self._max_batch_chars = max_batch_texts, max_batch_chars
@@ -176,10 +188,16 @@ class Deployment:
     def retire(self) -> None:
         """Close it as soon as nobody holds it."""
         self._retired = True
+        self._series.forget()
         gauge, labels = self._info
         gauge.labels(*labels).set(0)  # with several processes a series cannot be taken away
         if not self.in_use:
             self._close()
+
+    def keep_recent(self) -> None:
+        """To be called about once a second."""
+        if not self._retired:
+            self._series.keep_recent()
 
     def _close(self) -> None:
         self.batcher.close()

@@ -5,20 +5,26 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import exp
+from time import monotonic
+from typing import Any
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from service.drift import RECENT_TEXTS, Both, confidence_bin, drift, expected_counts, label_bin
 from service.supervisor import METRICS_FOLDER
-from textcnn.types import Prediction, Ranking
+from textcnn.types import SHARES, UNKNOWN_ID, Ids, Prediction, Ranking
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 TENTHS = tuple(step / 10 for step in range(1, 11))
-SHARES = tuple(step / 20 for step in range(1, 21))
 VERSION = ("model", "version")
+RECENT = "textcnn_recent"
+TOKENS_SECONDS = 0.05
 
 
 class Metrics:
@@ -104,6 +110,26 @@ class Metrics:
             buckets=TENTHS,
             registry=self.registry,
         )
+        self.tokenize_seconds = Histogram(
+            "textcnn_tokenize_seconds",
+            "Time of a batch in the tokenizer, a part of textcnn_classify_seconds; the rest is the network's.",
+            VERSION,
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.tokens = Counter("textcnn_tokens", "Tokens of sampled batches.", VERSION, registry=self.registry)
+        self.unknown_tokens = Counter(
+            "textcnn_unknown_tokens", "Those that the vocabulary does not have.", VERSION, registry=self.registry
+        )
+        # not shown: what drift is computed of, summed over the processes
+        self.recent = Gauge(
+            RECENT,
+            "Recent answers by bin.",
+            (*VERSION, "of", "bin"),
+            multiprocess_mode="livesum",
+            registry=self.registry,
+        )
+        self.expected: dict[tuple[str, str], Both] = {}
         self.feedback = Counter("textcnn_feedback", "Feedback kept.", registry=self.registry)
         self.feedback_failures = Counter(
             "textcnn_feedback_failures",
@@ -116,11 +142,41 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All series in Prometheus' text format; of all processes, where there are several."""
-        if METRICS_FOLDER not in os.environ:
-            return generate_latest(self.registry)
-        together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
-        return generate_latest(together)
+        together = self.registry
+        if METRICS_FOLDER in os.environ:
+            together = CollectorRegistry()
+            MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(WithDrift(together, self.expected))
+
+
+class WithDrift:
+    """What a registry collects, with drift in place of the histograms that it is computed of."""
+
+    def __init__(self, registry: CollectorRegistry, expected: Mapping[tuple[str, str], Both]) -> None:
+        self._registry = registry
+        self._expected = expected
+
+    def collect(self) -> Iterator[Metric]:
+        recent: dict[tuple[str, str], Both] = {}
+        for family in self._registry.collect():
+            if family.name != RECENT:
+                yield family
+                continue
+            for sample in family.samples:
+                of = recent.setdefault((sample.labels["model"], sample.labels["version"]), {})
+                of.setdefault(sample.labels["of"], {})[sample.labels["bin"]] = sample.value
+        labels = [*VERSION, "of"]
+        psi = GaugeMetricFamily("textcnn_drift_psi", "Change of recent answers from the validation's.", labels=labels)
+        by_chance = GaugeMetricFamily(
+            "textcnn_drift_psi_by_chance", "What textcnn_drift_psi is where nothing has changed.", labels=labels
+        )
+        for names, usual in self._expected.items():
+            for what, counts in recent.get(names, {}).items():
+                if found := drift(counts, usual[what]):
+                    psi.add_metric([*names, what], found.psi)
+                    by_chance.add_metric([*names, what], found.by_chance)
+        yield psi
+        yield by_chance
 
 
 class VersionMetrics:
@@ -134,6 +190,14 @@ class VersionMetrics:
         self._metrics, self._names = metrics, names
         self.texts = metrics.texts.labels(*names)
         self.familiarity = metrics.familiarity.labels(*names)
+        self._unlabelled = {
+            reason: metrics.unlabelled_texts.labels(*names, reason) for reason in ("abstained", "no_label")
+        }
+        self._tokenize_seconds = metrics.tokenize_seconds.labels(*names)
+        self._tokens, self._unknown = metrics.tokens.labels(*names), metrics.unknown_tokens.labels(*names)
+        self._tokens_at = 0.0  # of time.monotonic; when they are counted again
+        self._counted: dict[tuple[str, str], float] = {}
+        self._recent: dict[tuple[str, str], float] = {}
         self.failed_texts = metrics.failed_texts.labels(*names)
         self.queue_seconds = metrics.queue_seconds.labels(*names)
         self.classify_seconds = metrics.classify_seconds.labels(*names)
@@ -153,7 +217,7 @@ class VersionMetrics:
         best, scores = ranking.best[:, 0], ranking.probabilities[:, 0].astype(np.float64)
         if without := int(np.count_nonzero(ranking.abstained)):
             best = best[~ranking.abstained]
-            self._metrics.unlabelled_texts.labels(*self._names, "abstained").inc(without)
+            self._unlabelled["abstained"].inc(without)
         for label, count in zip(self._labels, np.bincount(best, minlength=len(self._labels)).tolist(), strict=True):
             if count:
                 self._predictions[label].inc(count)
@@ -161,6 +225,46 @@ class VersionMetrics:
             if count:
                 self._confidence._buckets[bucket].inc(count)
         self._confidence._sum.inc(float(scores.sum()))
+
+    def expect(self, figures: Mapping[str, Any]) -> None:
+        """Hold the answers against what training measured, where it did."""
+        if expected := expected_counts(figures):
+            self._metrics.expected[self._names] = expected
+
+    def forget(self) -> None:
+        """The version is let go."""
+        self._metrics.expected.pop(self._names, None)
+        for of, name in self._recent:
+            self._metrics.recent.labels(*self._names, of, name).set(0)  # with several processes none can be taken away
+
+    def keep_recent(self) -> None:
+        """Add what was answered since the last time to the recent answers, and let the older ones fade."""
+        if self._names not in self._metrics.expected:
+            return
+        counted: dict[tuple[str, str], float] = {
+            ("label", label_bin(label)): series._value.get() for label, series in self._predictions.items()
+        }
+        counted["label", label_bin(None)] = sum(series._value.get() for series in self._unlabelled.values())
+        for place, bucket in enumerate(self._confidence._buckets):
+            name = "confidence", confidence_bin(min(place, len(SHARES) - 1))
+            counted[name] = counted.get(name, 0.0) + bucket.get()
+        new = {name: count - self._counted.get(name, 0.0) for name, count in counted.items()}
+        self._counted = counted
+        texts = sum(count for (of, _), count in new.items() if of == "confidence")
+        if not texts:
+            return
+        keep = exp(-texts / RECENT_TEXTS)
+        for name, count in new.items():
+            self._recent[name] = keep * self._recent.get(name, 0.0) + count
+            self._metrics.recent.labels(*self._names, *name).set(self._recent[name])
+
+    def tokenized(self, seconds: float, ids: Ids) -> None:
+        """A batch was. Unknown tokens are counted in some batches only: it takes as long as a short text."""
+        self._tokenize_seconds.observe(seconds)
+        if monotonic() >= self._tokens_at:
+            self._tokens_at = monotonic() + TOKENS_SECONDS
+            self._tokens.inc(len(ids))
+            self._unknown.inc(int(np.count_nonzero(ids == UNKNOWN_ID)))
 
     def predicted(self, predictions: Sequence[Prediction]) -> None:
         first = predictions[0]
@@ -172,7 +276,7 @@ class VersionMetrics:
             best = [probability for one in predictions for probability in one.confidences]
             if without := sum(not one.given for one in predictions):
                 reason = "abstained" if first.labels is None else "no_label"
-                self._metrics.unlabelled_texts.labels(*self._names, reason).inc(without)
+                self._unlabelled[reason].inc(without)
         for label, count in labels.items():
             self._predictions[label].inc(count)
         # A whole batch at a time, past Histogram.observe: one call a text costs a third of what classifying it does.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from textcnn.calibration.calibration import Calibration, softmax
-from textcnn.types import Floats, LabelScore, Prediction, task_labels
+from textcnn.types import SHARES, Floats, LabelScore, Prediction, task_labels
 
 Head = Mapping[str, Any]
 THRESHOLD = 0.5  # of a label for which training found none
@@ -85,6 +86,21 @@ def predictions(found: Floats, names: Sequence[str], head: Head, top_k: int | No
         Prediction(top, labels=tuple(score for score in every if score.probability >= 0))
         for top, every in zip(tops, _tops(over, names, None), strict=True)
     ]
+
+
+def expected(answers: Sequence[Prediction]) -> dict[str, Any]:
+    """How many texts got each label, how many none, and a histogram of the confidences over SHARES.
+
+    Of validation texts, it is what a service holds its texts against. With several tasks each counts.
+    """
+    labels = Counter(label for answer in answers for label in answer.given)
+    places = np.searchsorted(SHARES, [share for answer in answers for share in answer.confidences])
+    return {
+        "texts": len(answers),
+        "labels": dict(sorted(labels.items())),
+        "unlabelled": sum(not answer.given for answer in answers),
+        "confidence": np.bincount(np.minimum(places, len(SHARES) - 1), minlength=len(SHARES)).tolist(),
+    }
 
 
 def nodes_above(found: Floats, names: Sequence[str], head: Head) -> list[tuple[LabelScore, ...]]:

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from textcnn.answers import decide, is_single, most_probable, predictions, probabilities
-from textcnn.artifact import Artifact, read_artifact, write_artifact
+from textcnn.answers import decide, expected, is_single, most_probable, predictions, probabilities
+from textcnn.artifact import Artifact, Golden, golden_texts, read_artifact, write_artifact
 from textcnn.calibration.calibration import Method, unknown_share
 from textcnn.config import RunConfig
 from textcnn.data.label_rows import LabelRows, Labels, check_pairs
 from textcnn.data.texts import Texts, text_strings
-from textcnn.errors import DataError, EngineError, MissingExtraError, NotFittedError
+from textcnn.errors import ArtifactError, DataError, EngineError, MissingExtraError, NotFittedError
 from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.inference.select import select_engine
 from textcnn.presets import DEFAULT_PRESET
-from textcnn.text.tokenizers import UNKNOWN_ID
-from textcnn.types import Counterfactual, Explanation, Floats, Prediction, Ranking, Summary
+from textcnn.types import (
+    UNKNOWN_ID,
+    Counterfactual,
+    Explanation,
+    Floats,
+    Ids,
+    Prediction,
+    Ranking,
+    Summary,
+    join_texts,
+)
 
 if TYPE_CHECKING:
     from textcnn.explain.filters import Filter
     from textcnn.train.progress import Progress
+
+GOLDEN_LABELS = 3  # of each golden text
+# by how much a probability may differ from that when the model was written, by the precision of the tables
+TOLERANCES = {"float32": 0.002, "float16": 0.01, "int8": 0.1}
 
 
 class TextClassifier:
@@ -45,10 +59,11 @@ class TextClassifier:
         self._artifact: Artifact | None = None
         self._engine: Engine | None = None
         self._running: tuple[str, EngineOptions] = ("auto", EngineOptions())
+        self.on_tokenized: Callable[[float, Ids], None] | None = None  # told of seconds and token ids, for a service
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and other processes get the model, not the engine's tables, which are made anew."""
-        return {**self.__dict__, "_engine": None}
+        return {**self.__dict__, "_engine": None, "on_tokenized": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -168,6 +183,7 @@ class TextClassifier:
         calibration, figures = reliability.fit_and_measure(self._validation(texts, labels), method)
         self._artifact = replace(self._fitted(), calibration=calibration)
         self.record("calibration", figures)
+        self.record("expected", expected(self.classify(texts)))
         return figures
 
     def set_abstaining(
@@ -198,6 +214,7 @@ class TextClassifier:
         }  # fmt: skip
         self._artifact = replace(self._fitted(), calibration=calibration.model_copy(update={"thresholds": thresholds}))
         self.record("abstaining", figures)
+        self.record("expected", expected(self.classify(texts)))
         return figures
 
     def explain(
@@ -341,7 +358,7 @@ class TextClassifier:
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model folder, usually models/<name>/<version>. Raises ArtifactError if it is there already."""
         folder = Path(path).absolute()
-        write_artifact(folder, self._fitted(), overwrite=overwrite)
+        write_artifact(folder, replace(self._fitted(), golden=self._golden()), overwrite=overwrite)
         self._artifact = replace(self._fitted(), name=folder.parent.name, version=folder.name)
 
     @classmethod
@@ -358,6 +375,7 @@ class TextClassifier:
         model.config = artifact.config
         model._artifact = artifact
         model._engine = select_engine(artifact, engine=engine, options=model._running[1])
+        model._check_golden()
         return model
 
     @property
@@ -445,7 +463,40 @@ class TextClassifier:
         texts = self._texts(texts)
         if not texts:
             return np.empty((0, len(artifact.labels)), np.float32)
-        return self._engine.logits(artifact.tokenizer.encode(texts))
+        started = perf_counter()
+        batch = artifact.tokenizer.encode(texts)
+        if self.on_tokenized:
+            self.on_tokenized(perf_counter() - started, batch.values)
+        return self._engine.logits(batch)
+
+    def _check_golden(self) -> None:
+        """Raises ArtifactError where the golden texts get other answers than when the model was written."""
+        artifact = self._fitted()
+        found = self.predict_proba([golden.text for golden in artifact.golden])
+        places = {label: place for place, label in enumerate(self.labels)}
+        allowed = TOLERANCES[self._running[1].table_precision]
+        wrong = [
+            f"{golden.text!r} has {row[places[label]]:.4f} for {label!r}, and had {probability:.4f}"
+            for golden, row in zip(artifact.golden, found, strict=True)
+            for label, probability in golden.probabilities.items()
+            if not abs(float(row[places[label]]) - probability) <= allowed  # holds for what is no number too
+        ]
+        if wrong:
+            raise ArtifactError(
+                f"the model {artifact.name}/{artifact.version} does not answer as it did when it was written: "
+                f"{wrong[0]} ({len(wrong)} such). Its files are whole, so {self.engine_name} or a package computes "
+                "something else here; try another engine, or train it again here"
+            )
+
+    def _golden(self) -> tuple[Golden, ...]:
+        """Texts of words of the vocabulary, so that none of the training's is given away, with their answers."""
+        artifact = self._fitted()
+        texts = [join_texts([text] * self.texts_per_record) for text in golden_texts(artifact.tokenizer.tokens)]
+        best, scores = most_probable(self.predict_proba(texts), GOLDEN_LABELS)
+        return tuple(
+            Golden(text, {self.labels[place]: score for place, score in zip(row, found, strict=True)})
+            for text, row, found in zip(texts, best.tolist(), scores.tolist(), strict=True)
+        )
 
     def _texts(self, texts: Texts) -> list[str]:
         """One string a text or record. Raises DataError for other texts than those that the model was fitted on."""

@@ -14,7 +14,9 @@ Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Parts = npt.NDArray[np.float64]
+UNKNOWN_ID = 1  # of `<unk>`
 DECIMALS = 7  # of contributions as JSON has them
+SHARES = tuple(step / 20 for step in range(1, 21))  # upper ends of the bins of a histogram of probabilities
 BETWEEN = "="  # a task and its label, in the names of the labels of a model with several tasks
 # A record of several texts is one string with ASCII's unit separator between them, which no tokenizer reads; between
 # their tokens, and between those of a document's sentences, stands the id of <pad>, which no text contains.

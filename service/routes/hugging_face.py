@@ -25,8 +25,8 @@ def routes(foreign: Foreign) -> list[Route]:
         deployment = foreign.registry.choose("/".join(names[key] for key in ("name", "version") if key in names))
         top_k = _top_k(content.get("parameters"), "sigmoid" if deployment.head["type"] == "multi_label" else "softmax")
         inputs = content.get("inputs")
-        texts = [inputs] if type(inputs) is str else inputs
-        predictions = await foreign.classify(call, deployment, texts, "inputs", top_k)  # type: ignore[arg-type]
+        texts = [_text(one) for one in inputs] if type(inputs) is list else [_text(inputs)]
+        predictions = await foreign.classify(call, deployment, texts, "inputs", top_k)
         answer = [
             [{"label": score.label, "score": score.probability} for score in prediction.top]
             for prediction in predictions
@@ -37,6 +37,13 @@ def routes(foreign: Foreign) -> list[Route]:
         Route(method="POST", path=path, endpoint=classify_hugging_face, needs="infer", errors=ERRORS)
         for path in ("/models/{name}", "/models/{name}/{version}")
     ]
+
+
+def _text(given: Any) -> Any:
+    """{"text": "...", "text_pair": "..."} is for a model that reads two texts together."""
+    if type(given) is dict and given.keys() == {"text", "text_pair"}:
+        return [given["text"], given["text_pair"]]
+    return given
 
 
 def _top_k(parameters: Any, function: str) -> int | None:

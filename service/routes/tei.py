@@ -1,6 +1,7 @@
 """Text Embeddings Inference's classifier routes: POST /predict and GET /info.
 
-Its trap: ["a", "b"] is one input, a pair, where Hugging Face means two texts. [["a"], ["b"]] is a batch.
+Its trap: ["a", "b"] is one input, a pair, where Hugging Face means two texts. [["a"], ["b"]] is a batch. A pair is for
+a model that reads two texts together.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from service.route import Route
 from service.routes.foreign import ERRORS, Foreign, errors_as, flag
 
 TYPES = {422: "Validation", 429: "Overloaded", 500: "Backend", 503: "Unhealthy"}
-PAIR = "pairs of texts cannot be classified by this model"
-NOT_INPUTS = "`inputs` must be a string or a list of lists of one string"
+NOT_INPUTS = "`inputs` must be a string, a list of strings that are read together, or a list of such lists"
 
 
 def _error(status: int, code: str, message: str) -> tuple[int, Any]:
@@ -43,7 +43,7 @@ def routes(foreign: Foreign) -> list[Route]:
         ]
         headers = {
             "x-compute-type": "cpu",
-            "x-compute-characters": str(sum(map(len, texts))),
+            "x-compute-characters": str(sum(len("".join(text)) for text in texts)),
             "x-inference-time": str(round((perf_counter() - started) * 1000)),
             "x-total-time": str(round((perf_counter() - call.arrived) * 1000)),
         }
@@ -95,14 +95,7 @@ def _texts(inputs: Any) -> tuple[list[Any], bool]:
     if not inputs:
         raise InvalidRequestError("`inputs` cannot be empty")
     if all(type(part) is str for part in inputs):
-        if len(inputs) == 1:
-            return inputs, True
-        raise InvalidRequestError(PAIR)
-    texts = []
-    for part in inputs:
-        if type(part) is list and len(part) == 2:
-            raise InvalidRequestError(PAIR)
-        if type(part) is not list or len(part) != 1:
-            raise InvalidRequestError(NOT_INPUTS)
-        texts += part
-    return texts, False
+        return [inputs[0] if len(inputs) == 1 else inputs], True
+    if not all(type(part) is list and part for part in inputs):
+        raise InvalidRequestError(NOT_INPUTS)
+    return [part[0] if len(part) == 1 else part for part in inputs], False

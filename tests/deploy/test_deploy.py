@@ -22,7 +22,10 @@ def shown() -> dict[str, set[str]]:
     for metric in vars(metrics).values():
         if names := getattr(metric, "_labelnames", ()):
             metric.labels(*names)
-    VersionMetrics(metrics, "m", "1", ["a"]).predicted([Prediction((LabelScore("a", 0.5),))])
+    series = VersionMetrics(metrics, "m", "1", ["a"])
+    series.expect({"expected": {"texts": 1, "labels": {"a": 1}, "unlabelled": 0, "confidence": [1] + [0] * 19}})
+    series.predicted([Prediction((LabelScore("a", 0.5),))] * 1000)
+    series.keep_recent()
     samples = [
         sample for family in text_string_to_metric_families(metrics.exposition().decode()) for sample in family.samples
     ]

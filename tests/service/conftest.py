@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -35,6 +36,8 @@ class FakeClassifier:
 
     labels = ("apple", "banana", "cherry")
     head = {"type": "single_label"}
+    metrics_: dict[str, Any] = {}
+    on_tokenized = None
     engine_name = "fake"
     max_length = 50
     texts_per_record = 1

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import pickle
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -25,7 +27,7 @@ from textcnn import Prediction, TextClassifier, errors
 from textcnn.artifact import read_artifact
 from textcnn.calibration.calibration import Calibration
 from textcnn.config import RunConfig
-from textcnn.errors import ConfigError, DataError, LabelError
+from textcnn.errors import ArtifactError, ConfigError, DataError, LabelError
 from textcnn.inference.engine import EngineOptions
 from textcnn.kernels.native import native
 from textcnn.registry import ENGINES
@@ -410,3 +412,52 @@ def test_parameters_are_set_by_name() -> None:
     assert model.get_params() == {"config": {"train": {"seed": 2}}, "preset": "kim_static"}
     with pytest.raises(ValueError, match=r"no parameter 'presets' \(known: config, preset\)"):
         model.set_params(presets="x")
+
+
+def test_a_model_is_held_to_the_answers_it_gave_when_it_was_written(classifier, corpus, tmp_path):
+    folder = tmp_path / "m" / "1"
+    classifier.save(folder)
+    manifest = folder / "manifest.json"
+    content = json.loads(manifest.read_text())
+    golden = content["golden"]
+    assert len(golden) >= 3 and golden[0]["text"] == ""
+    assert not {one["text"] for one in golden} & set(corpus[0]), "no text of the training is given away"
+    for precision in ("float32", "float16", "int8"):
+        TextClassifier.load(folder, table_precision=precision)
+    TextClassifier.load(folder, engine="torch")
+    first, probability = next(iter(golden[1]["probabilities"].items()))
+    golden[1]["probabilities"][first] = probability - 0.2
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match=f"does not answer as it did .*'{first}', and had"):
+        TextClassifier.load(folder)
+    del content["golden"]
+    manifest.write_text(json.dumps(content))
+    TextClassifier.load(folder)  # one of before
+
+
+@pytest.mark.parametrize("golden", [5, [5], [{"text": "a"}], [{"text": "a", "probabilities": {"none": 1.0}}],
+                                    [{"text": "a", "probabilities": {"billing": "1"}}]])  # fmt: skip
+def test_golden_texts_that_are_none_are_told(model_folder, tmp_path, golden):
+    folder = shutil.copytree(model_folder, tmp_path / "m" / "1")
+    content = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**content, "golden": golden}))
+    with pytest.raises(ArtifactError, match="golden is no list of texts"):
+        TextClassifier.load(folder)
+
+
+def test_what_was_answered_to_the_validation_texts_is_kept(classifier, corpus):
+    kept = classifier.metrics_["expected"]
+    assert kept["texts"] == classifier.metrics_["validation"]["texts"]
+    assert sum(kept["labels"].values()) + kept["unlabelled"] == sum(kept["confidence"]) == kept["texts"]
+    other = copy.deepcopy(classifier)
+    other.set_abstaining(*corpus, goal="f1")
+    assert other.metrics_["expected"]["texts"] == len(corpus[0])
+
+
+def test_a_service_is_told_what_was_tokenized(classifier):
+    told = []
+    other = copy.deepcopy(classifier)
+    other.on_tokenized = lambda seconds, ids: told.append((seconds, len(ids), int((ids == 1).sum())))
+    other.predict(["my invoice zzzz", "the courier"])
+    ((seconds, tokens, unknown),) = told
+    assert seconds > 0 and (tokens, unknown) == (5, 1)

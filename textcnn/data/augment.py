@@ -12,11 +12,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from textcnn.registry import AUGMENTATIONS
-from textcnn.types import BREAK_ID, Floats, Ids, TokenBatch
+from textcnn.types import BREAK_ID, UNKNOWN_ID, Floats, Ids, TokenBatch
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Random = np.random.Generator
-UNKNOWN_ID = 1
 
 
 class Augmentation:

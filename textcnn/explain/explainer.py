@@ -11,8 +11,18 @@ import numpy.typing as npt
 
 from textcnn.explain.ngram_evidence import Evidence, ngram_evidence
 from textcnn.explain.occlusion import occlude
-from textcnn.text.tokenizers import UNKNOWN_ID, Reading, Tokenizer
-from textcnn.types import Explanation, Floats, Ngram, TokenBatch, TokenPart, Winners, split_texts, text_begins
+from textcnn.text.tokenizers import Reading, Tokenizer
+from textcnn.types import (
+    UNKNOWN_ID,
+    Explanation,
+    Floats,
+    Ngram,
+    TokenBatch,
+    TokenPart,
+    Winners,
+    split_texts,
+    text_begins,
+)
 
 TEXTS_AT_ONCE = 1024
 CUT = " … "

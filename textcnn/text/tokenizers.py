@@ -29,7 +29,7 @@ from textcnn.registry import TOKENIZERS
 from textcnn.text import word_ids
 from textcnn.text.segments import break_sentences, join_parts, parts_of, split_sentences
 from textcnn.text.word_ids import PAD, UNKNOWN, Spans
-from textcnn.types import Ids, Offsets, TokenBatch, split_texts
+from textcnn.types import UNKNOWN_ID, Ids, Offsets, TokenBatch, split_texts
 
 log = logging.getLogger(__name__)
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -39,7 +39,6 @@ _PUNCTUATION = r"[[\p{P}\p{S}]&&[^▁]]"
 _SUBWORD_PATTERN = rf"▁?{_PUNCTUATION}|▁?[^\p{{P}}\p{{S}}▁]{{1,{_STRETCH}}}|▁"
 _LONGEST_PIECE = 16
 _CHARACTER = r" |[^\s\p{Cc}\p{Cf}]\p{M}*+"
-UNKNOWN_ID = 1
 # Categories of the characters between tokens that belong to none.
 _SEPARATING = {"Cc", "Cf", "Zs", "Zl", "Zp"}
 

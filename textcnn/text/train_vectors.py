@@ -10,7 +10,8 @@ import numpy as np
 
 from textcnn.config import TextConfig
 from textcnn.errors import DataError, MissingExtraError, VectorsError
-from textcnn.text.tokenizers import UNKNOWN_ID, Tokenizer
+from textcnn.text.tokenizers import Tokenizer
+from textcnn.types import UNKNOWN_ID
 
 Kind = Literal["word2vec", "fasttext"]
 

@@ -19,11 +19,10 @@ from textcnn.errors import ConfigError, DataError
 from textcnn.nn.autoencoder import BagAutoencoder, SequenceAutoencoder
 from textcnn.nn.ragged import Distinct, RaggedIds
 from textcnn.presets import DEFAULT_PRESET
-from textcnn.text.tokenizers import UNKNOWN_ID
 from textcnn.train.optimizers import make_optimizer
 from textcnn.train.progress import REFRESH_STEPS, Progress
 from textcnn.train.run import learn_text
-from textcnn.types import TokenBatch
+from textcnn.types import UNKNOWN_ID, TokenBatch
 
 DAMAGED = 0.3  # share of the words that the encoder does not see
 STRANGERS = 1000  # words beside those of the batch that a word must be told from

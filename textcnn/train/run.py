@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from textcnn.answers import best_thresholds, is_single, probabilities, tree_levels
+from textcnn.answers import best_thresholds, expected, is_single, predictions, probabilities, tree_levels
 from textcnn.artifact import Artifact, read_artifact
 from textcnn.build import build_network, pick_device, resolve
 from textcnn.calibration.calibration import Calibration, unknown_share
@@ -29,13 +29,13 @@ from textcnn.inference.torch_engine import network_logits
 from textcnn.nn.model import Network
 from textcnn.nn.ragged import Distinct
 from textcnn.registry import nearest
-from textcnn.text.tokenizers import UNKNOWN_ID, Tokenizer
+from textcnn.text.tokenizers import Tokenizer
 from textcnn.train.checkpoint import CHECKPOINT, Checkpoint
 from textcnn.train.interrupt import Interrupt
 from textcnn.train.loop import Examples, TrainingResult, fit_network, score
 from textcnn.train.progress import Progress
 from textcnn.train.transfer import check_fits, learn_tokens, start_from, with_source
-from textcnn.types import Floats
+from textcnn.types import UNKNOWN_ID, Floats
 
 Labelled = tuple[Texts, Labels]
 Rows = tuple[Sequence[str], LabelRows]
@@ -85,6 +85,8 @@ def train_classifier(
         metrics = _metrics(network, ready.train, ready.held_out, result, len(ready.tokenizer))
         calibration, figures = _calibrated(ready, network)
         config = _with_thresholds(ready)
+        if ready.held_out is not None:
+            metrics["expected"] = _expected(ready, config, network, calibration)
     finally:
         interrupt.end()
     weights = {
@@ -96,6 +98,14 @@ def train_classifier(
         progress.note(_calibration_sentence(calibration, figures))
         metrics["calibration"] = figures
     return Artifact(config, ready.labels, ready.tokenizer, weights, metrics, calibration)
+
+
+def _expected(ready: Prepared, config: RunConfig, network: Network, calibration: Calibration) -> dict[str, Any]:
+    """What the model answers to the validation texts, which a service holds its texts against."""
+    assert ready.held_out is not None
+    logits = network_logits(network, ready.held_out.texts, Distinct(len(ready.tokenizer)))
+    found = probabilities(logits, config.model.head, calibration)
+    return expected(predictions(found, ready.labels.names, config.model.head, 1))
 
 
 def _calibrated(ready: Prepared, network: Network) -> tuple[Calibration, dict[str, Any] | None]:

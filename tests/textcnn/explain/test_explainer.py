@@ -28,8 +28,8 @@ from textcnn.inference.ngram_table import combined_embedding
 from textcnn.inference.select import select_engine
 from textcnn.kernels.native import native
 from textcnn.kernels.windows import Windows
-from textcnn.text.tokenizers import UNKNOWN_ID, Tokenizer
-from textcnn.types import BREAK_ID, Explanation, TokenBatch
+from textcnn.text.tokenizers import Tokenizer
+from textcnn.types import BREAK_ID, UNKNOWN_ID, Explanation, TokenBatch
 
 from ..inference.test_engines import MODES, TOKENIZER, random_artifact
 
