@@ -10,6 +10,7 @@ from typing import Any, Literal
 from service.answer import Answer
 from service.call import Call
 from service.errors import MethodNotAllowedError, NotFoundError
+from service.schemas import ErrorResponse
 
 Endpoint = Callable[[Call], Awaitable[Answer]]
 KeyScope = Literal["infer", "admin", "metrics"]
@@ -21,8 +22,8 @@ class Route:
     `streams`: the request body may go on for ever.
 
     The rest is for the documentation: `answer` is the model of a 200 and `answer_type` its media type, `errors` the
-    other statuses, `parameters` and `body` OpenAPI as it is; the endpoint's docstring describes it. Without a `tag` it
-    is not documented.
+    other statuses and `error` the model of theirs, `parameters` and `body` OpenAPI as it is; the endpoint's docstring
+    describes it. Without a `tag` it is not documented.
     """
 
     method: str
@@ -33,6 +34,7 @@ class Route:
     answer: type | None = None
     answer_type: str = "application/json"
     errors: tuple[int, ...] = ()
+    error: type = ErrorResponse
     parameters: tuple[dict[str, Any], ...] = ()
     body: dict[str, Any] | None = None
     tag: str = ""

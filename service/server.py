@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -21,11 +22,12 @@ from service import logs
 from service.app import create_app
 from service.feedback import check_folder
 from service.follow import follow
+from service.gpus import take_gpu
 from service.guard import Limits, guarded, look_over
 from service.keys import read_keys
 from service.lifecycle import Lifecycle
 from service.settings import Settings
-from service.supervisor import STARTUP_FAILURE, Ending, supervise
+from service.supervisor import STARTUP_FAILURE, WORKER, Ending, supervise
 from textcnn.errors import TextCNNError
 
 log = logging.getLogger(__name__)
@@ -77,6 +79,8 @@ def work(settings: Settings, listeners: list[socket.socket], replacement: bool) 
     """One process of several. A replacement takes no requests from the others before it can answer them."""
     logs.configure(settings.log_level)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    if gpu := take_gpu(int(os.environ.get(WORKER, "0")), settings.device):
+        log.info("using a GPU", extra={"fields": {"gpu": gpu}})
     if _run(settings, listeners, ready_first=replacement):
         sys.exit(STARTUP_FAILURE)
 

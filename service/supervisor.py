@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 STARTUP_FAILURE = 3  # the exit code by which a process says that another try would end the same way
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds before a restart, doubled each time
 STEADY_SECONDS = 30.0  # a process that lived as long starts again without a pause
+WORKER = "TEXTCNN_WORKER_NUMBER"  # tells a process which of them it is, from 0
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client keeps the figures of all processes
 
 Ending = Literal["well", "cannot start", "killed"]
@@ -28,7 +29,8 @@ Ending = Literal["well", "cannot start", "killed"]
 class Worker:
     """One of the processes, through all its lives."""
 
-    def __init__(self, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def __init__(self, target: Callable[..., None], arguments: tuple[Any, ...], number: int) -> None:
+        self._number = number
         self._target = target
         self._arguments = arguments
         self._pause = FIRST_PAUSE
@@ -41,6 +43,7 @@ class Worker:
         self.process: SpawnProcess = get_context("spawn").Process(
             target=_work, args=(self._target, (*self._arguments, self.lives > 0))
         )
+        os.environ[WORKER] = str(self._number)  # what is spawned has a copy
         self.process.start()
         self.lives += 1
         self.started = time.monotonic()
@@ -90,7 +93,7 @@ def supervise(target: Callable[..., None], arguments: tuple[Any, ...], count: in
         signal.signal(number, lambda number, frame: told.append(number))
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
     folder = os.environ[METRICS_FOLDER] = tempfile.mkdtemp(prefix="textcnn-metrics-")
-    workers = [Worker(target, arguments) for _ in range(count)]
+    workers = [Worker(target, arguments, number) for number in range(count)]
     can_start = True
     try:
         while not told and can_start:

@@ -13,7 +13,6 @@ import orjson
 from service.answer import JSON, Answer
 from service.call import Call
 from service.route import Endpoint, Route
-from service.schemas import ErrorResponse
 
 TITLE, VERSION = "textcnn", "1"  # the version of the API, as in its paths
 ASSETS = {"swagger-ui-bundle.js": b"text/javascript", "swagger-ui.css": b"text/css"}
@@ -63,7 +62,7 @@ def openapi_schema(routes: Sequence[Route]) -> dict[str, Any]:
             response_class=JSONResponse if route.answer else Response,
             responses={
                 **({} if route.answer else {200: {"content": {route.answer_type: {"schema": {"type": "string"}}}}}),
-                **{status: {"model": ErrorResponse} for status in route.errors},
+                **{status: {"model": route.error} for status in route.errors},
             },
             openapi_extra=_extra(route),
             tags=[route.tag],

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from service.answer import Answer, json_answer
 from service.call import Call
 from service.deployment import Deployment
 from service.errors import INTERNAL, TABLE, InvalidRequestError, RequestError
+from service.foreign_schemas import Plain
 from service.inference import Inference
 from service.middleware.failures import log_failure
 from service.model_registry import ModelRegistry
+from service.plan import NAME
 from service.route import Endpoint
 from service.routes.classify import check_texts, parse_unrepeated
 from service.settings import Settings
@@ -19,7 +23,34 @@ from textcnn.types import Prediction
 
 Shape = Callable[[int, str, str], tuple[int, Any]]  # status, code, message -> status, body
 
-ERRORS = (400, 401, 403, 404, 413, 415, 421, 422, 429, 500, 503, 504)
+ERRORS = (400, 401, 403, 404, 405, 413, 415, 421, 422, 429, 500, 503, 504)
+TAG = "other servers' formats"
+NAMED = {
+    name: {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": NAME}}
+    for name in ("name", "version")
+}
+
+
+def documented(path: str, answer: type, *, body: type[BaseModel] | None = None, error: type = Plain) -> dict[str, Any]:
+    """Of a Route: its path and its documentation."""
+    found: dict[str, Any] = {"path": path, "answer": answer, "error": error, "tag": TAG}
+    found["parameters"] = tuple(schema for name, schema in NAMED.items() if f"{{{name}}}" in path)
+    if body:
+        schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
+        parts = schema.pop("$defs", {})
+        found["body"] = {"required": True, "content": {"application/json": {"schema": inlined(schema, parts)}}}
+    return found
+
+
+def inlined(schema: Any, parts: dict[str, Any]) -> Any:
+    """The schema with what it refers to in its place."""
+    if isinstance(schema, list):
+        return [inlined(part, parts) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return inlined(parts[schema["$ref"].rpartition("/")[2]], parts)
+    return {key: inlined(value, parts) for key, value in schema.items()}
 
 
 class Foreign:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from service import foreign_schemas as schemas
 from service.answer import Answer, json_answer
 from service.call import Call
 from service.errors import InvalidRequestError
 from service.route import Route
-from service.routes.foreign import ERRORS, Foreign, errors_as, plain_error, whole
+from service.routes.foreign import ERRORS, Foreign, documented, errors_as, plain_error, whole
 
 
 def routes(foreign: Foreign) -> list[Route]:
@@ -34,7 +35,13 @@ def routes(foreign: Foreign) -> list[Route]:
         return json_answer(answer)
 
     return [
-        Route(method="POST", path=path, endpoint=classify_hugging_face, needs="infer", errors=ERRORS)
+        Route(
+            method="POST",
+            endpoint=classify_hugging_face,
+            needs="infer",
+            errors=ERRORS,
+            **documented(path, schemas.HuggingFaceResponse, body=schemas.HuggingFaceRequest),
+        )
         for path in ("/models/{name}", "/models/{name}/{version}")
     ]
 

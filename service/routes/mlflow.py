@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from service import foreign_schemas as schemas
 from service.answer import Answer, json_answer
 from service.call import Call
 from service.errors import InvalidRequestError
 from service.route import Route
-from service.routes.foreign import ERRORS, Foreign, errors_as
+from service.routes.foreign import ERRORS, Foreign, documented, errors_as
 from textcnn.types import Prediction
 
 FORMS = ("inputs", "instances", "dataframe_split", "dataframe_records")
@@ -43,9 +44,15 @@ def routes(foreign: Foreign) -> list[Route]:
         return json_answer({})
 
     return [
-        Route(method="POST", path="/invocations", endpoint=invocations, needs="infer", errors=ERRORS),
-        Route(method="GET", path="/ping", endpoint=ping, errors=(503,)),
-    ]
+        Route(
+            method="POST", endpoint=invocations, needs="infer", errors=ERRORS,
+            **documented("/invocations", schemas.MLflowResponse, body=schemas.MLflowRequest, error=schemas.MLflow),
+        ),
+        Route(
+            method="GET", endpoint=ping, errors=(421, 503),
+            **documented("/ping", schemas.Body, error=schemas.MLflow),
+        ),
+    ]  # fmt: skip
 
 
 def _answer(prediction: Prediction) -> Any:

@@ -22,13 +22,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from service import foreign_schemas as schemas
 from service.answer import JSON, Answer, json_answer
 from service.call import Call
 from service.deployment import Deployment
 from service.errors import InvalidRequestError, UnsupportedMediaTypeError
 from service.route import Route
 from service.routes.classify import parse_unrepeated
-from service.routes.foreign import ERRORS, Foreign, errors_as, in_order, plain_error, whole
+from service.routes.foreign import ERRORS, Foreign, documented, errors_as, in_order, plain_error, whole
 from textcnn.types import Prediction, task_labels
 
 LENGTH_HEADER = b"inference-header-content-length"
@@ -88,16 +89,34 @@ def routes(foreign: Foreign) -> list[Route]:
         return _answer(content, deployment, predictions, wanted)
 
     return [
-        Route(method="GET", path="/v2", endpoint=server),
-        Route(method="GET", path="/v2/health/live", endpoint=live),
-        Route(method="GET", path="/v2/health/ready", endpoint=ready, errors=(503,)),
+        Route(method="GET", endpoint=server, errors=(421,), **documented("/v2", schemas.ServerMetadata)),
+        Route(method="GET", endpoint=live, errors=(421,), **documented("/v2/health/live", schemas.Flags)),
+        Route(method="GET", endpoint=ready, errors=(421, 503), **documented("/v2/health/ready", schemas.Flags)),
         *(
             route
             for path in (MODEL, VERSION)
             for route in (
-                Route(method="GET", path=path, endpoint=model, needs="infer", errors=ERRORS),
-                Route(method="GET", path=f"{path}/ready", endpoint=model_ready, needs="infer", errors=ERRORS),
-                Route(method="POST", path=f"{path}/infer", endpoint=infer, needs="infer", errors=ERRORS),
+                Route(
+                    method="GET",
+                    endpoint=model,
+                    needs="infer",
+                    errors=ERRORS,
+                    **documented(path, schemas.ModelMetadata),
+                ),
+                Route(
+                    method="GET",
+                    endpoint=model_ready,
+                    needs="infer",
+                    errors=ERRORS,
+                    **documented(f"{path}/ready", schemas.Flags),
+                ),
+                Route(
+                    method="POST",
+                    endpoint=infer,
+                    needs="infer",
+                    errors=ERRORS,
+                    **documented(f"{path}/infer", schemas.InferResponse, body=schemas.InferRequest),
+                ),
             )
         ),
     ]

@@ -9,11 +9,12 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any
 
+from service import foreign_schemas as schemas
 from service.answer import Answer, json_answer
 from service.call import Call
 from service.errors import InvalidRequestError
 from service.route import Route
-from service.routes.foreign import ERRORS, Foreign, errors_as, flag
+from service.routes.foreign import ERRORS, Foreign, documented, errors_as, flag
 
 TYPES = {422: "Validation", 429: "Overloaded", 500: "Backend", 503: "Unhealthy"}
 NOT_INPUTS = "`inputs` must be a string, a list of strings that are read together, or a list of such lists"
@@ -81,9 +82,15 @@ def routes(foreign: Foreign) -> list[Route]:
         )
 
     return [
-        Route(method="POST", path="/predict", endpoint=predict_tei, needs="infer", errors=(*ERRORS, 424)),
-        Route(method="GET", path="/info", endpoint=info_tei, needs="infer", errors=ERRORS),
-    ]
+        Route(
+            method="POST", endpoint=predict_tei, needs="infer", errors=(*ERRORS, 424),
+            **documented("/predict", schemas.TEIResponse, body=schemas.TEIRequest, error=schemas.TEI),
+        ),
+        Route(
+            method="GET", endpoint=info_tei, needs="infer", errors=ERRORS,
+            **documented("/info", schemas.TEIInfo, error=schemas.TEI),
+        ),
+    ]  # fmt: skip
 
 
 def _texts(inputs: Any) -> tuple[list[Any], bool]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from service import foreign_schemas as schemas
 from service.answer import Answer, json_answer
 from service.call import Call
 from service.errors import InvalidRequestError
 from service.route import Route
-from service.routes.foreign import ERRORS, Foreign, errors_as, in_order, plain_error
+from service.routes.foreign import ERRORS, Foreign, documented, errors_as, in_order, plain_error
 from textcnn.types import task_labels
 
 
@@ -63,13 +64,28 @@ def routes(foreign: Foreign) -> list[Route]:
     names = ("{name}", "{name}/versions/{version}")
     return [
         *(
-            Route(method="POST", path=f"/v1/models/{name}:{verb}", endpoint=endpoint, needs="infer", errors=ERRORS)
-            for verb, endpoint in (("predict", predict_tf_serving), ("classify", classify_tf_serving))
+            Route(
+                method="POST",
+                endpoint=endpoint,
+                needs="infer",
+                errors=ERRORS,
+                **documented(f"/v1/models/{name}:{verb}", answer, body=body),
+            )
+            for verb, endpoint, answer, body in (
+                ("predict", predict_tf_serving, schemas.PredictResponse, schemas.PredictRequest),
+                ("classify", classify_tf_serving, schemas.ClassifyResult, schemas.ClassifyRequest),
+            )
             for name in names
         ),
         # after the others, for a name may have a colon as far as the table of routes knows
         *(
-            Route(method="GET", path=f"/v1/models/{name}", endpoint=state_tf_serving, needs="infer", errors=ERRORS)
+            Route(
+                method="GET",
+                endpoint=state_tf_serving,
+                needs="infer",
+                errors=ERRORS,
+                **documented(f"/v1/models/{name}", schemas.VersionStates),
+            )
             for name in names
         ),
     ]

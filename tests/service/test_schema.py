@@ -32,6 +32,12 @@ def schema(launch, tmp_path_factory):
 OPERATIONS = [
     "POST /v1/classify", "POST /v1/classify/stream", "POST /v1/explain", "POST /v1/feedback", "GET /v1/models",
     "GET /health/live", "GET /health/startup", "GET /health/ready", "GET /metrics",
+    "POST /models/{name}", "POST /models/{name}/{version}", "POST /predict", "GET /info", "POST /invocations",
+    "GET /ping", "POST /v1/models/{name}:predict", "POST /v1/models/{name}/versions/{version}:predict",
+    "POST /v1/models/{name}:classify", "POST /v1/models/{name}/versions/{version}:classify", "GET /v1/models/{name}",
+    "GET /v1/models/{name}/versions/{version}", "GET /v2", "GET /v2/health/live", "GET /v2/health/ready",
+    *(f"{call}" for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
+      for call in (f"GET {path}", f"GET {path}/ready", f"POST {path}/infer")),
 ]  # fmt: skip
 
 

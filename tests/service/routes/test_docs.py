@@ -16,12 +16,22 @@ def test_the_documentation_page_loads_nothing_from_elsewhere(client):
         assert client.get(address).status_code == 200
 
 
+FOREIGN = {
+    "/models/{name}", "/models/{name}/{version}", "/predict", "/info", "/invocations", "/ping", "/v2", "/v2/health/live",
+    "/v2/health/ready", "/v1/models/{name}", "/v1/models/{name}/versions/{version}",
+    *(f"/v1/models/{name}:{verb}"
+      for name in ("{name}", "{name}/versions/{version}") for verb in ("predict", "classify")),
+    *(f"/v2/models/{name}{call}"
+      for name in ("{name}", "{name}/versions/{version}") for call in ("", "/ready", "/infer")),
+}  # fmt: skip
+
+
 def test_every_route_is_documented_with_its_errors(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert set(paths) == {
         "/v1/classify", "/v1/classify/stream", "/v1/explain", "/v1/models", "/health/live", "/health/startup",
         "/health/ready",
-        "/metrics",
+        "/metrics", *FOREIGN,
     }  # fmt: skip
     post = paths["/v1/classify"]["post"]
     assert set(post["responses"]) == {"200", *map(str, ERRORS)}
