@@ -17,7 +17,8 @@ def test_the_documentation_page_loads_nothing_from_elsewhere(client):
 
 
 FOREIGN = {
-    "/models/{name}", "/models/{name}/{version}", "/predict", "/info", "/invocations", "/ping", "/v2", "/v2/health/live",
+    "/models/{name}", "/models/{name}/{version}", "/predict", "/info", "/invocations", "/ping", "/v2",
+    "/v2/health/live",
     "/v2/health/ready", "/v1/models/{name}", "/v1/models/{name}/versions/{version}",
     *(f"/v1/models/{name}:{verb}"
       for name in ("{name}", "{name}/versions/{version}") for verb in ("predict", "classify")),

@@ -337,3 +337,22 @@ def test_the_state_of_a_model_is_told_as_tensorflow_serving_tells_it(client):
     for path in ("/v1/models/fake", "/v1/models/fake/versions/3"):
         assert client.get(path).json() == {"model_version_status": [state]}
     assert client.get("/v1/models/none").status_code == 404
+
+
+def test_the_client_of_mlflow_reads_our_answers(server):
+    """The bytes that it sends are in the next test, for where it is not installed."""
+    scoring = pytest.importorskip("mlflow.pyfunc.scoring_server.client", reason="mlflow-skinny is not installed")
+    pandas = pytest.importorskip("pandas", reason="mlflow's client needs pandas")
+    host, port = server.url.removeprefix("http://").split(":")
+    client = scoring.ScoringServerClient(host, int(port))
+    client.ping()
+    found = client.invoke(pandas.DataFrame({"text": ["a cherry", "b"]}), params={"x": 1}).get_predictions()
+    assert found[0].tolist() == ["cherry", "apple"]
+
+
+def test_what_the_client_of_mlflow_sends_is_answered(client):
+    # as mlflow-skinny 3.17 sends a data frame of two rows
+    frame = b'{"index": [0, 1], "columns": ["text"], "data": [["a cherry"], ["b"]]}'
+    sent = b'{"dataframe_split": %s, "params": {"x": 1}}' % frame
+    response = client.post("/invocations", content=sent, headers={**JSON, "accept-encoding": "gzip, deflate"})
+    assert (response.status_code, response.json()) == (200, {"predictions": ["cherry", "apple"]})
