@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from textcnn.train.progress import Progress
 
 GOLDEN_LABELS = 3  # of each golden text
-# by how much a probability may differ from that when the model was written, by the precision of the tables
-TOLERANCES = {"float32": 0.002, "float16": 0.01, "int8": 0.1}
+# By how much a probability may differ from that when the model was written, by the precision of the tables. Loose: a
+# GPU may multiply in TF32, and what this is to find (other tokens, other weights, no numbers) is far off.
+TOLERANCES = {"float32": 0.01, "float16": 0.02, "int8": 0.1}
 
 
 class TextClassifier:
