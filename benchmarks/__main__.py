@@ -31,7 +31,7 @@ BENCHMARKS = {
     "service": Program("the service under load; all rows, or those named after it", data=True),
     "gpu": Program("the Triton kernels beside torch and cuDNN; needs a CUDA device"),
 }
-ZOO_PARTS = ("presets", "depth", "start", "tasks")
+ZOO_PARTS = ("presets", "depth", "start", "tasks", "typos", "scripts")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 
 

@@ -32,7 +32,7 @@ from textcnn.doctor.check import check
 from textcnn.doctor.learned import mislabelled
 from textcnn.doctor.table import Table
 from textcnn.evaluation.reliability import reliability_figures
-from textcnn.types import UNKNOWN_ID, Floats
+from textcnn.types import Floats
 
 SPLITS = 20
 AGNEWS = ("train_partial.csv.gz", "test.csv.gz")
@@ -221,7 +221,7 @@ def model_logits(model: TextClassifier, texts: Sequence[str]) -> Floats:
 
 def unknown(model: TextClassifier, texts: Sequence[str]) -> Floats:
     batch = model.artifact_.tokenizer.encode(texts)
-    return unknown_share(batch.values == UNKNOWN_ID, batch.offsets)
+    return unknown_share(batch.unknown, batch.offsets)
 
 
 def read(path: Path) -> Labelled:

@@ -8,6 +8,8 @@ depth    the residual preset against the same convolutions and norms without sho
 start    500 rows of MR: from scratch, from autoencoders on IMDb's texts (of words in their places; of which words there
          are; the same on all texts, since they need no labels), from a classifier of IMDb; 5 seeds
 tasks    TREC's coarse and fine labels by one network and by two
+typos    words alone, words and characters, characters alone on TREC and SST-2 as they are and misspelled; 3 seeds
+scripts  the default and char_cnn on Chinese titles and Russian tweets, beside the majority class
 
 What limits it. Texts/s are those of the engine that textcnn chooses: a preset that the tables can run is a look-up, the
 others run in torch on one thread. Times are of whole trainings, so they hang on when early stopping ends them.
@@ -15,6 +17,7 @@ others run in torch on one thread. Times are of whole trainings, so they hang on
 
 from __future__ import annotations
 
+import random
 import statistics
 import tempfile
 import time
@@ -31,9 +34,10 @@ from benchmarks.machine import say
 from textcnn import TextClassifier
 from textcnn.artifact import write_artifact
 from textcnn.presets import preset_names, preset_settings
+from textcnn.report.behaviour import misspell
 from textcnn.train.pretrain import pretrain_encoder
 
-SEEDS = 5
+SEEDS, TYPO_SEEDS = 5, 3
 ROWS = 500
 IMDB_TEXTS, IMDB_LENGTH, IMDB_EPOCHS = 5_000, 100, 3
 DEPTH_EPOCHS = 8
@@ -48,7 +52,7 @@ Split = tuple[list[str], list[str]]
 def run(*, data: Path, quick: bool = False, part: str = "", only: str = "") -> dict[str, Any]:
     about = machine.describe()
     parts: dict[str, Callable[[Path, bool, str], dict[str, Any]]] = {
-        "presets": presets, "depth": depth, "start": start, "tasks": tasks,
+        "presets": presets, "depth": depth, "start": start, "tasks": tasks, "typos": typos, "scripts": scripts,
     }  # fmt: skip
     chosen = {part: parts[part]} if part else parts
     result = {name: measure(data, quick, only) for name, measure in chosen.items()}
@@ -212,6 +216,44 @@ def tasks(data: Path, quick: bool, only: str) -> dict[str, Any]:
                 found.setdefault(name, []).append(100 * model.score(tests, labels[name]))
         rows[name] = {key: spread(values) for key, values in found.items()}
         say(f"{name}: {rows[name]}")
+    return rows
+
+
+def typos(data: Path, quick: bool, only: str) -> dict[str, Any]:
+    """Test accuracy, mean over seeds, of the texts as they are and with one and two swaps of letters in each."""
+    rows: dict[str, Any] = {}
+    for name in ("trec", "sst2"):
+        train, (texts, labels) = (cut(read_csv(data / name / f"{part}.csv"), quick) for part in ("train", "test"))
+        choose = random.Random(0)
+        once = [misspell(text, choose) for text in texts]
+        forms = {"as_is": texts, "one_typo": once, "two_typos": [misspell(text, choose) for text in once]}
+        for preset in ("kim_rand", "words_and_characters", "char_cnn"):
+            if only not in ("", preset):
+                continue
+            found: dict[str, list[float]] = {}
+            for seed in range(1 if quick else TYPO_SEEDS):
+                model = TextClassifier({"train": {**budget(quick), "seed": seed}}, preset=preset).fit(*train)
+                for form, written in forms.items():
+                    found.setdefault(form, []).append(100 * model.score(written, labels))
+            rows[f"{preset}.{name}"] = {form: spread(values) for form, values in found.items()}
+            say(f"{preset} {name}: {rows[f'{preset}.{name}']}")
+    return rows
+
+
+def scripts(data: Path, quick: bool, only: str) -> dict[str, Any]:
+    """Test accuracy and what it costs."""
+    sets = {
+        "chinese": ("thucnews_titles/dev.csv", "thucnews_titles/test.csv"),
+        "russian": ("sentirueval/2016_telecom_train.csv", "sentirueval/2016_telecom_test.csv"),
+    }
+    rows: dict[str, Any] = {}
+    for name, parts in sets.items():
+        train, test = (cut(read_csv(data / part), quick) for part in parts)
+        rows[f"{name}.majority"] = round(100 * max(map(test[1].count, set(test[1]))) / len(test[1]), 1)
+        for preset in ("kim_rand", "char_cnn"):
+            if only in ("", preset):
+                rows[f"{name}.{preset}"] = measured({"train": budget(quick)}, train, None, test, preset=preset)
+                say(f"{preset} {name}: {rows[f'{name}.{preset}']}, majority {rows[f'{name}.majority']}")
     return rows
 
 

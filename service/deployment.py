@@ -16,7 +16,7 @@ from service.batcher import BatchReport, MicroBatcher, each_by_itself
 from service.errors import InvalidRequestError
 from service.metrics import Metrics, VersionMetrics
 from textcnn.errors import TextCNNError
-from textcnn.types import Explanation, Ids, Prediction, Ranking, join_texts
+from textcnn.types import Explanation, ExplanationMethod, Prediction, Ranking, TokenBatch, join_texts
 
 SAMPLE_TEXTS, SAMPLE_SECONDS = 16, 1.0  # of so many texts, so often, it is measured whether they have changed
 WORD_CHARS, MOST_WORDS = 5, 256  # of a text, for what it costs to explain it
@@ -29,10 +29,10 @@ Text = str | Sequence[str]  # the latter for a model that reads several together
 class Classifier(Protocol):
     """What the service needs of a model; `textcnn.TextClassifier` is one.
 
-    `on_tokenized` is told of every batch: the seconds that its tokens took, and their ids. From any thread.
+    `on_tokenized` is told of every batch: the seconds that its tokens took, and the tokens. From any thread.
     """
 
-    on_tokenized: Callable[[float, Ids], None] | None
+    on_tokenized: Callable[[float, TokenBatch], None] | None
 
     @property
     def labels(self) -> tuple[str, ...]: ...
@@ -70,19 +70,29 @@ class Classifier(Protocol):
         """
         ...
 
+    @property
+    def explanation_methods(self) -> tuple[ExplanationMethod, ...]:
+        """What `explain` takes as `method`, the usual one first."""
+        ...
+
     def explain(
-        self, texts: Sequence[str], *, labels: str | Sequence[str] | None = None, top_n: int | None = None
-    ) -> list[Explanation]:
+        self, texts: Sequence[str], *, labels: str | Sequence[str] | None = None, top_n: int | None = None,
+        method: ExplanationMethod | None = None,
+    ) -> list[Explanation]:  # fmt: skip
         """Why each text gets the logit of a label, the predicted one by default; `top_n` n-grams, None: all."""
         ...
 
 
 class Question(NamedTuple):
-    """What is to be explained: why `text` gets `label` (None: the predicted one), by its strongest `top_n` n-grams."""
+    """What is to be explained: why `text` gets `label` (None: the predicted one), by its strongest `top_n` n-grams.
+
+    `method` None: the usual one.
+    """
 
     text: str
     label: str | None
     top_n: int
+    method: ExplanationMethod | None = None
 
 
 def text_cost(text: str) -> int:
@@ -174,6 +184,12 @@ class Deployment:
             max_items=1,
         )
 
+    @cached_property
+    def methods(self) -> tuple[ExplanationMethod, ...]:
+        """How it explains, as far as that costs no more than some answers and loads nothing that is not there."""
+        cheap = {"ngrams", "occlusion"} | ({"grad_cam"} if self.classifier.engine_name == "torch" else set())
+        return tuple(method for method in self.classifier.explanation_methods if method in cheap)
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """As long as a request holds it, it is not closed."""
@@ -224,14 +240,17 @@ class Deployment:
     def _explain(self, questions: list[Question]) -> list[Explanation]:
         """In the order of the questions; those of one kind together."""
 
-        def kind(place: int) -> tuple[bool, int]:
-            return questions[place].label is None, questions[place].top_n
+        def kind(place: int) -> tuple[bool, int, str]:
+            return questions[place].label is None, questions[place].top_n, questions[place].method or ""
 
         answers: dict[int, Explanation] = {}
-        for (predicted, top_n), group in groupby(sorted(range(len(questions)), key=kind), key=kind):
+        for (predicted, top_n, _), group in groupby(sorted(range(len(questions)), key=kind), key=kind):
             places = list(group)
             labels = None if predicted else [questions[place].label or "" for place in places]
-            found = self.classifier.explain([questions[place].text for place in places], labels=labels, top_n=top_n)
+            found = self.classifier.explain(
+                [questions[place].text for place in places],
+                labels=labels, top_n=top_n, method=questions[places[0]].method,
+            )  # fmt: skip
             answers.update(zip(places, found, strict=True))
         return [answers[place] for place in range(len(questions))]
 

@@ -13,7 +13,7 @@ from service.batcher import DeadlinePassedError, MicroBatcher
 from service.call import Call
 from service.deployment import TEXT_COST, Deployment, Question, Text, explanation_cost, text_cost
 from service.errors import ClientGoneError, DeadlineError, InvalidRequestError
-from textcnn.types import Explanation, Prediction
+from textcnn.types import Explanation, ExplanationMethod, Prediction
 
 Outcome = Prediction | Exception
 Item = TypeVar("Item")
@@ -60,11 +60,12 @@ class Inference:
         return await self._run(call, deployment, deployment.batcher, self._admission, work, costs, seconds, size)
 
     async def explain(
-        self, call: Call, deployment: Deployment, texts: Sequence[Text], label: str | None, top_n: int
-    ) -> list[Explanation | Exception]:
+        self, call: Call, deployment: Deployment, texts: Sequence[Text], label: str | None, top_n: int,
+        method: ExplanationMethod | None = None,
+    ) -> list[Explanation | Exception]:  # fmt: skip
         """As `classify`: why each text gets `label`; see Question."""
         records = deployment.records(texts)
-        questions = [Question(text, label, top_n) for text in records]
+        questions = [Question(text, label, top_n, method) for text in records]
         costs = [explanation_cost(text) for text in records]
         # before the first one, as if words were left out one by one
         pace = deployment.explainer.pace if deployment.explainer.pace.known else deployment.batcher.pace

@@ -17,7 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.drift import RECENT_TEXTS, Both, confidence_bin, drift, expected_counts, label_bin
 from service.supervisor import METRICS_FOLDER
-from textcnn.types import SHARES, UNKNOWN_ID, Ids, Prediction, Ranking
+from textcnn.types import SHARES, Prediction, Ranking, TokenBatch
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -258,13 +258,13 @@ class VersionMetrics:
             self._recent[name] = keep * self._recent.get(name, 0.0) + count
             self._metrics.recent.labels(*self._names, *name).set(self._recent[name])
 
-    def tokenized(self, seconds: float, ids: Ids) -> None:
+    def tokenized(self, seconds: float, batch: TokenBatch) -> None:
         """A batch was. Unknown tokens are counted in some batches only: it takes as long as a short text."""
         self._tokenize_seconds.observe(seconds)
         if monotonic() >= self._tokens_at:
             self._tokens_at = monotonic() + TOKENS_SECONDS
-            self._tokens.inc(len(ids))
-            self._unknown.inc(int(np.count_nonzero(ids == UNKNOWN_ID)))
+            self._tokens.inc(len(batch.values))
+            self._unknown.inc(int(np.count_nonzero(batch.unknown)))
 
     def predicted(self, predictions: Sequence[Prediction]) -> None:
         first = predictions[0]

@@ -25,6 +25,10 @@ MODEL = Field("", description="name, name/version or name/alias; empty: the defa
 
 LABEL = Field(None, description="the label to explain; null: the predicted one")
 TOP_N = Field(10, ge=0, le=1000, description="n-grams, strongest first; of all texts together at most 10,000")
+METHOD = Field(
+    None,
+    description="ngrams, occlusion or grad_cam, where the model can; null: ngrams where they are exact, else occlusion",
+)
 EXPLAIN = Field(False, description="give the n-grams for and against the best label as well; of at most 64 texts")
 
 
@@ -134,7 +138,10 @@ class Explanation(Answered):
     bias: float
     ngrams: list[Ngram] = Field(description="strongest first")
     rest: float = Field(description="n-grams left out, and what cannot be attributed")
-    method: str = Field(description="ngrams: what the network adds up; occlusion: the change when a token is left out")
+    method: str = Field(
+        description="ngrams: what the network adds up; occlusion: the change when a token is left out; grad_cam: "
+        "activations weighed by their gradients"
+    )
     exact: bool
     faithfulness: Faithfulness | None
     unread: tuple[int, int] | None = Field(description="characters that were cut off")
@@ -191,6 +198,7 @@ class ExplainText(Asked):
     text: Text = Field(examples=["Where is my parcel?"])
     label: str | None = LABEL
     top_n: int = TOP_N
+    method: str | None = METHOD
     model: str = MODEL
 
 
@@ -200,6 +208,7 @@ class ExplainTexts(Asked):
     texts: list[Text] = Field(min_length=1, examples=[["Where is my parcel?", "I was charged twice"]])
     label: str | None = LABEL
     top_n: int = TOP_N
+    method: str | None = METHOD
     model: str = MODEL
 
 

@@ -35,6 +35,7 @@ FENCES = {
     "onnxruntime": {"textcnn/export/", "textcnn/inference/onnx_engine.py"},
     "matplotlib": {"textcnn/evaluation/plots.py"},
     "sentencex": {"textcnn/text/segments.py"},
+    "captum": {"textcnn/explain/gradients.py"},
     "fastapi": {"service/"},
     "starlette": {"service/"},
 }

@@ -198,10 +198,11 @@ def _read(folder: Path) -> Artifact:
 
     config = part(LAYOUT.config, lambda data: RunConfig.from_mapping(_object(data)))
     labels = part(LAYOUT.labels, lambda data: LabelSet.from_json(_text(data)))
+    spelled = config.model.embedding.spelled
     return Artifact(
         config,
         labels,
-        part(LAYOUT.tokenizer, lambda data: Tokenizer.from_json(_text(data), config.text)),
+        part(LAYOUT.tokenizer, lambda data: Tokenizer.from_json(_text(data), config.text, spelled=spelled)),
         part(LAYOUT.weights, tensors),
         part(LAYOUT.metrics, _object),
         part(LAYOUT.calibration, lambda data: Calibration.from_json(_text(data), classes=len(labels))),
@@ -313,7 +314,8 @@ def model_card(title: str, artifact: Artifact) -> str:
             f"{'lower-cased' if config.text.lowercase else 'case kept'}; {kept} of a text",
             *([f"- {_segments(config)}"] if config.model.join else []),
             f"- embedding: {embedding.mode}, {embedding.dim} dimensions"
-            + (f", from {Path(embedding.vectors).name}" if embedding.vectors else ""),
+            + (f", from {Path(embedding.vectors).name}" if embedding.vectors else "")
+            + (f"; {embedding.characters.out_dim} more by the characters of each word" if embedding.spelled else ""),
             f"- blocks: {blocks}; pooling: {config.model.pooling['type']}; head: {config.model.head['type']}",
             f"- training: {metrics.get('training_texts', 0):,} texts, "
             f"best of {len(metrics.get('history', []))} epochs: {metrics.get('best_epoch', 0)}",

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 
 from textcnn.answers import is_single
-from textcnn.config import RunConfig, apply_override, merge
+from textcnn.config import CharactersConfig, RunConfig, apply_override, merge
 from textcnn.errors import ConfigError
+from textcnn.nn.blocks.kim_conv import KimConv
 from textcnn.nn.embedding import Embedding
 from textcnn.nn.encoder import Encoder
 from textcnn.nn.model import Auxiliary, Network
+from textcnn.nn.pooling.max_over_time import MaxOverTime
 from textcnn.presets import DEFAULT_PRESET, preset_names, preset_settings
 from textcnn.registry import AUGMENTATIONS, BLOCKS, HEADS, JOINS, LOSSES, POOLINGS, TOKENIZERS, Registry, nearest
 from textcnn.types import Floats
@@ -145,6 +147,11 @@ def _combination_faults(config: RunConfig) -> list[str]:
             "model.embedding.vectors is given but model.embedding.mode is 'rand', which ignores it: "
             "choose static, non-static or multichannel"
         )
+    if embedding.spelled and config.text.tokenizer != "word":
+        faults.append(
+            "model.embedding.characters reads the characters of words, but text.tokenizer is "
+            f"{config.text.tokenizer!r}: set it to 'word', or model.embedding.characters.num_filters to 0"
+        )
     if any(spec.get("type") == "synonym" for spec in train.augmentations) and not embedding.vectors:
         faults.append("augmentation synonym needs word vectors: set model.embedding.vectors (--vectors FILE)")
     if train.mixup and config.model.auxiliary.blocks:
@@ -186,7 +193,7 @@ def _network_faults(config: RunConfig) -> list[str]:
         return [f"train.r_drop compares answers of one softmax, which a {head} head does not give; set it to 0"]
     if loss and loss not in losses:
         return [f"train.loss {loss!r} cannot train a {head} head (those that can: {', '.join(losses)})"]
-    dim, length = config.model.embedding.dim, config.text.max_length
+    dim, length = config.model.embedding.word_dim, config.text.max_length
     where = "model.pooling"
     try:
         with torch.device("meta"):
@@ -211,8 +218,11 @@ def _network_faults(config: RunConfig) -> list[str]:
     return []
 
 
-def build_encoder(config: RunConfig, *, vocabulary: int, matrix: Floats | None = None) -> Encoder:
-    """Construct embedding, blocks and pooling of a resolved configuration."""
+def build_encoder(config: RunConfig, *, vocabulary: int, matrix: Floats | None = None, alphabet: int = 0) -> Encoder:
+    """Construct embedding, blocks and pooling of a resolved configuration.
+
+    `alphabet` is the number of characters, where it reads them.
+    """
     options = config.model.embedding
     assert options.mode != "auto", "the configuration is not resolved"
     embedding = Embedding(
@@ -224,21 +234,31 @@ def build_encoder(config: RunConfig, *, vocabulary: int, matrix: Floats | None =
         dropout=options.dropout,
     )
     blocks: list[Any] = []
-    dim = embedding.out_dim
+    dim = options.word_dim
     for spec in config.model.blocks:
         blocks.append(BLOCKS.build(spec, in_dim=dim))
         dim = blocks[-1].out_dim
-    return Encoder(embedding, blocks, POOLINGS.build(config.model.pooling, in_dim=dim))
+    pooling = POOLINGS.build(config.model.pooling, in_dim=dim)
+    characters = _characters(options.characters, alphabet) if options.spelled else None
+    return Encoder(embedding, blocks, pooling, characters=characters, hidden_words=options.characters.hidden_words)
+
+
+def _characters(options: CharactersConfig, alphabet: int) -> Encoder:
+    """A word is a text of characters: the same parts again."""
+    assert alphabet, "the tokenizer was not told to spell"
+    conv = KimConv(options.dim, filter_widths=options.filter_widths, num_filters=options.num_filters)
+    return Encoder(Embedding(alphabet, dim=options.dim), [conv], MaxOverTime(conv.out_dim))
 
 
 def build_network(
-    config: RunConfig, *, vocabulary: int, num_classes: int, matrix: Floats | None = None, training: bool = False
-) -> Network:
+    config: RunConfig, *, vocabulary: int, num_classes: int, matrix: Floats | None = None, alphabet: int = 0,
+    training: bool = False,
+) -> Network:  # fmt: skip
     """Construct the network of a resolved configuration; weights are drawn from torch's global generator.
 
-    With `training` it has the auxiliary heads as well.
+    With `training` it has the auxiliary heads as well; `alphabet` as in `build_encoder`.
     """
-    encoder = build_encoder(config, vocabulary=vocabulary, matrix=matrix)
+    encoder = build_encoder(config, vocabulary=vocabulary, matrix=matrix, alphabet=alphabet)
     join = JOINS.build(config.model.join, in_dim=encoder.out_dim) if config.model.join else None
     features = join.out_dim if join else encoder.out_dim
     head = HEADS.build(config.model.head, in_dim=features, num_classes=num_classes)

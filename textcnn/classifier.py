@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +22,14 @@ from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.inference.select import select_engine
 from textcnn.presets import DEFAULT_PRESET
 from textcnn.types import (
-    UNKNOWN_ID,
     Counterfactual,
     Explanation,
+    ExplanationMethod,
     Floats,
-    Ids,
     Prediction,
     Ranking,
     Summary,
+    TokenBatch,
     join_texts,
 )
 
@@ -59,12 +59,13 @@ class TextClassifier:
         self.preset = preset
         self._artifact: Artifact | None = None
         self._engine: Engine | None = None
+        self._network: Any = None  # in torch, made when somebody first asks for its gradients
         self._running: tuple[str, EngineOptions] = ("auto", EngineOptions())
-        self.on_tokenized: Callable[[float, Ids], None] | None = None  # told of seconds and token ids, for a service
+        self.on_tokenized: Callable[[float, TokenBatch], None] | None = None  # told the seconds too, for a service
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and other processes get the model, not the engine's tables, which are made anew."""
-        return {**self.__dict__, "_engine": None, "on_tokenized": None}
+        return {**self.__dict__, "_engine": None, "_network": None, "on_tokenized": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -110,6 +111,7 @@ class TextClassifier:
             resume=resume,
         )
         self._artifact, self._engine, self._running = artifact, select_engine(artifact), ("auto", EngineOptions())
+        self._network = None
         return self
 
     def predict(self, texts: Texts) -> list[Any]:
@@ -168,7 +170,7 @@ class TextClassifier:
         """
         texts = self._texts(texts)
         calibration, batch = self._fitted().calibration, self._fitted().tokenizer.encode(texts)
-        unknown = unknown_share(batch.values == UNKNOWN_ID, batch.offsets)
+        unknown = unknown_share(batch.unknown, batch.offsets)
         return calibration.familiarity(calibration.probabilities(self._logits(texts)), unknown)
 
     def calibrate(self, texts: Texts, labels: Sequence[str], *, method: Method = "temperature") -> dict[str, Any]:
@@ -219,13 +221,20 @@ class TextClassifier:
         return figures
 
     def explain(
-        self, texts: Texts, *, labels: str | Sequence[str] | None = None, top_n: int | None = None
+        self,
+        texts: Texts,
+        *,
+        labels: str | Sequence[str] | None = None,
+        top_n: int | None = None,
+        method: ExplanationMethod | None = None,
     ) -> list[Explanation]:
         """Why each text gets the logit of a label: the n-grams of the text and what each adds, strongest first.
 
         `labels` says which label: one for all texts, or one for each; by default the most probable one. `top_n` keeps
         the strongest n-grams only. Where the network adds up n-grams (Explanation.method is "ngrams") the answer is
-        exact. Raises LabelError for a label that the model does not have.
+        exact; elsewhere, or with another `method`, words get contributions that are not, and Explanation.faithfulness.
+        Raises LabelError for a label that the model does not have, EngineError for a method that does not go with this
+        network, MissingExtraError for one that is not installed.
         """
         from textcnn.explain.explainer import explain_texts
 
@@ -237,7 +246,40 @@ class TextClassifier:
         return explain_texts(
             self._engine, artifact.tokenizer, artifact.labels.names, texts,
             probabilities=self._probabilities, targets=self._targets(labels, len(texts)), top_n=top_n,
+            method=method, network=self._method_network(method),
         )  # fmt: skip
+
+    @property
+    def explanation_methods(self) -> tuple[ExplanationMethod, ...]:
+        """What `explain` takes as `method` for this model as it is installed here, the usual one first."""
+        from textcnn.explain.explainer import methods_of
+
+        artifact = self._fitted()
+        assert self._engine is not None
+        return methods_of(self._engine, artifact.tokenizer)
+
+    def _method_network(self, method: ExplanationMethod | None) -> Any:
+        """The network whose gradients a method wants, if it wants them. Raises as `explain` does."""
+        if method is None or method == "occlusion":
+            return None
+        if method not in get_args(ExplanationMethod):
+            raise ValueError(f"method is {method!r}, expected one of {', '.join(get_args(ExplanationMethod))}")
+        usual = self.explanation_methods[0]
+        if method == "ngrams":
+            if usual != method:
+                raise EngineError(f"this network does not add up n-grams; leave the method out for {usual}")
+            return None
+        if self._fitted().config.model.join:
+            raise EngineError(f"method {method} is for networks that read a text as a whole; this one joins segments")
+        if (network := getattr(self._engine, "network", None)) is not None:  # torch answers with it
+            return network
+        if self._network is None:
+            try:
+                from textcnn.inference.torch_engine import artifact_network
+            except ModuleNotFoundError as error:
+                raise MissingExtraError(f"method {method}", package=str(error.name), extra="train") from None
+            self._network = artifact_network(self._fitted()).eval()
+        return self._network
 
     def summarize(
         self,
@@ -455,7 +497,7 @@ class TextClassifier:
         fit, _ = _fitting()
         self._one_label("calibration")
         batch = self._fitted().tokenizer.encode(self._texts(texts))
-        unknown = unknown_share(batch.values == UNKNOWN_ID, batch.offsets)
+        unknown = unknown_share(batch.unknown, batch.offsets)
         return fit.Validation(self._logits(texts), self._fitted().labels.encode(_strings(labels, "label")), unknown)
 
     def _logits(self, texts: Texts) -> Floats:
@@ -467,7 +509,7 @@ class TextClassifier:
         started = perf_counter()
         batch = artifact.tokenizer.encode(texts)
         if self.on_tokenized:
-            self.on_tokenized(perf_counter() - started, batch.values)
+            self.on_tokenized(perf_counter() - started, batch)
         return self._engine.logits(batch)
 
     def _check_golden(self) -> None:

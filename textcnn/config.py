@@ -83,6 +83,24 @@ class TextConfig(Section):
     )
 
 
+class CharactersConfig(Section):
+    """A second channel: how each word is written, by a convolution over its characters (Kim et al. 2016)."""
+
+    num_filters: Annotated[int, Field(ge=0)] = Field(0, description="filters a width; 0: words have no such channel")
+    filter_widths: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1)] = Field(
+        (2, 3, 4, 5), description="characters that a filter spans"
+    )
+    dim: Positive = Field(16, description="width of the vector of a character")
+    hidden_words: Fraction = Field(
+        0.1, description="share of a batch's words that lose their own vector in training, so that characters must do"
+    )
+
+    @property
+    def out_dim(self) -> int:
+        """Numbers that the characters of a word give."""
+        return self.num_filters * len(self.filter_widths)
+
+
 class EmbeddingConfig(Section):
     """Word vectors; the four modes of Kim (2014), section 3.1."""
 
@@ -94,6 +112,17 @@ class EmbeddingConfig(Section):
     vectors: str = Field("", description="word2vec .bin/.txt, GloVe .txt, fastText .bin/.vec or gensim .kv, also .gz")
     scale: Annotated[float, Field(gt=0)] = Field(0.25, description="rand: vectors drawn from U[-scale, scale]")
     dropout: Fraction = Field(0.0, description="share of the numbers in the word vectors dropped in training")
+    characters: CharactersConfig = Field(CharactersConfig(), description="a second channel, beside the word vectors")
+
+    @property
+    def word_dim(self) -> int:
+        """Numbers that the first block sees of each word: its vector, and behind it those of its characters."""
+        return self.dim + self.characters.out_dim
+
+    @property
+    def spelled(self) -> bool:
+        """Whether the network wants to know how words are written."""
+        return self.characters.num_filters > 0
 
 
 class AuxiliaryConfig(Section):

@@ -14,7 +14,8 @@ Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Parts = npt.NDArray[np.float64]
-UNKNOWN_ID = 1  # of `<unk>`
+UNKNOWN_ID = 1  # of every token that the vocabulary does not have
+ExplanationMethod = Literal["ngrams", "occlusion", "grad_cam", "integrated_gradients"]
 DECIMALS = 7  # of contributions as JSON has them
 SHARES = tuple(step / 20 for step in range(1, 21))  # upper ends of the bins of a histogram of probabilities
 BETWEEN = "="  # a task and its label, in the names of the labels of a model with several tasks
@@ -45,10 +46,14 @@ class TokenBatch:
 
     `values` is int32[N]; `offsets` is int64[B + 1] with offsets[0] == 0 and offsets[B] == N. Text i is
     values[offsets[i]:offsets[i + 1]]. A text may be empty. Nothing is padded.
+
+    Where the network reads characters too, `spelling` says how the words are written, and every word outside the
+    vocabulary has an id of its own, from the size of the vocabulary on.
     """
 
     values: Ids
     offsets: Offsets
+    spelling: Spelling | None = None
 
     @classmethod
     def from_lists(cls, texts: Sequence[Sequence[int]]) -> TokenBatch:
@@ -77,16 +82,49 @@ class TokenBatch:
         np.cumsum(lengths, out=offsets[1:])
         # position of every new token in the old array: start of its text + its place within the text
         shift = np.repeat(self.offsets[chosen] - offsets[:-1], lengths)
-        return TokenBatch(self.values[np.arange(offsets[-1]) + shift], offsets)
+        return TokenBatch(self.values[np.arange(offsets[-1]) + shift], offsets, self.spelling)
 
     @classmethod
     def concatenate(cls, batches: Iterable[TokenBatch]) -> TokenBatch:
-        """Several batches as one, in order."""
+        """Several batches without spelling as one, in order."""
         parts = list(batches)
+        assert all(part.spelling is None for part in parts), "ids of unknown words are those of one batch"
         lengths = [part.lengths for part in parts] or [np.zeros(0, np.int64)]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(lengths))])
         values = np.concatenate([part.values for part in parts] or [np.zeros(0, np.int32)])
         return cls(values, offsets)
+
+    @property
+    def unknown(self) -> npt.NDArray[np.bool_]:
+        """Which tokens the vocabulary does not have, bool[N]."""
+        unknown: npt.NDArray[np.bool_] = self.values == UNKNOWN_ID
+        return unknown if self.spelling is None else unknown | (self.values >= len(self.spelling.known))
+
+    def with_values(self, values: Ids, offsets: Offsets | None = None) -> TokenBatch:
+        """Other tokens, of the same words."""
+        return replace(self, values=values, offsets=self.offsets if offsets is None else offsets)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spelling:
+    """How words are written: ragged character ids (text/spelling.py), a row for each word.
+
+    `known` has those of the vocabulary by id; id len(known) + i is the word unknown[i].
+    """
+
+    known: TokenBatch
+    unknown: TokenBatch
+
+    def take(self, ids: npt.ArrayLike) -> TokenBatch:
+        """The characters of the words of these ids, int[M], in that order."""
+        chosen = np.asarray(ids, np.int64)
+        outside = chosen >= len(self.known)
+        if not outside.any():
+            return self.known.take(chosen)
+        both = TokenBatch.concatenate(
+            [self.known.take(chosen[~outside]), self.unknown.take(chosen[outside] - len(self.known))]
+        )
+        return both.take(np.argsort(np.argsort(outside, kind="stable"), kind="stable"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +301,10 @@ class Explanation:
     """Why one text gets the `logit` of one label: bias + contributions of all `ngrams` + `rest`, strongest first.
 
     `rest` are the n-grams left out by `top_n`, and what the method cannot attribute. `method` is "ngrams" (exact: each
-    contribution is what the network adds up) or "occlusion" (the change of the logit when a token is left out; then
-    `faithfulness` says how far to trust it). `unread` are the characters, from and to, that truncation cut off; of a
-    record of several texts those of the first one that was cut, which `unread_segment` numbers from 0.
+    contribution is what the network adds up), or one of those that are not exact, where each word is an n-gram and
+    `faithfulness` says how far to trust it: "occlusion" (the change of the logit when a token is left out), "grad_cam",
+    "integrated_gradients". `unread` are the characters, from and to, that truncation cut off; of a record of several
+    texts those of the first one that was cut, which `unread_segment` numbers from 0.
     """
 
     label: str
@@ -274,7 +313,7 @@ class Explanation:
     bias: float
     ngrams: tuple[Ngram, ...]
     rest: float
-    method: Literal["ngrams", "occlusion"]
+    method: ExplanationMethod
     exact: bool
     faithfulness: Faithfulness | None = None
     unread: tuple[int, int] | None = None

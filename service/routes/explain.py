@@ -17,7 +17,7 @@ from service.routes.classify import ERRORS, FAILED_TEXT, MOST_EXPLAINED, check_t
 from service.schemas import ExplainResponse, ExplainText, ExplainTexts
 from service.settings import Settings
 
-FIELDS = frozenset({"text", "texts", "label", "top_n", "model"})
+FIELDS = frozenset({"text", "texts", "label", "top_n", "method", "model"})
 MOST_NGRAMS = 1000
 MOST_NGRAMS_TOGETHER = 10_000  # of all texts of a request
 
@@ -35,8 +35,13 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
         label = content.get("label")
         if label is not None and label not in deployment.labels:
             raise InvalidRequestError(f"The model has no label {label[:100]!r}; /v1/models lists them.")
-        top_n = content.get("top_n", 10)
-        outcomes = await inference.explain(call, deployment, content["texts"], label, top_n)
+        top_n, method = content.get("top_n", 10), content.get("method")
+        if method is not None and method not in deployment.methods:
+            raise InvalidRequestError(
+                f"This model is not explained by {method[:100]!r} here; "
+                f"method is one of {', '.join(deployment.methods)}."
+            )
+        outcomes = await inference.explain(call, deployment, content["texts"], label, top_n, method)
         explanations: list[dict[str, Any]] = []
         failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
         if len(failures) == len(outcomes):
@@ -88,8 +93,8 @@ def _read(body: bytes, max_texts: int, max_text_chars: int) -> dict[str, Any]:
         check_text(content["text"], "text", max_text_chars)
     else:
         check_texts(content["texts"], "texts", max_texts=max_texts, max_text_chars=max_text_chars)
-    for name in ("label", "model"):
-        if name in content and type(content[name]) is not str and not (name == "label" and content[name] is None):
+    for name in ("label", "method", "model"):
+        if name in content and type(content[name]) is not str and not (name != "model" and content[name] is None):
             raise InvalidRequestError(f"{name} must be a string.")
     top_n = content.get("top_n", 10)
     if type(top_n) is not int or not 0 <= top_n <= MOST_NGRAMS:

@@ -69,9 +69,12 @@ class FakeClassifier:
             raise DataError("the model was trained without validation data")
         return [0.35 for _ in texts]
 
-    def explain(self, texts, *, labels=None, top_n=None):
+    explanation_methods = ("ngrams", "occlusion", "grad_cam")
+
+    def explain(self, texts, *, labels=None, top_n=None, method=None):
         return [
-            self._explain_one(text, label) for text, label in zip(texts, labels or [None] * len(texts), strict=True)
+            replace(self._explain_one(text, label), method=method or "ngrams")
+            for text, label in zip(texts, labels or [None] * len(texts), strict=True)
         ]
 
     def _explain_one(self, text, label):

@@ -89,6 +89,12 @@ def test_settings_that_do_not_go_together_are_faults() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_only_words_are_read_by_their_characters_too() -> None:
+    values = {"text": {"tokenizer": "bpe"}, "model": {"embedding": {"characters": {"num_filters": 3}}}}
+    with pytest.raises(ConfigError, match="text.tokenizer is 'bpe': set it to 'word'"):
+        resolve(values)
+
+
 def test_a_device_that_is_not_here_is_a_fault() -> None:
     assert faults_of({"train": {"device": "cuda"}}) == (
         "train.device: device 'cuda' is not available: none found by this build of torch; use cpu or auto",

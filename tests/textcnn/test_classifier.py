@@ -457,7 +457,7 @@ def test_what_was_answered_to_the_validation_texts_is_kept(classifier, corpus):
 def test_a_service_is_told_what_was_tokenized(classifier):
     told = []
     other = copy.deepcopy(classifier)
-    other.on_tokenized = lambda seconds, ids: told.append((seconds, len(ids), int((ids == 1).sum())))
+    other.on_tokenized = lambda seconds, batch: told.append((seconds, len(batch.values), int(batch.unknown.sum())))
     other.predict(["my invoice zzzz", "the courier"])
     ((seconds, tokens, unknown),) = told
     assert seconds > 0 and (tokens, unknown) == (5, 1)

@@ -80,14 +80,16 @@ def test_every_head_explains(model: TextClassifier) -> None:
 
 
 @pytest.mark.parametrize("block", [None, {"type": "qrnn", "hidden_dim": 8}], ids=["kim_conv", "qrnn"])
+@pytest.mark.parametrize("filters", [0, 4], ids=["words", "characters"])
 @pytest.mark.parametrize("head", HEADS.names())
-def test_tables_run_every_linear_head_with_the_numbers_of_torch(head: str, block: Any) -> None:
-    model = fitted({"type": head}, model={} if block is None else {"blocks": [block]})
+def test_tables_run_every_linear_head_with_the_numbers_of_torch(head: str, filters: int, block: Any) -> None:
+    embedding = {"dim": 16, "characters": {"num_filters": filters}}
+    model = fitted({"type": head}, model={"embedding": embedding, **({} if block is None else {"blocks": [block]})})
     if head == "ordinal" or native() is None:
         assert model.engine_name == "torch"
         return
     assert model.engine_name == ("qrnn_table" if block else "ngram_table")
-    batch = model.artifact_.tokenizer.encode([*TEXTS[:9], ""])
+    batch = model.artifact_.tokenizer.encode([*TEXTS[:9], "", "my invioce"])
     tables, network = (
         select_engine(model.artifact_, engine=name).logits(batch) for name in (model.engine_name, "torch")
     )

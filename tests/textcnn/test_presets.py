@@ -12,7 +12,7 @@ from textcnn import TextClassifier
 from textcnn.build import build_network, resolve
 from textcnn.nn.ragged import Distinct
 from textcnn.presets import DEFAULT_PRESET, about_preset, preset_names, preset_settings, preset_text
-from textcnn.types import BREAK_ID, TokenBatch
+from textcnn.types import BREAK_ID, Spelling, TokenBatch
 
 from ..conftest import tiny_corpus
 
@@ -28,11 +28,13 @@ def test_a_preset_says_what_it_is_and_makes_a_network_that_runs(name: str) -> No
     config = resolve({"model": {"embedding": embedding}}, preset=name)
     assert config.model.embedding.mode == NEEDS_VECTORS.get(name, "rand")
     matrix = torch.randn(20, 300).numpy() if embedding else None
-    network = build_network(config, vocabulary=20, num_classes=3, matrix=matrix).eval()
+    network = build_network(config, vocabulary=20, num_classes=3, matrix=matrix, alphabet=9).eval()
     texts = [[2, 3], [], [4, 5, 6, 7, 8, 9, 10]]
     if name == "two_towers":
         texts = [[*text, BREAK_ID, 3] for text in texts]
-    ids = Distinct(20)(TokenBatch.from_lists(texts))
+    batch = TokenBatch.from_lists(texts)
+    spelling = Spelling(TokenBatch.from_lists([[2, 8, 3]] * 20), TokenBatch.from_lists([]))
+    ids = Distinct(20)(TokenBatch(batch.values, batch.offsets, spelling if config.model.embedding.spelled else None))
     assert torch.isfinite(network(ids)).all()
 
 

@@ -7,12 +7,13 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from textcnn.cli.common import FILE, engine_options, reading_options
 from textcnn.cli.pieces import bar, input_option, pieces_of, visible
+from textcnn.types import ExplanationMethod
 
 if TYPE_CHECKING:
     from textcnn.types import Counterfactual, Explanation
@@ -26,6 +27,7 @@ EPILOG = """\b
 Examples:
   textcnn explain models/support "the courier left my parcel in the rain"
   textcnn explain models/support --label billing --label refund "charged twice"
+  textcnn explain models/qrnn --method integrated_gradients "charged twice"
   textcnn explain models/support --counterfactual "I was charged twice"
   textcnn explain models/support --input mails.csv > evidence.jsonl
 """
@@ -41,19 +43,26 @@ Examples:
 @click.option(
     "--top-n", type=click.IntRange(min=0), help=f"Strongest n-grams told; default {SHOWN}, and all of them in JSON."
 )
+@click.option(
+    "--method",
+    type=click.Choice(get_args(ExplanationMethod)),
+    help="How words get their contributions; default: n-grams where they are exact, else occlusion.",
+)
 @click.option("--counterfactual", is_flag=True, help="Also the smallest change of words that gives another label.")
 @click.option("--json/--no-json", "as_json", default=None, help="JSON Lines, or for people; default: by the terminal.")
 @engine_options
 @reading_options(labels=False)
 def explain(
     model: Path, texts: tuple[str, ...], source: Path | None, labels: tuple[str, ...], top_n: int | None,
-    counterfactual: bool, as_json: bool | None, running: dict[str, Any], **reading: Any,
+    method: ExplanationMethod | None, counterfactual: bool, as_json: bool | None, running: dict[str, Any],
+    **reading: Any,
 ) -> None:  # fmt: skip
     """Tell which words of TEXTs, a file or lines of standard input make MODEL (a model folder) give a label.
 
     Each n-gram is shown with what it adds to the score (logit) of the label, and its words with their parts of that;
     all of them and the label's bias make up the score. Where a network does not add up n-grams, each word is left out
-    in turn, and the answer says so. On a terminal, words that speak for the label are green, those against it red.
+    in turn, or --method says what is done instead, and the answer tells how far to trust it. On a terminal, words that
+    speak for the label are green, those against it red.
     """
     from textcnn.classifier import TextClassifier
     from textcnn.types import split_texts
@@ -69,8 +78,11 @@ def explain(
             for first in range(0, len(chunk), TEXTS_AT_ONCE):
                 some = chunk[first : first + TEXTS_AT_ONCE]
                 # all n-grams are needed to colour a text
-                columns = [classifier.explain(some, labels=label, top_n=top_n if as_json else None) for label in labels]
-                rows = zip(*(columns or [classifier.explain(some, top_n=top_n if as_json else None)]), strict=True)
+                most = top_n if as_json else None
+                columns = [
+                    classifier.explain(some, labels=label, top_n=most, method=method) for label in labels or [None]
+                ]
+                rows = zip(*columns, strict=True)
                 changed = classifier.counterfactuals(some) if counterfactual else [None] * len(some)
                 for text, explanations, other in zip(some, rows, changed, strict=True):
                     if as_json:
@@ -96,7 +108,7 @@ def _write(text: str, explanations: Sequence[Explanation], shown: int, coloured:
         click.echo((shown_text or "(an empty text)").encode("utf-8", "replace"))
         ngrams = explanation.ngrams[:shown]
         width = max((len(ngram.text) for ngram in ngrams), default=0)
-        method = "" if explanation.exact else f", by {explanation.method}: {_trust(explanation)}"
+        method = "" if explanation.exact else f", by {explanation.method.replace('_', ' ')}: {_trust(explanation)}"
         click.echo(f"  {explanation.label}  {explanation.probability:.1%}{method}")
         for ngram in ngrams:
             parts = "  ".join(

@@ -39,9 +39,7 @@ class WordDropout(Augmentation):
     """Tokens become the unknown one (Iyyer et al. 2015, section 4.2), which teaches what to make of it as well."""
 
     def __call__(self, batch: TokenBatch, random: Random) -> TokenBatch:
-        return TokenBatch(
-            np.where(self.chosen(batch, random), UNKNOWN_ID, batch.values).astype(np.int32), batch.offsets
-        )
+        return batch.with_values(np.where(self.chosen(batch, random), UNKNOWN_ID, batch.values).astype(np.int32))
 
 
 @AUGMENTATIONS.register("deletion")
@@ -55,7 +53,7 @@ class Deletion(Augmentation):
         emptied = (counts[ends] == counts[starts]) & (ends > starts)
         kept[(starts + random.integers(0, np.maximum(ends - starts, 1)))[emptied]] = True
         counts = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])
-        return TokenBatch(batch.values[kept], counts[batch.offsets])
+        return batch.with_values(batch.values[kept], counts[batch.offsets])
 
 
 @AUGMENTATIONS.register("swap")
@@ -71,7 +69,7 @@ class Swap(Augmentation):
             if values[other] == BREAK_ID:
                 continue
             values[place], values[other] = values[other], values[place]
-        return TokenBatch(values, batch.offsets)
+        return batch.with_values(values)
 
 
 @AUGMENTATIONS.register("synonym")
@@ -92,12 +90,12 @@ class Synonym(Augmentation):
         self._nearest: Ids = np.full((len(vectors), neighbours), -1, np.int32)  # -1 where not yet looked up
 
     def __call__(self, batch: TokenBatch, random: Random) -> TokenBatch:
-        places = np.flatnonzero(self.chosen(batch, random))
+        places = np.flatnonzero(self.chosen(batch, random) & (batch.values < len(self._unit)))
         words = batch.values[places]
         self._look_up(np.unique(words))
         values = batch.values.copy()
         values[places] = self._nearest[words, random.integers(0, self._nearest.shape[1], len(words))]
-        return TokenBatch(values, batch.offsets)
+        return batch.with_values(values)
 
     def _look_up(self, words: Ids) -> None:
         missing = words[self._nearest[words, 0] < 0]

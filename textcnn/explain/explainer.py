@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from textcnn.explain.faithfulness import Attribution, Probabilities, faithfulness
 from textcnn.explain.ngram_evidence import Evidence, ngram_evidence
 from textcnn.explain.occlusion import occlude
 from textcnn.text.tokenizers import Reading, Tokenizer
 from textcnn.types import (
-    UNKNOWN_ID,
     Explanation,
+    ExplanationMethod,
     Floats,
     Ngram,
     TokenBatch,
@@ -24,10 +26,14 @@ from textcnn.types import (
     text_begins,
 )
 
+if TYPE_CHECKING:
+    from textcnn.nn.model import Network
+
 TEXTS_AT_ONCE = 1024
 CUT = " … "
 Targets = npt.NDArray[np.int64]
-Probabilities = Callable[[Floats], Floats]
+# a batch of one text, and the class to explain or None for the most probable
+Attribute = Callable[[TokenBatch, int | None], Attribution]
 
 
 class Model(Protocol):
@@ -47,23 +53,67 @@ def explain_texts(
     probabilities: Probabilities,
     targets: Targets | None = None,
     top_n: int | None = None,
+    method: ExplanationMethod | None = None,
+    network: Network | None = None,
 ) -> list[Explanation]:
     """The explanation of logits[i, targets[i]] of every text i; without targets, of the most probable label.
 
-    `probabilities` turns logits float32[B, classes] into float32[B, classes]. See TextClassifier.explain.
+    `probabilities` turns logits float32[B, classes] into float32[B, classes]. `network` is what gradients are taken of,
+    in eval mode. See TextClassifier.explain.
     """
+    attribute = _attribute(model, probabilities, method, network)
     explained: list[Explanation] = []
     apart = tokenizer.segments == "columns"
     for first in range(0, len(texts), TEXTS_AT_ONCE):
         part = slice(first, first + TEXTS_AT_ONCE)
         some, wanted = texts[part], None if targets is None else targets[part]
         reading = tokenizer.read(some)
-        winners = model.winners(reading.batch)
-        if winners is None:
-            explained += _by_occlusion(model, reading, labels, some, probabilities, wanted, top_n, apart)
-        else:
+        winners = model.winners(reading.batch) if method in (None, "ngrams") else None
+        if winners is not None:
             explained += _by_ngrams(winners, reading, labels, some, probabilities, wanted, top_n, apart)
+        else:
+            assert method != "ngrams", "methods_of says which networks add up n-grams"
+            name = method or "occlusion"
+            explained += _by_words(attribute, name, reading, labels, some, probabilities, wanted, top_n, apart)
     return explained
+
+
+def methods_of(model: Model, tokenizer: Tokenizer) -> tuple[ExplanationMethod, ...]:
+    """The ways in which a model can be explained here, the usual one first."""
+    found: list[ExplanationMethod] = ["occlusion"]
+    if model.winners(tokenizer.encode([""])) is not None:
+        found.insert(0, "ngrams")
+    if find_spec("torch") and tokenizer.segments == "none":  # gradients are of a text that is read as a whole
+        found.append("grad_cam")
+        if find_spec("captum") and find_spec("matplotlib"):  # which captum imports
+            found.append("integrated_gradients")
+    return tuple(found)
+
+
+def _attribute(
+    model: Model, probabilities: Probabilities, method: ExplanationMethod | None, network: Network | None
+) -> Attribute:
+    """How words get their contributions, of a batch of one text, where n-grams do not."""
+    if method in (None, "ngrams", "occlusion"):
+        return lambda text, target: occlude(model.logits, text, probabilities, target)
+    from textcnn.explain import gradients
+
+    assert network is not None, "gradients are those of a network"
+    ways: dict[str, gradients.Gradients] = {
+        "grad_cam": gradients.grad_cam, "integrated_gradients": gradients.integrated_gradients,
+    }  # fmt: skip
+
+    def attribute(text: TokenBatch, target: int | None) -> Attribution:
+        (logits,) = model.logits(text)
+        target = int(probabilities(logits[None])[0].argmax()) if target is None else target
+        contributions, bias = np.zeros(0), float(logits[target])
+        if len(text.values):
+            contributions, bias = ways[str(method)](network, text, target)
+        starts = np.arange(len(text.values))
+        trust = faithfulness(model.logits, text, starts, contributions, probabilities, target)
+        return Attribution(target, starts, starts + 1, contributions, logits, bias, trust)
+
+    return attribute
 
 
 def evidence_of(
@@ -132,14 +182,14 @@ def _by_ngrams(
     ]
 
 
-def _by_occlusion(
-    model: Model, reading: Reading, labels: Sequence[str], texts: Sequence[str],
+def _by_words(
+    attribute: Attribute, method: ExplanationMethod, reading: Reading, labels: Sequence[str], texts: Sequence[str],
     probabilities: Probabilities, targets: Targets | None, top_n: int | None, apart: bool,
 ) -> list[Explanation]:  # fmt: skip
     explained = []
     write = NgramWriter(reading, apart=apart)
-    for row, ids in enumerate(reading.batch):
-        found = occlude(model.logits, ids, probabilities, None if targets is None else int(targets[row]))
+    for row in range(len(texts)):
+        found = attribute(reading.batch.take([row]), None if targets is None else int(targets[row]))
         first = int(reading.batch.offsets[row])
         kept = np.argsort(-np.abs(found.contributions), kind="stable")[:top_n].tolist()
         starts, ends = (found.starts + first).tolist(), (found.ends + first).tolist()
@@ -153,7 +203,7 @@ def _by_occlusion(
                 bias=found.bias,
                 ngrams=tuple(write(texts[row], row, starts[u], ends[u], contributions[u], None) for u in kept),
                 rest=logit - found.bias - sum(contributions[u] for u in kept),
-                method="occlusion",
+                method=method,
                 exact=False,
                 faithfulness=found.faithfulness,
                 **write.unread(texts[row], row),
@@ -169,7 +219,7 @@ class NgramWriter:
         self._apart = apart
         self._spans: list[list[int]] = reading.spans.tolist()
         self._unread: list[list[int]] = reading.unread.tolist()
-        self._known: list[bool] = (reading.batch.values != UNKNOWN_ID).tolist()
+        self._known: list[bool] = (~reading.batch.unknown).tolist()
 
     def unread(self, text: str, row: int) -> dict[str, Any]:
         """The characters of text `row` that truncation cut off, as fields of an Explanation."""

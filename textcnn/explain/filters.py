@@ -145,7 +145,7 @@ class _Corpus:
         features = network.table.windows.features
         self._top_n = top_n
         # by filter: the tokens of an n-gram -> activation and characters, the strongest first
-        self._found: list[dict[tuple[int, ...], Example]] = [{} for _ in range(features)]
+        self._found: list[dict[tuple[int | str, ...], Example]] = [{} for _ in range(features)]
         self.lowest, self.highest = np.full(features, np.inf), np.full(features, -np.inf)
         total, loud = np.zeros(features), np.zeros(features)
         for first in range(0, len(texts), TEXTS_AT_ONCE):
@@ -172,9 +172,12 @@ class _Corpus:
                     break
                 begin = int(batch.offsets[row])
                 first, last = begin + int(starts[row, feature]), begin + int(ends[row, feature])
-                key = tuple(batch.values[first:last].tolist())
+                text = texts[row][spans[first, 0] : spans[last - 1, 1]]
+                # where words are spelled, the id of an unknown one is its own in this batch only
+                spelled = batch.spelling is not None and batch.unknown[first:last].any()
+                key = (text,) if spelled else tuple(batch.values[first:last].tolist())
                 if key not in found:
-                    found[key] = Example(texts[row][spans[first, 0] : spans[last - 1, 1]], activation)
+                    found[key] = Example(text, activation)
                     fresh += 1
             best = sorted(found.items(), key=lambda item: -item[1].activation)
             self._found[feature] = dict(best[: self._top_n])

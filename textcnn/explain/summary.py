@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from textcnn.answers import Head, decide, rivals
-from textcnn.explain.explainer import Model, Probabilities, Targets
+from textcnn.explain.explainer import Model, Targets
+from textcnn.explain.faithfulness import Probabilities, variants
 from textcnn.explain.ngram_evidence import ngram_evidence
-from textcnn.explain.occlusion import variants
 from textcnn.text.segments import Bounds, sentence_of, split_sentences
 from textcnn.text.tokenizers import Reading, Tokenizer
 from textcnn.types import Floats, Offsets, Parts, Sentence, Summary
@@ -79,10 +79,11 @@ def _worth(model: Model, reading: Reading, bounds: list[Bounds], signs: Floats) 
     winners = model.winners(batch)
     worth = []
     if winners is None:
-        for ids, owner, b, sign in zip(batch, owners, bounds, signs, strict=True):
-            whole = np.ones((1, len(ids)), bool)
+        for row, (owner, b, sign) in enumerate(zip(owners, bounds, signs, strict=True)):
+            text = batch.take([row])
+            whole = np.ones((1, len(text.values)), bool)
             without = owner[None] != np.arange(len(b))[:, None]
-            margins = model.logits(variants(ids, np.concatenate([whole, without]))).astype(np.float64) @ sign
+            margins = model.logits(variants(text, np.concatenate([whole, without]))).astype(np.float64) @ sign
             worth.append(margins[0] - margins[1:])
         return worth
     evidence = ngram_evidence(batch, replace(winners, weight=signs @ winners.weight), np.arange(len(batch)))

@@ -19,7 +19,7 @@ Precision = Literal["float32", "float16", "int8"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """How to run a model. The table engines alone look at the tables' precision and budget (bytes), and at `threads`.
+    """How to run a model. The table engines alone look at the tables' precision and budget (bytes).
 
     The budget is reserved and touched as words are met; 0 threads means one per core. Raises ConfigError.
     """

@@ -85,7 +85,7 @@ def _one_convolution(encoder: Encoder, ids: RaggedIds) -> tuple[Tensor, Tensor, 
     """As Encoder.forward_fused: activations, activation over sum, first token and end of every winner."""
     conv = encoder.blocks[0]
     assert isinstance(conv, KimConv)
-    sums, starts = conv_max(encoder.embedding(ids.unique), ids.local, ids.offsets, conv.weight, conv.bias, conv.windows)
+    sums, starts = conv_max(encoder.vectors(ids), ids.local, ids.offsets, conv.weight, conv.bias, conv.windows)
     sums = torch.where((ids.offsets.diff() > 0)[:, None], sums, 0.0)
     activations = torch.where((ids.offsets.diff() > 0)[:, None], conv.activate(sums), 0.0)
     gain = torch.where(sums.abs() > TINY, activations / sums, 1.0)

@@ -22,7 +22,7 @@ from textcnn.kernels.native import cores, native
 from textcnn.kernels.table_gather import affine, gather_max, gather_sum, pack, project
 from textcnn.kernels.windows import Windows
 from textcnn.kernels.word_parts import add_word_parts
-from textcnn.types import Floats, Ids, Parts, TokenBatch, Winners
+from textcnn.types import UNKNOWN_ID, Floats, Ids, Parts, TokenBatch, Winners
 
 log = logging.getLogger(__name__)
 # whose logits are one matrix product behind the pooling, and which differ only in what is made of them
@@ -63,13 +63,18 @@ class NgramTable:
 
     `embedding` float32[V, dim] (channels already added), `weight` float32[windows.rows, dim]. float16 halves what is
     read per text; int8 quarters it and gives each filter one scale, so its sums are exact integers.
+
+    `spell` makes float32[M, dim] of M words outside the vocabulary, given as ragged character ids, where the network
+    reads characters; what those words add is computed whenever they are met.
     """
 
     def __init__(
         self, embedding: Floats, weight: Floats, windows: Windows,
-        *, precision: Precision = "float32", budget: int = 1 << 30, threads: int = 0,
+        *, spell: Callable[[TokenBatch], Floats] | None = None, precision: Precision = "float32",
+        budget: int = 1 << 30, threads: int = 0,
     ) -> None:  # fmt: skip
         self.windows = windows
+        self._spell = spell
         self.threads = threads or cores()
         self._embedding = np.ascontiguousarray(embedding, np.float32)
         self._packed = pack(np.ascontiguousarray(weight, np.float32))
@@ -159,25 +164,27 @@ class NgramTable:
             return
         with _filling():
             missing = np.unique(values[~self._filled[values]]).astype(np.int32)
-            self._rows(missing, missing, self._table)
+            self._rows(self._embedding, missing, missing, self._table)
             self._filled[missing] = True
             self._all_filled = bool(self._filled.all())
 
-    def _rows(self, words: Ids, slots: Ids, out: Any) -> None:
-        """out[slots] = the rows of `words`, in the table's precision."""
+    def _rows(self, embedding: Floats, words: Ids, slots: Ids, out: Any) -> None:
+        """out[slots] = the rows of `words`, which are rows of `embedding`, in the table's precision."""
         if out.dtype == np.float32:
-            project(self._embedding, self._packed, words, slots, out, threads=self.threads)
+            project(embedding, self._packed, words, slots, out, threads=self.threads)
             return
         for start in range(0, len(words), ROWS_AT_ONCE):
             some = words[start : start + ROWS_AT_ONCE]
-            exact = self._exact(some)
+            exact = self._exact(some, embedding)
             if out.dtype == np.int8:
-                exact = np.rint(exact / self._scale_of_column)
+                # no word of the vocabulary adds more than 127 units, but one outside it may
+                exact = np.clip(np.rint(exact / self._scale_of_column), -127, 127)
             out[slots[start : start + ROWS_AT_ONCE]] = exact
 
-    def _exact(self, words: Ids) -> Floats:
+    def _exact(self, words: Ids, embedding: Floats | None = None) -> Floats:
         rows = np.empty((len(words), self.windows.rows), np.float32)
-        project(self._embedding, self._packed, words, np.arange(len(words), dtype=np.int32), rows, threads=self.threads)
+        embedding = self._embedding if embedding is None else embedding
+        project(embedding, self._packed, words, np.arange(len(words), dtype=np.int32), rows, threads=self.threads)
         return rows
 
     def _quantize(self) -> Floats:
@@ -200,7 +207,7 @@ class NgramTable:
         words = np.arange(min(SAMPLED_WORDS, len(self._embedding)), dtype=np.int32)
         exact = self._exact(words)
         rounded = np.empty(exact.shape, self._table.dtype)
-        self._rows(words, words, rounded)
+        self._rows(self._embedding, words, words, rounded)
         worst = np.abs(rounded * getattr(self, "_scale_of_column", 1.0) - exact).max(axis=0, initial=0.0)
         return max(
             float(worst[row : row + width * filters].reshape(width, filters).sum(axis=0).max())
@@ -209,6 +216,7 @@ class NgramTable:
 
     def _over_budget(self, batch: TokenBatch) -> Iterator[tuple[Any, TokenBatch]]:
         """A small table of just the words at hand, a few texts at a time."""
+        vocabulary = len(self._embedding)
         for first in range(0, len(batch), TEXTS_OVER_BUDGET):
             part = batch.take(np.arange(first, min(first + TEXTS_OVER_BUDGET, len(batch))))
             words, local = np.unique(part.values, return_inverse=True)
@@ -217,7 +225,13 @@ class NgramTable:
             if kept.any():
                 self._fill(words[kept])
                 table[kept] = self._table[words[kept]]
-            self._rows(words[~kept], np.flatnonzero(~kept).astype(np.int32), table)
+            rare = ~kept & (words < vocabulary)
+            self._rows(self._embedding, words[rare], np.flatnonzero(rare).astype(np.int32), table)
+            outside = np.flatnonzero(words >= vocabulary).astype(np.int32)
+            if len(outside):
+                assert self._spell and part.spelling, "ids beyond the vocabulary are those of spelled words"
+                vectors = self._spell(part.spelling.unknown.take(words[outside] - vocabulary))
+                self._rows(vectors, np.arange(len(outside), dtype=np.int32), outside, table)
             yield table, TokenBatch(local.astype(np.int32), part.offsets)
 
 
@@ -333,26 +347,55 @@ def windows_of(spec: Mapping[str, Any]) -> Windows:
 def table_of(artifact: Artifact, options: EngineOptions) -> tuple[NgramTable, Floats, str]:
     """Embedding and the first block of a model as a table, the bias of that block, and its activation."""
     spec = artifact.config.model.blocks[0]
-    windows, embedding = windows_of(spec), combined_embedding(artifact)
+    windows, (embedding, spell) = windows_of(spec), word_vectors(artifact)
     shapes = {
         "encoder.blocks.0.weight": (windows.rows, embedding.shape[1]),
         "encoder.blocks.0.bias": (windows.features,),
     }
     weight, bias = weights_of(artifact, shapes)
     table = NgramTable(
-        embedding, weight, windows,
+        embedding, weight, windows, spell=spell,
         precision=options.table_precision, budget=options.table_budget, threads=options.threads,
     )  # fmt: skip
     return table, bias, spec["activation"]
 
 
-def combined_embedding(artifact: Artifact) -> Floats:
-    """The sum of the channels float32[V, dim]: what the filters see, in every mode (see nn/embedding.py)."""
+def word_vectors(artifact: Artifact) -> tuple[Floats, Callable[[TokenBatch], Floats] | None]:
+    """What the first block sees of each word of the vocabulary, float32[V, word_dim], and of words outside it.
+
+    The channels are added in every mode (nn/embedding.py). What the characters of a word say depends on nothing else,
+    so it is folded in; the second value makes float32[M, word_dim] of other words' ragged character ids, if the network
+    reads characters.
+    """
     embedding = artifact.config.model.embedding
     names = {"static": ["fixed"], "multichannel": ["fixed", "weight"]}.get(embedding.mode, ["weight"])
     shape = (len(artifact.tokenizer), embedding.dim)
     channels = weights_of(artifact, {f"encoder.embedding.{name}": shape for name in names})
-    return channels[0] if len(channels) == 1 else channels[0] + channels[1]
+    own = channels[0] if len(channels) == 1 else channels[0] + channels[1]
+    speller, options = artifact.tokenizer.speller, embedding.characters
+    if not embedding.spelled or speller is None:
+        return own, None
+    windows = Windows(options.filter_widths, (options.num_filters,) * len(options.filter_widths))
+    characters, weight, bias = weights_of(
+        artifact,
+        {
+            "encoder.characters.embedding.weight": (len(speller.characters), options.dim),
+            "encoder.characters.blocks.0.weight": (windows.rows, options.dim),
+            "encoder.characters.blocks.0.bias": (windows.features,),
+        },
+    )
+    table = NgramTable(characters, weight, windows)
+
+    def written(words: TokenBatch) -> Floats:
+        best, _ = table.gather(words)
+        activations: Floats = np.maximum(best + bias, 0.0)  # of -inf too: a word without characters
+        return activations
+
+    def spell(words: TokenBatch) -> Floats:
+        unknown = np.broadcast_to(own[UNKNOWN_ID], (len(words), embedding.dim))
+        return np.concatenate([unknown, written(words)], axis=1)
+
+    return np.concatenate([own, written(speller.known)], axis=1), spell
 
 
 def linear_head(artifact: Artifact, features: int) -> list[Floats]:

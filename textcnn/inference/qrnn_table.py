@@ -8,7 +8,7 @@ import numpy as np
 
 from textcnn.artifact import Artifact
 from textcnn.inference.engine import EngineOptions, weights_of
-from textcnn.inference.ngram_table import LINEAR_HEADS, NgramTable, combined_embedding, linear_head
+from textcnn.inference.ngram_table import LINEAR_HEADS, NgramTable, linear_head, word_vectors
 from textcnn.kernels.native import native
 from textcnn.kernels.table_gather import PARTS, affine, gate_states
 from textcnn.kernels.windows import Windows
@@ -57,7 +57,7 @@ class QRNNTableEngine:
         directions = 2 if spec["bidirectional"] else 1
         parts = PARTS[spec["recurrent_pooling"]]
         windows = Windows((spec["window"],), (parts * spec["hidden_dim"],))
-        embedding = combined_embedding(artifact)
+        embedding, spell = word_vectors(artifact)
         tables, biases = [], []
         for direction in range(directions):
             layer = f"encoder.blocks.0.layers.0.{direction}"
@@ -67,8 +67,13 @@ class QRNNTableEngine:
             weight, bias = weights_of(artifact, shapes)
             tables.append(
                 NgramTable(
-                    embedding, weight, windows, budget=options.table_budget // directions, threads=options.threads
-                )
+                    embedding,
+                    weight,
+                    windows,
+                    spell=spell,
+                    budget=options.table_budget // directions,
+                    threads=options.threads,
+                )  # fmt: skip
             )
             biases.append(bias)
         return cls(tables, biases, parts, *linear_head(artifact, directions * spec["hidden_dim"]))

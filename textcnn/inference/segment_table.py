@@ -98,7 +98,7 @@ def split_segments(batch: TokenBatch, *, keep_empty: bool) -> tuple[TokenBatch, 
         there = np.diff(starts) > 0
         bounds = np.concatenate([[0], np.cumsum(there)])[bounds]
         starts = np.append(starts[:-1][there], starts[-1])
-    return TokenBatch(batch.values[~is_break], starts), bounds
+    return batch.with_values(batch.values[~is_break], starts), bounds
 
 
 def compare(vectors: Floats, bounds: Offsets, *, texts: int) -> Floats:

@@ -12,8 +12,7 @@ from textcnn.build import build_network, pick_device
 from textcnn.errors import ArtifactError
 from textcnn.inference.engine import EngineOptions
 from textcnn.inference.network_winners import network_winners
-from textcnn.inference.ngram_table import NgramTable
-from textcnn.nn.blocks.kim_conv import KimConv
+from textcnn.inference.ngram_table import NgramTable, table_of
 from textcnn.nn.model import Network
 from textcnn.nn.ragged import Distinct
 from textcnn.types import Floats, TokenBatch, Winners
@@ -40,9 +39,11 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, network: Network, vocabulary: int) -> None:
-        self._network = network.eval()
-        self._vocabulary = vocabulary
+    def __init__(self, network: Network, artifact: Artifact, *, threads: int = 0) -> None:
+        self.network = network.eval()
+        self._threads = threads
+        self._artifact = artifact
+        self._vocabulary = len(artifact.tokenizer)
 
     @classmethod
     def why_not(cls, artifact: Artifact, options: EngineOptions) -> str | None:
@@ -50,27 +51,27 @@ class TorchEngine:
 
     @classmethod
     def from_artifact(cls, artifact: Artifact, options: EngineOptions) -> TorchEngine:
-        return cls(artifact_network(artifact).to(pick_device(options.device)), len(artifact.tokenizer))
+        return cls(artifact_network(artifact).to(pick_device(options.device)), artifact, threads=options.threads)
 
     def logits(self, batch: TokenBatch) -> Floats:
         """float32[B, num_classes]."""
-        return network_logits(self._network, batch, Distinct(self._vocabulary))
+        self._use_threads()
+        return network_logits(self.network, batch, Distinct(self._vocabulary))
 
     def winners(self, batch: TokenBatch) -> Winners | None:
         """From the network itself; see network_winners.py."""
-        return network_winners(self._network, batch, Distinct(self._vocabulary), self._table)
+        self._use_threads()
+        return network_winners(self.network, batch, Distinct(self._vocabulary), self._table)
+
+    def _use_threads(self) -> None:
+        """As many as were asked for, in the thread that calls, for torch keeps the number by thread."""
+        if self._threads and torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
 
     @cached_property
     def _table(self) -> NgramTable | None:
         """What each word adds to each filter, where one convolution is all there is."""
-        encoder = self._network.encoder
-        if not encoder.fused:
-            return None
-        (conv,) = encoder.blocks
-        assert isinstance(conv, KimConv)
-        with torch.inference_mode():
-            vectors = encoder.embedding(torch.arange(self._vocabulary, device=conv.weight.device))
-        return NgramTable(vectors.cpu().numpy(), conv.weight.detach().cpu().numpy(), conv.windows)
+        return table_of(self._artifact, EngineOptions())[0] if self.network.encoder.fused else None
 
 
 def artifact_network(artifact: Artifact) -> Network:
@@ -82,8 +83,9 @@ def artifact_network(artifact: Artifact) -> Network:
         given = weights.get("encoder.embedding.fixed", weights.get("encoder.embedding.weight"))
         matrix = given.numpy() if given is not None else None
     network = build_network(
-        artifact.config, vocabulary=len(artifact.tokenizer), num_classes=len(artifact.labels.names), matrix=matrix
-    )
+        artifact.config, vocabulary=len(artifact.tokenizer), num_classes=len(artifact.labels.names), matrix=matrix,
+        alphabet=artifact.tokenizer.alphabet,
+    )  # fmt: skip
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

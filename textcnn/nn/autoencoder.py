@@ -26,15 +26,15 @@ class BagAutoencoder(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
-        self.decoder = nn.Linear(encoder.out_dim, encoder.embedding.out_dim)
+        self.decoder = nn.Linear(encoder.out_dim, encoder.word_dim)
 
-    def loss(self, damaged: RaggedIds, candidates: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
+    def loss(self, damaged: RaggedIds, candidates: RaggedIds, wanted: Tensor) -> tuple[Tensor, float]:
         """Cross-entropy, and how many of the words that score best are the text's: as many are taken as it has.
 
-        `candidates` int64[C] are words, `wanted` float[B, C] how much each counts in each text, 0 where it is not in
+        `candidates` are C distinct words, `wanted` float[B, C] how much each counts in each text, 0 where it is not in
         it. The loss is the mean of -log p(word) over the words as much as they count, where p is over the candidates.
         """
-        logits = self.decoder(self.encoder(damaged)) @ self.encoder.embedding(candidates).T
+        logits = self.decoder(self.encoder(damaged)) @ self.encoder.vectors(candidates).T
         loss = -(wanted * logits.log_softmax(1)).sum() / wanted.sum()
         return loss, _share_found(logits.detach(), wanted > 0)
 
@@ -55,23 +55,23 @@ class SequenceAutoencoder(nn.Module):
         for block in blocks:
             length = block.size(length)
         self.stride = max(1, round(PROBE / length))
-        features = blocks[-1].out_dim if blocks else encoder.embedding.out_dim
+        features = blocks[-1].out_dim if blocks else encoder.word_dim
         self.decoder = nn.ConvTranspose1d(
-            features, encoder.embedding.out_dim, 2 * self.stride + 1, self.stride, self.stride,
+            features, encoder.word_dim, 2 * self.stride + 1, self.stride, self.stride,
             output_padding=self.stride - 1,
         )  # fmt: skip
 
-    def loss(self, damaged: RaggedIds, candidates: Tensor, targets: Tensor, scored: Tensor) -> tuple[Tensor, float]:
+    def loss(self, damaged: RaggedIds, candidates: RaggedIds, targets: Tensor, scored: Tensor) -> tuple[Tensor, float]:
         """Mean cross-entropy of the scored words among the candidates, and the share of them that come first.
 
-        `candidates` int64[C] are words, `targets` int64[N] the place among them of every token's own word, `scored`
+        `candidates` are C distinct words, `targets` int64[N] the place among them of every token's own word, `scored`
         bool[N] which tokens count.
         """
         _, mask = damaged.padded()
         x, _ = self.encoder.forward_between(damaged)[1][-1]
         written = self.decoder(x.transpose(1, 2)).transpose(1, 2)[:, : mask.shape[1]]
         written = F.pad(written, (0, 0, 0, mask.shape[1] - written.shape[1]))
-        logits = written[mask][scored] @ self.encoder.embedding(candidates).T
+        logits = written[mask][scored] @ self.encoder.vectors(candidates).T
         wanted = targets[scored]
         right = float((logits.detach().argmax(1) == wanted).float().mean()) if len(wanted) else 0.0
         return F.cross_entropy(logits, wanted), right

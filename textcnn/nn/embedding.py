@@ -21,7 +21,7 @@ class Embedding(nn.Module):
     trains it, `multichannel` has a kept and a trained copy. The paper convolves both channels with the same filters and
     adds the results, which by linearity is one convolution over the sum of the channels; so forward returns that sum.
 
-    In training a share `dropout` of the numbers is dropped; where a batch asks for each distinct word once, a word
+    In training a share `dropout` of the numbers is dropped; a batch asks for each distinct word once, so that a word
     loses the same numbers wherever it stands.
 
     Row 0 is padding and stays zero; row 1, the unknown word, starts at zero, so that it says nothing until trained.

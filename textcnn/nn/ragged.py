@@ -9,39 +9,44 @@ import torch
 import torch.nn.functional as F
 
 from textcnn.kernels.native import native
-from textcnn.types import BREAK_ID, Ids, TokenBatch
+from textcnn.types import BREAK_ID, UNKNOWN_ID, Ids, Offsets, Spelling, TokenBatch
 
 Tensor = torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class RaggedIds:
-    """values int32[N], offsets int64[B + 1], unique int64[U], local int32[N] with unique[local] == values."""
+    """values int32[N], offsets int64[B + 1], unique int64[U], local int32[N] with unique[local] == values.
+
+    Where words are spelled, `spelled` are the characters of the U distinct words, and words outside the vocabulary,
+    which have ids of their own among `values`, are the unknown word in `unique`.
+    """
 
     values: Tensor
     offsets: Tensor
     unique: Tensor
     local: Tensor
+    spelled: RaggedIds | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def to(self, device: torch.device) -> RaggedIds:
-        return RaggedIds(
-            *(part.to(device, non_blocking=True) for part in (self.values, self.offsets, self.unique, self.local))
-        )
+        parts = (self.values, self.offsets, self.unique, self.local)
+        values, offsets, unique, local = (part.to(device, non_blocking=True) for part in parts)
+        return RaggedIds(values, offsets, unique, local, None if self.spelled is None else self.spelled.to(device))
 
     def padded(self) -> tuple[Tensor, Tensor]:
-        """Ids int64[B, T] with 0 behind the end of each text, and the mask bool[B, T] of what is inside.
+        """Places in `unique` int64[B, T], U behind the end of each text, and the mask bool[B, T] of what is inside.
 
         T is at least 1, also where every text is empty: a convolution needs something to look at.
         """
         lengths = self.offsets.diff()
         longest = max(1, int(lengths.max())) if len(lengths) else 1
         mask = torch.arange(longest, device=lengths.device)[None] < lengths[:, None]
-        ids = torch.zeros(mask.shape, dtype=torch.int64, device=lengths.device)
-        ids[mask] = self.values.long()
-        return ids, mask
+        places = torch.full(mask.shape, len(self.unique), dtype=torch.int64, device=lengths.device)
+        places[mask] = self.local.long()
+        return places, mask
 
     def segments(self) -> tuple[RaggedIds, Tensor]:
         """What lies between the breaks of each text, as texts of their own; and where each text's begin, int64[B + 1].
@@ -55,7 +60,8 @@ class RaggedIds:
         # a segment begins where a text does, and behind each break
         starts = torch.cat([self.offsets - before[self.offsets], places - numbers[: len(places)]]).sort().values
         bounds = numbers[: len(self.offsets)] + before[self.offsets]
-        return RaggedIds(self.values[~is_break], starts, self.unique, self.local[~is_break]), bounds
+        words = self.values[~is_break], starts, self.unique, self.local[~is_break]
+        return RaggedIds(*words, self.spelled), bounds
 
     def take(self, chosen: Tensor) -> RaggedIds:
         """The texts numbered `chosen`, int64[M], in that order."""
@@ -63,7 +69,7 @@ class RaggedIds:
         offsets = F.pad(lengths.cumsum(0), (1, 0))
         shift = torch.repeat_interleave(self.offsets[chosen] - offsets[:-1], lengths)
         places = torch.arange(len(shift), device=shift.device) + shift
-        return RaggedIds(self.values[places], offsets, self.unique, self.local[places])
+        return RaggedIds(self.values[places], offsets, self.unique, self.local[places], self.spelled)
 
 
 class Distinct:
@@ -74,6 +80,9 @@ class Distinct:
 
     def __call__(self, batch: TokenBatch) -> RaggedIds:
         values = np.ascontiguousarray(batch.values, np.int32)
+        spelling = batch.spelling
+        if spelling and len(self._seen) < (needed := len(spelling.known) + len(spelling.unknown)):
+            self._seen = np.full(needed, -1, np.int32)
         module = native()
         if module is None:
             unique, local = np.unique(values, return_inverse=True)
@@ -83,6 +92,19 @@ class Distinct:
         return RaggedIds(
             torch.from_numpy(values),
             torch.from_numpy(np.ascontiguousarray(batch.offsets)),
-            torch.from_numpy(unique.astype(np.int64)),
+            torch.from_numpy(known_ids(unique.astype(np.int64), spelling)),
             torch.from_numpy(local.astype(np.int32, copy=False)),
+            None if spelling is None else characters_of(spelling.take(unique)),
         )
+
+
+def known_ids(ids: Offsets, spelling: Spelling | None) -> Offsets:
+    """The ids with that of the unknown word in place of those outside the vocabulary."""
+    return ids if spelling is None else np.where(ids < len(spelling.known), ids, UNKNOWN_ID)
+
+
+def characters_of(words: TokenBatch) -> RaggedIds:
+    """Ragged character ids for a network: of so few each counts as met."""
+    values = torch.from_numpy(words.values)
+    unique = torch.arange(int(words.values.max(initial=-1)) + 1)
+    return RaggedIds(values, torch.from_numpy(words.offsets), unique, values)

@@ -10,7 +10,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from textcnn.nn.encoder import Encoder
 from textcnn.nn.model import Network
+from textcnn.nn.ragged import characters_of
+from textcnn.types import TokenBatch
+
+LETTERS = 7  # of a word with its marks, on average
 
 SENTENCE = 20
 
@@ -36,8 +41,9 @@ def summarize(network: Network, *, tokens: int) -> list[LayerSummary]:
     encoder = network.encoder
     layers: list[LayerSummary] = []
 
-    def run(name: str, part: nn.Module, *inputs: torch.Tensor) -> Any:
-        cost, output = _cost(lambda: part(*inputs))
+    def run(name: str, part: nn.Module, *inputs: Any) -> Any:
+        forward = part.forward_padded if isinstance(part, Encoder) else part  # the fused way is not counted
+        cost, output = _cost(lambda: forward(*inputs))
         shape = (output[0] if isinstance(output, tuple) else output).shape[1:]
         size = sum(weight.numel() for weight in [*part.parameters(), *part.buffers()])
         layers.append(LayerSummary(name, type(part).__name__, tuple(shape), size, cost))
@@ -45,6 +51,9 @@ def summarize(network: Network, *, tokens: int) -> list[LayerSummary]:
 
     mask = torch.ones(1, tokens, dtype=torch.bool)
     x = run("embedding", encoder.embedding, torch.ones(1, tokens, dtype=torch.int64))
+    if encoder.characters:
+        words = TokenBatch.from_lists([[1] * LETTERS] * tokens)
+        x = torch.cat([x, run("characters", encoder.characters, characters_of(words))[None]], 2)
     for index, block in enumerate(encoder.blocks):
         x, mask = run(f"blocks.{index}", block, x, mask)
     features = run("pooling", encoder.pooling, x, mask)

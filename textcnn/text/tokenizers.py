@@ -14,7 +14,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ from textcnn.errors import ArtifactError, ConfigError
 from textcnn.registry import TOKENIZERS
 from textcnn.text import word_ids
 from textcnn.text.segments import break_sentences, join_parts, parts_of, split_sentences
+from textcnn.text.spelling import Speller
 from textcnn.text.word_ids import PAD, UNKNOWN, Spans
-from textcnn.types import UNKNOWN_ID, Ids, Offsets, TokenBatch, split_texts
+from textcnn.types import UNKNOWN_ID, Ids, Offsets, Spelling, TokenBatch, split_texts
 
 log = logging.getLogger(__name__)
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -64,15 +66,19 @@ class Tokenizer:
     `config.segments` puts breaks between what is to be encoded by itself: each text of a record, of which max_length
     tokens are used, or each sentence of a text, of which all together are.
     `tokens` holds every token by id; `why_not_compiled` is None, or why texts go through HF instead of compiled code.
+
+    With `spelled`, batches say how their words are written, those outside the vocabulary too, and `speller` knows the
+    characters.
     """
 
-    def __init__(self, inner: hf.Tokenizer, config: TextConfig | None = None) -> None:
+    def __init__(self, inner: hf.Tokenizer, config: TextConfig | None = None, *, spelled: bool = False) -> None:
         spec = json.loads(inner.to_str())
         self._config = config = config or TextConfig(**_truncation(spec["truncation"]))
         inner.no_truncation()  # cut below, on the ids alone
         inner.no_padding()
         self._inner = inner
         self.tokens: list[str] = _tokens(spec)
+        self.speller = Speller(self.tokens) if spelled else None
         self.max_length, self.truncation = config.max_length, config.truncation
         self.segments, self.language = config.segments, config.language
         # how many tokens are kept of a longer text, at its start and at its end
@@ -85,7 +91,9 @@ class Tokenizer:
             log.warning("texts go through HF tokenizers, some twenty times slower: %s", self.why_not_compiled)
 
     @classmethod
-    def learn(cls, texts: Sequence[str], config: TextConfig, *, extra_words: Sequence[str] = ()) -> Tokenizer:
+    def learn(
+        cls, texts: Sequence[str], config: TextConfig, *, extra_words: Sequence[str] = (), spelled: bool = False
+    ) -> Tokenizer:
         """The tokenizer that `config` names, from the training texts.
 
         `extra_words` (from a file of word vectors, say) that the texts did not teach come after the learned ones; only
@@ -99,7 +107,7 @@ class Tokenizer:
             )
         readable = [_readable(part) for text in texts for part in parts_of(text, config)]
         inner: hf.Tokenizer = learn(readable, config, extra_words) if extra_words else learn(readable, config)
-        return cls(inner, config)
+        return cls(inner, config, spelled=spelled)
 
     @classmethod
     def load(cls, path: str | Path, config: TextConfig | None = None) -> Tokenizer:
@@ -111,13 +119,13 @@ class Tokenizer:
         return cls.from_json(text, config)
 
     @classmethod
-    def from_json(cls, text: str, config: TextConfig | None = None) -> Tokenizer:
+    def from_json(cls, text: str, config: TextConfig | None = None, *, spelled: bool = False) -> Tokenizer:
         """The same from the file's content. Raises ArtifactError."""
         try:
             inner = hf.Tokenizer.from_str(text)
         except Exception as error:  # HF raises no narrower one
             raise ArtifactError(f"this is not a tokenizer.json that HF tokenizers can read: {error}") from None
-        return cls(inner, config)
+        return cls(inner, config, spelled=spelled)
 
     def to_json(self) -> str:
         """The content of tokenizer.json."""
@@ -133,10 +141,15 @@ class Tokenizer:
         Path(path).write_text(self.to_json(), "utf-8")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Tokenizer.from_json, (self.to_json(), self._config)
+        return partial(Tokenizer.from_json, spelled=self.speller is not None), (self.to_json(), self._config)
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @property
+    def alphabet(self) -> int:
+        """Characters that words are spelled with; 0 where they are not."""
+        return len(self.speller.characters) if self.speller else 0
 
     def id_of(self, token: str) -> int:
         """The id of a token as it stands in `tokens`, else that of `<unk>`."""
@@ -147,7 +160,7 @@ class Tokenizer:
         """The ids of several texts. A lone surrogate counts as U+FFFD; a text with nothing to see has no tokens."""
         if self.segments != "none":
             return self.read(texts).batch
-        return self._encode(texts)
+        return self._spelled(self._encode(texts), texts)
 
     def _encode(self, texts: Sequence[str]) -> TokenBatch:
         if self._words is None:
@@ -162,6 +175,10 @@ class Tokenizer:
 
     def read(self, texts: Sequence[str]) -> Reading:
         """The ids of several texts, as `encode` gives them, and where in the texts they stand."""
+        reading = self._read_segments(texts)
+        return replace(reading, batch=self._spelled(reading.batch, texts, reading.spans))
+
+    def _read_segments(self, texts: Sequence[str]) -> Reading:
         if self.segments == "none":
             return self._read(texts)
         if self.segments == "columns":
@@ -183,6 +200,29 @@ class Tokenizer:
         inserted = [others.spans[begin:end] for begin, end in zip(begins, begins[1:], strict=False)]
         unread[undone] = others.unread
         return Reading(_filled(batch, undone, others.batch), _spliced(spans, batch.offsets[undone], inserted), unread)
+
+    def _spelled(self, batch: TokenBatch, texts: Sequence[str], spans: Spans | None = None) -> TokenBatch:
+        """The batch with an id of its own for each unknown word, and how it is written, if the network asks for that.
+
+        Without `spans` (int64[N, 2]) the texts with such words are read once more.
+        """
+        if self.speller is None:
+            return batch
+        places = np.flatnonzero(batch.unknown)
+        rows = np.searchsorted(batch.offsets, places, side="right") - 1
+        if spans is None:
+            again = np.unique(rows)
+            reading = self._read([texts[row] for row in again.tolist()])
+            found = reading.spans[reading.batch.unknown]
+        else:
+            found = spans[places]
+        normalize = self._inner.normalizer.normalize_str if self._inner.normalizer else str
+        numbers: dict[str, int] = {}  # unknown word -> its place among them
+        values = batch.values.copy()
+        for place, row, (start, end) in zip(places.tolist(), rows.tolist(), found.tolist(), strict=True):
+            word = normalize(_readable(texts[row][start:end]))
+            values[place] = len(self) + numbers.setdefault(word, len(numbers))
+        return TokenBatch(values, batch.offsets, Spelling(self.speller.known, self.speller(list(numbers))))
 
     def _read_by_hf(self, texts: Sequence[str]) -> Reading:
         ids, spans = [], [np.empty((0, 2), np.int64)]

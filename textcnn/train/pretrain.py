@@ -30,7 +30,7 @@ SCALE = 0.05  # word vectors begin at most this large: what a rare word began wi
 RARE = 1e-4  # bag: words up to this share of all words count fully, more frequent ones less (Mikolov et al. 2013)
 Mask = npt.NDArray[np.bool_]
 Rebuild = Literal["bag", "sequence"]
-Batch = tuple[RaggedIds, *tuple[torch.Tensor, ...]]
+Batch = tuple[RaggedIds, RaggedIds, *tuple[torch.Tensor, ...]]
 
 
 def pretrain_encoder(
@@ -70,7 +70,7 @@ def pretrain_encoder(
     if resolved.train.threads:
         torch.set_num_threads(resolved.train.threads)
     torch.manual_seed(resolved.train.seed)
-    encoder = build_encoder(resolved, vocabulary=len(tokenizer), matrix=matrix).to(device)
+    encoder = build_encoder(resolved, vocabulary=len(tokenizer), matrix=matrix, alphabet=tokenizer.alphabet).to(device)
     progress.note(f"pre-training on {len(batch):,} texts; {len(tokenizer):,} tokens in the vocabulary, {device.type}")
     model = (BagAutoencoder if rebuild == "bag" else SequenceAutoencoder)(encoder).to(device)
     history = _fit(model, batch, len(tokenizer), resolved, progress)
@@ -134,13 +134,15 @@ class _Damage:
         batch = self._texts.take(chosen)
         words, places = np.unique(batch.values, return_inverse=True)
         strangers = np.setdiff1d(random.integers(0, self._vocabulary, STRANGERS), words)
-        candidates = np.concatenate([words, strangers]).astype(np.int64)
+        one_text = np.array([0, len(words) + len(strangers)], np.int64)
+        candidates = self._distinct(batch.with_values(np.concatenate([words, strangers]).astype(np.int32), one_text))
         hidden = random.random(len(batch.values)) < DAMAGED
         hidden[random.integers(0, len(hidden))] = True  # never none
-        damaged = TokenBatch(np.where(hidden, np.int32(UNKNOWN_ID), batch.values), batch.offsets)
-        wanted = self.wanted(batch, places.astype(np.int64), len(candidates), hidden, random)
-        tensors = [torch.from_numpy(array).to(self._device) for array in (candidates, *wanted)]
-        return self._distinct(damaged).to(self._device), *tensors
+        damaged = batch.with_values(np.where(hidden, np.int32(UNKNOWN_ID), batch.values))
+        own = candidates.local.numpy()[places].astype(np.int64)
+        wanted = self.wanted(batch, own, len(candidates.local), hidden, random)
+        tensors = [torch.from_numpy(array).to(self._device) for array in wanted]
+        return self._distinct(damaged).to(self._device), candidates.to(self._device), *tensors
 
     def wanted(
         self, batch: TokenBatch, places: Indices, candidates: int, hidden: Mask, random: np.random.Generator
@@ -155,7 +157,7 @@ class _SequenceDamage(_Damage):
     def wanted(
         self, batch: TokenBatch, places: Indices, candidates: int, hidden: Mask, random: np.random.Generator
     ) -> tuple[npt.NDArray[Any], ...]:
-        scored = (hidden | (random.random(len(hidden)) < DAMAGED)) & (batch.values != UNKNOWN_ID)
+        scored = (hidden | (random.random(len(hidden)) < DAMAGED)) & ~batch.unknown
         scored |= ~scored.any()
         return places, scored
 
@@ -167,12 +169,12 @@ class _BagDamage(_Damage):
         super().__init__(texts, vocabulary, seed, device)
         share = np.bincount(texts.values, minlength=vocabulary) / len(texts.values)
         self._counts = np.minimum(1.0, np.sqrt(RARE / np.maximum(share, RARE))).astype(np.float32)
-        # a text of unknown words alone needs something to say, but it should not count beside real ones
-        self._counts[UNKNOWN_ID] = 1e-6
 
     def wanted(
         self, batch: TokenBatch, places: Indices, candidates: int, hidden: Mask, random: np.random.Generator
     ) -> tuple[npt.NDArray[Any], ...]:
         wanted = np.zeros((len(batch), candidates), np.float32)
-        wanted[np.repeat(np.arange(len(batch)), batch.lengths), places] = self._counts[batch.values]
+        # a text of unknown words alone needs something to say, but it should not count beside real ones
+        counts = np.where(batch.unknown, np.float32(1e-6), self._counts[batch.values])
+        wanted[np.repeat(np.arange(len(batch)), batch.lengths), places] = counts
         return (wanted,)

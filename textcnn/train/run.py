@@ -35,7 +35,7 @@ from textcnn.train.interrupt import Interrupt
 from textcnn.train.loop import Examples, TrainingResult, fit_network, score
 from textcnn.train.progress import Progress
 from textcnn.train.transfer import check_fits, learn_tokens, start_from, with_source
-from textcnn.types import UNKNOWN_ID, Floats
+from textcnn.types import Floats
 
 Labelled = tuple[Texts, Labels]
 Rows = tuple[Sequence[str], LabelRows]
@@ -118,7 +118,7 @@ def _calibrated(ready: Prepared, network: Network) -> tuple[Calibration, dict[st
         return Calibration(), None
     texts = ready.held_out.texts
     logits = network_logits(network, texts, Distinct(len(ready.tokenizer)))
-    validation = Validation(logits, ready.held_out.targets, unknown_share(texts.values == UNKNOWN_ID, texts.offsets))
+    validation = Validation(logits, ready.held_out.targets, unknown_share(texts.unknown, texts.offsets))
     enough = len(validation) >= LEAST_TEXTS["temperature"]
     return fit_and_measure(validation, "temperature" if enough else "none")
 
@@ -185,7 +185,7 @@ def prepare(
     if resolved.train.threads:
         torch.set_num_threads(resolved.train.threads)
     if source:
-        tokenizer, matrix = learn_tokens(train[0], resolved.text, source), None
+        tokenizer, matrix = learn_tokens(train[0], resolved, source), None
     else:
         tokenizer, matrix, resolved = learn_text(train[0], resolved, progress)
     encoded = Examples(tokenizer.encode(train[0]), train[1].encode(names))
@@ -193,8 +193,9 @@ def prepare(
 
     torch.manual_seed(resolved.train.seed)
     network = build_network(
-        resolved, vocabulary=len(tokenizer), num_classes=len(names.names), matrix=matrix, training=True
-    ).to(device)
+        resolved, vocabulary=len(tokenizer), num_classes=len(names.names), matrix=matrix, alphabet=tokenizer.alphabet,
+        training=True,
+    ).to(device)  # fmt: skip
     if source:
         words = start_from(network, tokenizer, source)
         progress.note(
@@ -266,13 +267,13 @@ def learn_text(
     """
     embedding = config.model.embedding
     if embedding.mode == "rand":
-        return Tokenizer.learn(texts, config.text), None, config
+        return Tokenizer.learn(texts, config.text, spelled=embedding.spelled), None, config
     from textcnn.text import vectors
 
     extra: Sequence[str] = ()
     if config.text.extra_words_from_vectors:
         extra = vectors.file_vocabulary(embedding.vectors, limit=config.text.extra_words_from_vectors)
-    tokenizer = Tokenizer.learn(texts, config.text, extra_words=extra)
+    tokenizer = Tokenizer.learn(texts, config.text, extra_words=extra, spelled=embedding.spelled)
     loaded = vectors.load_vectors(embedding.vectors, tokenizer.tokens, seed=config.train.seed)
     counts = np.bincount(tokenizer.encode(texts).values, minlength=len(tokenizer))
     progress.note(vectors.coverage_sentence(loaded, counts))

@@ -91,11 +91,23 @@ def test_before_the_first_explanation_many_at_once_are_not_all_let_in(make_clien
         (b'{"text": "a", "label": "plum"}', 422), (b'{"text": "a", "label": 1}', 422),
         (b'{"text": "a", "top_n": -1}', 422), (b'{"text": "a", "top_n": 1001}', 422),
         (b'{"text": "a", "top_k": 1}', 422), (b'{"text": "a", "model": "x"}', 404),
+        (b'{"text": "a", "method": "lime"}', 422), (b'{"text": "a", "method": 1}', 422),
         (b'{"text": "a", "model": null}', 422), (b'{"text": "a", "text": "b"}', 400), (b'{"texts": []}', 422),
     ],
 )  # fmt: skip
 def test_a_body_that_is_not_a_request_is_refused(client, body, status):
     assert client.post("/v1/explain", content=body, headers=JSON).status_code == status
+
+
+def test_a_method_may_be_asked_for_where_it_costs_little(client):
+    def method(**body):
+        response = client.post("/v1/explain", json={"text": "a plum", **body})
+        return response.json()["explanations"][0]["method"] if response.is_success else response.json()["error"]
+
+    assert (method(), method(method=None), method(method="occlusion")) == ("ngrams", "ngrams", "occlusion")
+    # whatever answers here is no torch, which a question must not load
+    refused = method(method="grad_cam")["message"]
+    assert refused == "This model is not explained by 'grad_cam' here; method is one of ngrams, occlusion."
 
 
 @pytest.mark.parametrize(

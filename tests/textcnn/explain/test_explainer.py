@@ -24,7 +24,7 @@ from textcnn.config import TextConfig
 from textcnn.errors import DataError, LabelError
 from textcnn.explain.explainer import explain_texts
 from textcnn.inference.engine import EngineOptions
-from textcnn.inference.ngram_table import combined_embedding
+from textcnn.inference.ngram_table import word_vectors
 from textcnn.inference.select import select_engine
 from textcnn.kernels.native import native
 from textcnn.kernels.windows import Windows
@@ -39,12 +39,15 @@ TEXTS = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join) | st.text(ma
 
 
 @cache
-def artifact(mode: str = "rand", activation: str = "relu", truncation: str = "head", blocks: int = 1) -> Artifact:
+def artifact(
+    mode: str = "rand", activation: str = "relu", truncation: str = "head", blocks: int = 1, characters: int = 0
+) -> Artifact:
     """Reads at most 7 tokens of a text."""
-    made = random_artifact(mode, activation, blocks=blocks)
+    made = random_artifact(mode, activation, blocks=blocks, characters=characters)
     made.weights["encoder.embedding.weight" if mode != "static" else "encoder.embedding.fixed"][UNKNOWN_ID] = 0.1
     config = TextConfig(max_length=7, truncation=truncation)  # type: ignore[arg-type]
-    return dataclasses.replace(made, tokenizer=Tokenizer.from_json(TOKENIZER.to_json(), config))
+    tokenizer = Tokenizer.from_json(TOKENIZER.to_json(), config, spelled=characters > 0)
+    return dataclasses.replace(made, tokenizer=tokenizer)
 
 
 @cache
@@ -105,7 +108,10 @@ def by_hand(
     weights, spec = made.weights, made.config.model.blocks[0]
     widths = spec["filter_widths"]
     windows = Windows(tuple(widths), (spec["num_filters"],) * len(widths), "same")
-    vectors = combined_embedding(made)[batch.values].astype(np.float64)
+    vectors, spell = word_vectors(made)
+    if spell and batch.spelling:
+        vectors = np.concatenate([vectors, spell(batch.spelling.unknown)])
+    vectors = vectors[batch.values].astype(np.float64)
     kernel, bias = weights["encoder.blocks.0.weight"], weights["encoder.blocks.0.bias"]
     activate = {"relu": lambda z: max(z, 0.0), "tanh": np.tanh, "identity": float}[spec["activation"]]
     whole: dict[Any, float] = defaultdict(float)
@@ -130,15 +136,17 @@ def by_hand(
 
 
 @pytest.mark.parametrize("name", [pytest.param("ngram_table", marks=compiled), "torch"])
-@pytest.mark.parametrize("activation", ["relu", "tanh", "identity"])
+@pytest.mark.parametrize(("activation", "characters"), [("relu", 0), ("tanh", 0), ("identity", 0), ("relu", 3)])
 @pytest.mark.parametrize(
     "text", ["where is my parcel", "parcel", "zyzzyva broken", "hello, again! the lamp is broken zyzzyva"]
 )
-def test_ngrams_and_their_tokens_are_those_found_by_hand(name: str, activation: str, text: str) -> None:
-    made = artifact("multichannel", activation)
+def test_ngrams_and_their_tokens_are_those_found_by_hand(
+    name: str, activation: str, characters: int, text: str
+) -> None:
+    made = artifact("multichannel", activation, characters=characters)
     reading = made.tokenizer.read([text])
     whole, parts, biases = by_hand(made, reading.batch, 1)
-    (explanation,) = explain(name, [text], "multichannel", activation, target=1)
+    (explanation,) = explain(name, [text], "multichannel", activation, "head", 1, characters, target=1)
     places = {(a, b): (int(reading.spans[a, 0]), int(reading.spans[b - 1, 1])) for a, b in whole}
     assert sorted(places.values()) == sorted((n.start, n.end) for n in explanation.ngrams)
     found = {(ngram.start, ngram.end): ngram for ngram in explanation.ngrams}
@@ -434,12 +442,12 @@ def test_faithfulness_is_the_area_below_the_curves() -> None:
 def test_long_texts_are_occluded_by_runs_of_tokens() -> None:
     from textcnn.explain.occlusion import MOST_UNITS, occlude
 
-    ids = np.arange(1, 1001, dtype=np.int32)
+    ids = TokenBatch(np.arange(1, 1001, dtype=np.int32), np.array([0, 1000]))
 
     def logits(batch: TokenBatch) -> Any:
         return np.array([[0.0, float((text == 777).any())] for text in batch], np.float32)
 
-    found = occlude(logits, ids, softmax)
+    found = occlude(logits, text, softmax)
     assert len(found.contributions) == MOST_UNITS
     (unit,) = np.flatnonzero(found.contributions)
     assert found.starts[unit] <= 776 < found.ends[unit]
@@ -450,14 +458,14 @@ def test_long_texts_are_occluded_by_runs_of_tokens() -> None:
 def test_occlusion_leaves_out_words_and_never_a_break() -> None:
     from textcnn.explain.occlusion import occlude
 
-    ids = np.array([2, 3, BREAK_ID, 4, BREAK_ID], np.int32)
+    text = TokenBatch.from_lists([[2, 3, BREAK_ID, 4, BREAK_ID]])
     seen: list[list[int]] = []
 
     def logits(batch: TokenBatch) -> Any:
         seen.extend(text.tolist() for text in batch)
         return np.array([[0.0, float((text == 4).any())] for text in batch], np.float32)
 
-    found = occlude(logits, ids, softmax)
+    found = occlude(logits, text, softmax)
     assert (found.starts.tolist(), found.ends.tolist()) == ([0, 1, 3], [1, 2, 4])
     assert found.contributions.tolist() == [0.0, 0.0, 1.0]
     assert all(text.count(BREAK_ID) == 2 for text in seen)

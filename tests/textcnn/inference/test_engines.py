@@ -34,32 +34,39 @@ compiled = pytest.mark.skipif(native() is None, reason="the compiled kernels are
 MODES = ["rand", "static", "non-static", "multichannel"]
 LABELS = LabelSet(("a", "b", "c"))
 TOKENIZER = Tokenizer.learn(tiny_corpus()[0], TextConfig())
+SPELLING = Tokenizer.learn(tiny_corpus()[0], TextConfig(), spelled=True)
 DIM = 16
 
 
 def random_artifact(
     mode: str = "rand", activation: str = "relu", widths: Sequence[int] = (2, 3, 5), filters: int = 20, blocks: int = 1,
-    block: dict[str, Any] | None = None,
+    block: dict[str, Any] | None = None, characters: int = 0,
 ) -> Artifact:  # fmt: skip
     """A network that nobody trained, with weights large enough that mistakes show."""
-    embedding = {"mode": mode, "dim": DIM, **({} if mode == "rand" else {"vectors": "somewhere"})}
+    written = {"num_filters": characters, "filter_widths": [1, 3], "dim": 5}
+    embedding = {
+        "mode": mode, "dim": DIM, "characters": written, **({} if mode == "rand" else {"vectors": "somewhere"})
+    }  # fmt: skip
+    tokenizer = SPELLING if characters else TOKENIZER
     kim = {"type": "kim_conv", "filter_widths": list(widths), "num_filters": filters, "activation": activation}
     block = block or kim
     config = resolve({"model": {"embedding": embedding, "blocks": [block] * blocks}})
     torch.manual_seed(0)
-    matrix = None if mode == "rand" else np.random.default_rng(0).normal(size=(len(TOKENIZER), DIM))
-    network = build_network(config, vocabulary=len(TOKENIZER), num_classes=len(LABELS), matrix=matrix)
+    matrix = None if mode == "rand" else np.random.default_rng(0).normal(size=(len(tokenizer), DIM))
+    network = build_network(
+        config, vocabulary=len(tokenizer), num_classes=len(LABELS), matrix=matrix, alphabet=tokenizer.alphabet
+    )
     for param in network.parameters():
         torch.nn.init.normal_(param, std=0.3)
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
-    return Artifact(config, LABELS, TOKENIZER, weights, {})
+    return Artifact(config, LABELS, tokenizer, weights, {})
 
 
-def batches() -> list[TokenBatch]:
+def batches(tokenizer: Tokenizer = TOKENIZER) -> list[TokenBatch]:
     """Usual texts; an empty one among others; one token; unknown words; none; no text at all; more than fit at once."""
     texts, _ = tiny_corpus(20)
     several = [texts, ["", *texts[:2], ""], ["parcel"], ["zyzzyva zyzzyva"], [""], [], (texts * 15)[:270]]
-    return [TOKENIZER.encode(some) for some in several]
+    return [tokenizer.encode(some) for some in several]
 
 
 def reference(artifact: Artifact, batch: TokenBatch) -> Floats:
@@ -120,6 +127,65 @@ def test_smaller_numbers_give_nearly_the_same_and_say_so(
         if len(batch):
             expected = reference(artifact, batch)
             np.testing.assert_allclose(engine.logits(batch), expected, atol=tolerance * np.abs(expected).max())
+
+
+MISSPELLED = ["where is my parzel, zyzzyva", "", "parzel", "☃ Straße " + "x" * 500, "the parcel zyzzyva parzel parcel"]
+
+
+@compiled
+@pytest.mark.parametrize("block", [None, {"type": "qrnn", "hidden_dim": 6, "bidirectional": True}], ids=["kim", "qrnn"])
+@pytest.mark.parametrize("mode", MODES)
+def test_tables_give_the_numbers_of_a_network_that_reads_characters_too(mode: str, block: Any) -> None:
+    artifact = random_artifact(mode, block=block, characters=4)
+    engine = select_engine(artifact)
+    assert engine.name == ("qrnn_table" if block else "ngram_table")
+    small = select_engine(artifact, options=EngineOptions(table_budget=3000))
+    for batch in [*batches(SPELLING), SPELLING.encode(MISSPELLED), SPELLING.encode(MISSPELLED * 40)]:
+        if len(batch):
+            logits = engine.logits(batch)
+            np.testing.assert_allclose(logits, reference(artifact, batch), atol=2e-5, strict=True)
+            np.testing.assert_array_equal(small.logits(batch), logits)
+    for text, logits in zip(MISSPELLED, engine.logits(SPELLING.encode(MISSPELLED)), strict=True):
+        np.testing.assert_array_equal(engine.logits(SPELLING.encode([text]))[0], logits)
+
+
+@compiled
+def test_a_word_outside_the_vocabulary_is_read_by_its_characters() -> None:
+    engine = select_engine(random_artifact(characters=4))
+    one, other, again = engine.logits(SPELLING.encode(["parzel", "zyzzyva", "parzel"]))
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).max() > 0.01
+    plain = select_engine(random_artifact())
+    one, other = plain.logits(TOKENIZER.encode(["parzel", "zyzzyva"]))
+    np.testing.assert_array_equal(one, other)
+
+
+@compiled
+def test_whole_numbers_hold_what_a_word_outside_the_vocabulary_adds() -> None:
+    artifact = random_artifact(characters=4)
+    weights = dict(artifact.weights)
+    speller = SPELLING.speller
+    assert speller
+    loud = weights["encoder.characters.embedding.weight"].copy()
+    loud[1] = 50.0  # characters that no word of the vocabulary has
+    artifact = dataclasses.replace(artifact, weights={**weights, "encoder.characters.embedding.weight": loud})
+    batch = SPELLING.encode(["☃☃ where is my parcel"])
+    features, _ = NgramTableEngine.from_artifact(artifact, EngineOptions(table_precision="int8")).features(batch)
+    exact, _ = NgramTableEngine.from_artifact(artifact, EngineOptions()).features(batch)
+    assert (features <= exact + 0.3).all(), "what is too much for a whole number is cut, and does not turn round"
+
+
+def test_torch_takes_as_many_threads_as_it_was_given() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        engine = select_engine(random_artifact(blocks=2), engine="torch", options=EngineOptions(threads=2))
+        engine.logits(TOKENIZER.encode(["parcel"]))
+        assert torch.get_num_threads() == 2
+        select_engine(random_artifact(), engine="torch").logits(TOKENIZER.encode(["parcel"]))
+        assert torch.get_num_threads() == 2, "without a number it is not touched"
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_several_layers_answer_where_every_text_is_empty() -> None:

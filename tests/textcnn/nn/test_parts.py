@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from textcnn.nn.embedding import Embedding
 from textcnn.nn.encoder import Encoder
 from textcnn.nn.ragged import Distinct
 from textcnn.registry import BLOCKS, HEADS, LOSSES, POOLINGS
-from textcnn.types import TokenBatch
+from textcnn.types import Spelling, TokenBatch
 
 IN_DIM, TEXTS, LONGEST = 6, 4, 9
 LENGTHS = torch.tensor([9, 1, 5, 2])
@@ -352,6 +353,15 @@ def test_max_norm_clips_and_does_not_set() -> None:
     torch.testing.assert_close(head.linear.weight.norm(dim=1), torch.tensor([1.5, 0.5]))
 
 
+def one_convolution(
+    embedding: Embedding, spec: dict[str, Any], characters: Encoder | None = None, before: Sequence[Any] = ()
+) -> Encoder:
+    in_dim = embedding.out_dim + (characters.out_dim if characters else 0)
+    conv = BLOCKS.build(spec, in_dim=before[-1].out_dim if before else in_dim)
+    pooling = POOLINGS.build({"type": "max_over_time"}, in_dim=conv.out_dim)
+    return Encoder(embedding, [*before, conv], pooling, characters=characters)
+
+
 @pytest.mark.skipif(native() is None, reason="the compiled kernels are not built")
 @pytest.mark.parametrize(
     ("mode", "options"),
@@ -359,17 +369,25 @@ def test_max_norm_clips_and_does_not_set() -> None:
         *((mode, {}) for mode in ("rand", "static", "non-static", "multichannel")),
         *(("rand", {"padding": padding, "num_filters": [20, 16, 3]}) for padding in ("valid", "wide")),
         *(("rand", {"activation": name}) for name in ("elu", "leaky_relu", "sigmoid", "softplus", "tanh", "identity")),
+        ("characters", {}),
+        *(("rand", {"before": [block]}) for block in BLOCK_CASES if block["type"] in ("kim_conv", "local_max", "qrnn")),
     ],
 )
 def test_fused_and_padded_encoder_give_the_same_numbers_and_gradients(mode: Any, options: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    matrix = None if mode == "rand" else torch.randn(30, IN_DIM)
-    embedding = Embedding(30, mode=mode, dim=IN_DIM, matrix=matrix)
+    matrix = None if mode in ("rand", "characters") else torch.randn(30, IN_DIM)
+    embedding = Embedding(30, mode="rand" if mode == "characters" else mode, dim=IN_DIM, matrix=matrix)
     spec = {"type": "kim_conv", "filter_widths": [2, 3, 4], "num_filters": 20, **options}
-    conv = BLOCKS.build(spec, in_dim=IN_DIM)
-    encoder = Encoder(embedding, [conv], POOLINGS.build({"type": "max_over_time"}, in_dim=conv.out_dim))
-    assert encoder.fused
-    ids = Distinct(30)(TokenBatch.from_lists([[2, 3, 4, 2], [], [5], [7, 8, 9, 3, 3, 29]]))
+    batch = TokenBatch.from_lists([[2, 3, 4, 2], [], [5], [7, 8, 9, 3, 3, 29]])
+    characters = None
+    if mode == "characters":
+        characters = one_convolution(Embedding(6, dim=4), {"type": "kim_conv", "num_filters": 2})
+        known = TokenBatch.from_lists([[], [], *([2, word % 6, 3] for word in range(2, 27))])
+        batch = TokenBatch(batch.values, batch.offsets, Spelling(known, TokenBatch.from_lists([[4], [5], [5, 4] * 9])))
+    before = [build(BLOCKS, case) for case in spec.pop("before", [])]
+    encoder = one_convolution(embedding, spec, characters, before)
+    assert encoder.ends_fused and encoder.fused == (not before)
+    ids = Distinct(30)(batch)
     results = []
     for forward in (encoder.forward_fused, encoder.forward_padded):
         encoder.zero_grad()
@@ -379,6 +397,27 @@ def test_fused_and_padded_encoder_give_the_same_numbers_and_gradients(mode: Any,
         results.append([out, *gradients])
     for fused, plain in zip(*results, strict=True):
         torch.testing.assert_close(fused, plain, atol=1e-5, rtol=1e-5)
+
+
+def test_hidden_words_keep_their_characters_in_training_and_lose_nothing_afterwards() -> None:
+    torch.manual_seed(0)
+    encoder = one_convolution(
+        Embedding(5, dim=3), CONV, one_convolution(Embedding(6, dim=4), {"type": "kim_conv", "num_filters": 2})
+    )
+    known = TokenBatch.from_lists([[], [], [2, 4, 3], [2, 5, 3], [2, 4, 5, 3]])
+    words = TokenBatch.from_lists([[2, 3, 4, 5, 1]])
+    batch = TokenBatch(words.values, words.offsets, Spelling(known, TokenBatch.from_lists([[2, 5, 5, 3]])))
+    ids = Distinct(5)(batch)
+    torch.nn.init.normal_(encoder.embedding.weight)
+    whole = encoder.eval().vectors(ids)
+    assert whole.shape == (5, encoder.word_dim) == (5, 3 + 6)
+    torch.testing.assert_close(whole[3, :3], whole[4, :3], rtol=0, atol=0)  # an unknown word has no vector of its own
+    assert not whole[4, 3:].any(), "and what stands for all of them is not written at all"
+    encoder.hidden_words = 1.0
+    torch.testing.assert_close(encoder.vectors(ids), whole, rtol=0, atol=0)
+    hidden = encoder.train().vectors(ids)
+    torch.testing.assert_close(hidden[:, 3:], whole[:, 3:], rtol=0, atol=0)
+    torch.testing.assert_close(hidden[:, :3], whole[4, :3].expand(5, 3), rtol=0, atol=0)
 
 
 def test_multichannel_trains_one_channel_and_keeps_the_other() -> None:

@@ -9,7 +9,8 @@ from textcnn.nn.summary import LayerSummary, summarize
 
 
 def summary(tokens: int = 32, **model: Any) -> list[LayerSummary]:
-    return summarize(build_network(resolve({"model": model}), vocabulary=100, num_classes=6), tokens=tokens)
+    network = build_network(resolve({"model": model}), vocabulary=100, num_classes=6, alphabet=30)
+    return summarize(network, tokens=tokens)
 
 
 def test_the_default_network_is_summed_up_by_hand() -> None:
@@ -20,6 +21,15 @@ def test_the_default_network_is_summed_up_by_hand() -> None:
         LayerSummary("pooling", "MaxOverTime", (300,), 0, 0),
         LayerSummary("head", "SingleLabel", (6,), 300 * 6 + 6, 300 * 6),
     ]
+
+
+def test_characters_have_a_line_and_make_the_convolution_wider() -> None:
+    written = {"num_filters": 25, "filter_widths": [2, 3], "dim": 10}
+    layers = summary(embedding={"characters": written})
+    assert [layer.name for layer in layers] == ["embedding", "characters", "blocks.0", "pooling", "head"]
+    # 7 characters a word, as many windows
+    assert layers[1] == LayerSummary("characters", "Encoder", (50,), 300 + 5 * 250 + 50, 32 * 7 * 5 * 250)
+    assert layers[2].multiply_adds == 32 * 1200 * 350
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 1000])

@@ -26,7 +26,7 @@ ADADELTA = {"train": {**ADAM["train"], "optimizer": "adadelta", "learning_rate":
 
 MORE: dict[str, Any] = {
     "model": {
-        **TINY["model"],
+        "embedding": {"dim": 16, "characters": {"num_filters": 3, "hidden_words": 0.3}},
         "blocks": [*TINY["model"]["blocks"], {"type": "batch_norm"}, {"type": "qrnn", "hidden_dim": 4, "zoneout": 0.2}],
         "auxiliary": {"blocks": [0], "fade_epochs": 2},
     },

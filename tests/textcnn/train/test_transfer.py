@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -44,6 +45,26 @@ def test_words_and_blocks_are_those_of_the_source_whatever_the_vocabulary_and_th
     name = "encoder.blocks.0.weight"
     np.testing.assert_allclose(new.weights[name], old.weights[name], atol=1e-6)
     assert new.labels.names == ("bad", "good")
+
+
+def test_characters_are_taken_over_one_by_one_whatever_the_alphabet(tmp_path: Path) -> None:
+    embedding = {"dim": 8, "characters": {"num_filters": 4}}
+    settings = {**TINY, "model": {**TINY["model"], "embedding": embedding}}
+    TextClassifier(settings).fit(*tiny_corpus()).save(tmp_path / "s" / "1")
+    old = TextClassifier.load(tmp_path / "s" / "1").artifact_
+    new = begun(tmp_path / "s", ["été", "a ñandú"] * 4, ["good", "bad"] * 4).artifact_
+    assert old.tokenizer.speller and new.tokenizer.speller
+    ours, theirs = new.tokenizer.speller.characters, old.tokenizer.speller.characters
+    assert set(theirs) < set(ours) and "ñ" in ours
+    name = "encoder.characters.embedding.weight"
+    for character in theirs[1:]:
+        mine, yours = new.weights[name][ours.index(character)], old.weights[name][theirs.index(character)]
+        np.testing.assert_allclose(mine, yours, atol=1e-6)
+    name = "encoder.characters.blocks.0.weight"
+    np.testing.assert_allclose(new.weights[name], old.weights[name], atol=1e-6)
+    other = {"train": {"start_from": str(tmp_path / "s")}, "model": {"embedding": {"characters": {"num_filters": 5}}}}
+    with pytest.raises(ConfigError, match="characters.num_filters is 5, but the model to start from has 4"):
+        TextClassifier(other).fit(TEXTS, LABELS)
 
 
 def test_a_start_helps_where_rows_are_few(source: Path) -> None:
@@ -110,8 +131,9 @@ def test_pre_training_repeats(rebuild: Rebuild) -> None:
     ],
 )
 def test_blocks_that_shorten_or_lengthen_are_written_back_to_every_token(blocks: list[dict[str, Any]]) -> None:
-    config = {"model": {"embedding": {"dim": 8}, "blocks": blocks}, "train": {"max_epochs": 1, "batch_size": 8}}
-    for rebuild in get_args(Rebuild):
+    for rebuild, filters in product(get_args(Rebuild), (0, 3)):
+        embedding = {"dim": 8, "characters": {"num_filters": filters}}
+        config = {"model": {"embedding": embedding, "blocks": blocks}, "train": {"max_epochs": 1, "batch_size": 8}}
         artifact = pretrain_encoder(config, [*TEXTS[:20], "parcel", ""], rebuild=rebuild)
         assert artifact.metrics["pretraining_texts"] == 21
 
