@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from textcnn.types import TEXT_BREAK, join_texts, split_texts
 
 SHOWN = 5
+CHARACTERS = 1000
 _WORD = re.compile(r"\w{4,}")
 _CAPITALIZED = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}\b")
 _VERB = re.compile(
@@ -76,14 +77,18 @@ CHECKS = (
 )
 
 
-def behaviour(model: Predicts, texts: Sequence[str], *, seed: int = 0) -> list[dict[str, Any]]:
+def behaviour(
+    model: Predicts, texts: Sequence[str], *, seed: int = 0, tell: Callable[[float], None] = lambda share: None
+) -> list[dict[str, Any]]:
     """Of each check how many texts it could change, the share that keeps its label, and examples of the others.
 
-    `keeps` says whether keeping the label is what one wants; where not, the examples are of kept labels.
+    `keeps` says whether keeping the label is what one wants; where not, the examples are of kept labels. `tell` gets
+    the share that is done, 0 to 1.
     """
     before = model.predict(texts)
-    results = []
+    results: list[dict[str, Any]] = []
     for check in CHECKS:
+        tell((len(results) + 1) / (len(CHECKS) + 1))
         choose = random.Random(f"{seed} {check.name}")
         changed = [join_texts([check.change(part, choose) for part in split_texts(text)]) for text in texts]
         places = [i for i, (old, new) in enumerate(zip(texts, changed, strict=True)) if old != new]
@@ -99,8 +104,8 @@ def behaviour(model: Predicts, texts: Sequence[str], *, seed: int = 0) -> list[d
                 "kept": sum(kept) / len(kept) if kept else None,
                 "examples": [
                     {
-                        "before": texts[places[k]].replace(TEXT_BREAK, "\n"),
-                        "after": changed[places[k]].replace(TEXT_BREAK, "\n"),
+                        "before": _beginning(texts[places[k]]),
+                        "after": _beginning(changed[places[k]]),
                         "label_before": before[places[k]],
                         "label_after": after[k],
                     }
@@ -109,3 +114,8 @@ def behaviour(model: Predicts, texts: Sequence[str], *, seed: int = 0) -> list[d
             }
         )
     return results
+
+
+def _beginning(text: str) -> str:
+    shown = text.replace(TEXT_BREAK, "\n")
+    return shown if len(shown) <= CHARACTERS else shown[: CHARACTERS - 1] + "…"

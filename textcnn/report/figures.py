@@ -13,7 +13,7 @@ from textcnn.classifier import TextClassifier
 from textcnn.data.columns import shorten
 from textcnn.data.readers import Examples
 from textcnn.doctor.check import Checkup
-from textcnn.errors import DataError
+from textcnn.errors import DataError, EngineError
 from textcnn.evaluation.curves import precision_recall, risk_coverage, roc
 from textcnn.evaluation.metrics import confusion, encode_labels, evaluate_predictions
 from textcnn.evaluation.reliability import diagram
@@ -23,12 +23,16 @@ from textcnn.types import TEXT_BREAK, Explanation, Floats
 
 # Called with what is being done and the share of everything that is behind, 0 to 1.
 Tell = Callable[[str, float], None]
-# Texts of a cell of the confusion matrix that the page can show; beyond, the most confident ones.
-MOST_IN_A_CELL = 50
+# Texts of the confusion matrix that the page can show, the most confident ones of each cell: so many of one cell, and so
+# many or so of all.
+MOST_IN_A_CELL, FEWEST_IN_A_CELL, MOST_IN_CELLS = 50, 3, 3000
 WORST = 25
 NGRAMS = 8
 MOST_CHECKED = 2000
-TEXT_CHARACTERS = 1000
+# Of a longer text the page has the beginning: in lists, and where its evidence is shown.
+TEXT_CHARACTERS, EVIDENCE_CHARACTERS = 1000, 5000
+FILTERS, FILTER_NGRAMS, NGRAM_CHARACTERS = 60, 6, 80
+TEXTS_AT_ONCE = 1024
 
 
 def report_figures(
@@ -40,20 +44,22 @@ def report_figures(
             f"the report is for models that give one label to a text; this one has a {model.head['type']} head. "
             "textcnn evaluate measures it"
         )
-    tell("predicting", 0.0)
-    probabilities = model.predict_proba(examples.texts)
+    probabilities = _probabilities(model, examples.texts, lambda share: tell("predicting", 0.4 * share))
     every, truth, known = encode_labels(examples.labels, model.labels)
     predicted = probabilities.argmax(axis=1)
     right, confidence = predicted == truth, probabilities.max(axis=1)
     of_known, targets = probabilities[known], truth[known]
-    tell("figures", 0.3)
+    tell("figures", 0.4)
     figures = evaluate_predictions(examples.labels, probabilities, model.labels)
     counts = confusion(truth, predicted, len(every))
     lengths = model.artifact_.tokenizer.encode(examples.texts).lengths
     tell("behaviour", 0.5)
     chosen = np.sort(np.random.default_rng(0).permutation(len(examples))[:MOST_CHECKED])
-    checks = behaviour(model, [examples.texts[i] for i in chosen.tolist()])
-    tell("evidence", 0.8)
+    some = [examples.texts[i] for i in chosen.tolist()]
+    checks = behaviour(model, some, tell=lambda share: tell("behaviour", 0.5 + 0.25 * share))
+    tell("filters", 0.75)
+    filters = _filters(model, some)
+    tell("evidence", 0.95)
     worst = _worst(model, examples, probabilities, right)
     tell("done", 1.0)
     return {
@@ -77,8 +83,49 @@ def report_figures(
             **by_columns(examples.table, right, without=[*examples.text_columns, examples.label_column]),
         },
         "worst": worst,
+        "filters": filters,
         "behaviour": checks,
         "data": checkup.to_dict() if checkup else None,
+    }
+
+
+def _probabilities(model: TextClassifier, texts: Sequence[str], tell: Callable[[float], None]) -> Floats:
+    parts = []
+    for first in range(0, len(texts), TEXTS_AT_ONCE):
+        tell(first / len(texts))
+        parts.append(model.predict_proba(texts[first : first + TEXTS_AT_ONCE]))
+    return np.concatenate(parts)
+
+
+def _filters(model: TextClassifier, texts: Sequence[str]) -> dict[str, Any]:
+    """The most influential filters on these texts, and which of all are of no use; or why there are none to show."""
+    try:
+        found = model.filters(texts, top_n=FILTER_NGRAMS)
+    except EngineError as error:
+        return {"why_not": str(error)}
+    return {
+        "texts": len(texts),
+        "count": len(found),
+        "dead": sorted(one.number for one in found if one.dead),
+        "alike": sorted([one.number, one.duplicate_of] for one in found if one.duplicate_of is not None),
+        "shown": [
+            {
+                "number": one.number,
+                "width": one.width,
+                "label": one.label,
+                "vote": round(max(one.votes), 4),
+                "active": round(one.active or 0.0, 4),
+                "influence": round(one.influence or 0.0, 5),
+                "dead": one.dead,
+                "duplicate_of": one.duplicate_of,
+                "ideal": list(one.ideal),
+                "ngrams": [
+                    {"text": shorten(example.text, NGRAM_CHARACTERS), "activation": round(example.activation, 4)}
+                    for example in one.examples
+                ],
+            }
+            for one in found[:FILTERS]
+        ],
     }
 
 
@@ -91,10 +138,12 @@ def _cells(
 ) -> dict[str, list[dict[str, Any]]]:
     """Texts by `true,predicted` cell of the confusion matrix, the most confident first."""
     order = np.argsort(-confidence, kind="stable").tolist()
+    filled = len(np.unique(truth * classes + predicted))
+    most = int(np.clip(MOST_IN_CELLS // filled, FEWEST_IN_A_CELL, MOST_IN_A_CELL))
     cells: dict[str, list[dict[str, Any]]] = {}
     for i in order:
         cell = cells.setdefault(f"{truth[i]},{predicted[i]}", [])
-        if len(cell) < MOST_IN_A_CELL:
+        if len(cell) < most:
             cell.append(
                 {
                     "row": int(examples.row_numbers[i]),
@@ -121,9 +170,11 @@ def _worst(
             "label": examples.labels[i],
             "predicted": explanation.label,
             "probability": round(explanation.probability, 4),
-            "text": text.replace(TEXT_BREAK, "\n"),
+            "text": text.replace(TEXT_BREAK, "
+")[:EVIDENCE_CHARACTERS],
+            "characters": len(text),
             "exact": explanation.exact,
-            "evidence": marks(explanation.in_record(text)),
+            "evidence": [mark for mark in marks(explanation.in_record(text)) if mark["end"] <= EVIDENCE_CHARACTERS],
         }
         for i, text, explanation in zip(wrong, texts, model.explain(texts, top_n=NGRAMS), strict=True)
     ]
