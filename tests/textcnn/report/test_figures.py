@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from textcnn import TextClassifier
 from textcnn.data.readers import Examples
 from textcnn.doctor.check import Checkup
-from textcnn.report.figures import marks, report_figures, summary_line
+from textcnn.errors import EngineError
+from textcnn.report.figures import EVIDENCE_CHARACTERS, FEWEST_IN_A_CELL, marks, report_figures, summary_line
 from textcnn.types import Explanation, Ngram
 
 from .conftest import NASTY
@@ -39,6 +41,47 @@ def test_the_worst_mistakes_come_with_what_spoke_for_them(model: TextClassifier,
     assert any("parcel" in ngram for ngram in shown)
 
 
+def test_filters_are_the_most_influential_ones_with_what_excites_them(
+    model: TextClassifier, examples: Examples
+) -> None:
+    filters = report_figures(model, examples, None)["filters"]
+    found = model.filters(examples.texts, top_n=6)
+    assert filters["count"] == len(found) == 16
+    assert [one["number"] for one in filters["shown"]] == [one.number for one in found]
+    assert filters["shown"][0]["ngrams"][0]["text"] == found[0].examples[0].text
+    assert filters["dead"] == sorted(one.number for one in found if one.dead)
+
+
+def test_a_network_without_filters_says_why(
+    model: TextClassifier, examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(texts: list[str], *, top_n: int) -> None:
+        raise EngineError("filters are shown for one convolution only: it has none")
+
+    monkeypatch.setattr(model, "filters", none)
+    report = report_figures(model, examples, None)
+    assert report["filters"] == {"why_not": "filters are shown for one convolution only: it has none"}
+
+
+def test_a_huge_text_does_not_make_a_huge_report(model: TextClassifier, examples: Examples) -> None:
+    huge = dataclasses.replace(examples, texts=["where is my parcel " * 20_000] * len(examples))
+    report = report_figures(model, huge, None)
+    assert len(json.dumps(report)) < 500_000
+    assert report["worst"][0]["characters"] == 380_000
+    assert len(report["worst"][0]["text"]) == EVIDENCE_CHARACTERS
+
+
+def test_many_cells_share_the_room_for_texts(
+    model: TextClassifier, examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = report_figures(model, examples, None)["cells"]
+    assert max(map(len, few.values())) > FEWEST_IN_A_CELL
+    monkeypatch.setattr("textcnn.report.figures.MOST_IN_CELLS", 1)
+    many = report_figures(model, examples, None)["cells"]
+    assert many.keys() == few.keys()
+    assert max(map(len, many.values())) == FEWEST_IN_A_CELL
+
+
 def test_marks_do_not_overlap_and_the_stronger_one_stays() -> None:
     ngrams = (Ngram(0, 5, "", 0.5), Ngram(3, 9, "", -2.0), Ngram(9, 12, "", 1.0), Ngram(4, 4, "", 9.0))
     explanation = Explanation("a", 0.9, 1.0, 0.0, ngrams, 0.0, "ngrams", True)
@@ -46,8 +89,6 @@ def test_marks_do_not_overlap_and_the_stronger_one_stays() -> None:
 
 
 def test_one_text_is_enough(model: TextClassifier, examples: Examples) -> None:
-    import dataclasses
-
     one = dataclasses.replace(
         examples,
         texts=examples.texts[:1], labels=examples.labels[:1],
@@ -57,8 +98,6 @@ def test_one_text_is_enough(model: TextClassifier, examples: Examples) -> None:
 
 
 def test_a_model_that_knows_none_of_the_labels_has_a_report(model: TextClassifier, examples: Examples) -> None:
-    import dataclasses
-
     strange = dataclasses.replace(examples, labels=["weather"] * len(examples))
     report = report_figures(model, strange, None)
     assert report["figures"]["accuracy"] == 0.0
@@ -67,7 +106,5 @@ def test_a_model_that_knows_none_of_the_labels_has_a_report(model: TextClassifie
 
 @pytest.mark.parametrize("text", ["", "\ud800", "one"])
 def test_odd_texts_do_no_harm(model: TextClassifier, examples: Examples, text: str) -> None:
-    import dataclasses
-
     odd = dataclasses.replace(examples, texts=[text] * len(examples))
     report_figures(model, odd, None)

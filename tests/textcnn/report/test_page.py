@@ -64,7 +64,7 @@ def test_the_page_holds_the_figures_and_asks_for_nothing(figures: dict[str, Any]
 def test_every_section_is_shown(opened: Any) -> None:
     heads = [head.inner_text() for head in opened.query_selector_all("h2")]
     assert heads[:5] == ["Overview", "Labels", "Confusion matrix", "Certainty", "Learning"]
-    assert heads[5:] == ["Slices", "Worst mistakes", "Behaviour", "Data"]
+    assert heads[5:] == ["Slices", "Worst mistakes", "Filters", "Behaviour", "Data"]
     assert len(opened.query_selector_all("svg")) >= 6
     assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
@@ -87,6 +87,20 @@ def test_a_click_on_a_head_sorts(opened: Any) -> None:
         assert head.get_attribute("aria-sort") == direction
         shown = [float(cell.inner_text().split()[0]) for cell in opened.query_selector_all("#labels td:nth-child(4)")]
         assert shown == sorted(shown, reverse=direction == "descending")
+
+
+@pytest.mark.browser
+def test_filters_are_found_by_their_ngrams_and_by_label(opened: Any, figures: dict[str, Any]) -> None:
+    shown = figures["filters"]["shown"]
+    rows = "#filters tbody tr"
+    assert len(opened.query_selector_all(rows)) == len(shown) == 16
+    opened.select_option("#filters select", label=shown[0]["label"])
+    of_label = [one for one in shown if one["label"] == shown[0]["label"]]
+    assert len(opened.query_selector_all(rows)) == len(of_label) < len(shown)
+    opened.fill("#filters input", shown[0]["ngrams"][0]["text"].upper())
+    assert shown[0]["ngrams"][0]["text"] in opened.inner_text(rows)
+    opened.fill("#filters input", "no such words")
+    assert "No filter looks for that." in opened.inner_text("#filters")
 
 
 @pytest.mark.browser
