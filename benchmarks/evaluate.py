@@ -26,10 +26,11 @@ from benchmarks.machine import say
 from textcnn import TextClassifier
 from textcnn.calibration.calibration import Calibration, unknown_share
 from textcnn.calibration.fit import Validation, fit_calibration
+from textcnn.data.labels import LabelSet
 from textcnn.data.readers import ReadOptions, read_examples
 from textcnn.data.split import cross_validation_folds
 from textcnn.doctor.check import check
-from textcnn.doctor.learned import mislabelled
+from textcnn.doctor.learned import doubts_of
 from textcnn.doctor.table import Table
 from textcnn.evaluation.reliability import reliability_figures
 from textcnn.types import Floats
@@ -148,27 +149,30 @@ def out_of_scope(data: Path, *, epochs: int) -> dict[str, Any]:
 
 
 def wrong_labels(data: Path, *, draws: int) -> dict[str, Any]:
-    """The share of truly flipped labels among the rows that the doctor names, 5 % of TREC's training labels flipped."""
+    """5 % of TREC's training labels flipped: their share among as many rows, those that the doctor doubts most."""
     say("flipped labels ...")
     texts, labels = read(data / "trec" / "train.csv")
     names = sorted(set(labels))
-    named, right, first = [], [], []
+    named, right, first, at_flipped = [], [], [], []
     for seed in range(draws):
         random = np.random.default_rng(seed)
         flipped = random.choice(len(labels), round(0.05 * len(labels)), replace=False)
         given = list(labels)
         for row in flipped.tolist():
             given[row] = random.choice([name for name in names if name != labels[row]])
-        found = next(mislabelled(Table(texts, given, np.arange(len(texts))), lambda share: None))
-        hits = np.isin([suspect.row for suspect in found.suspects], flipped)
-        named.append(len(hits))
-        right.append(hits.mean())
-        first.append(hits[:100].mean())
+        table, targets = Table(texts, given, np.arange(len(texts))), LabelSet.from_labels(given).encode(given)
+        doubts = doubts_of(table, targets, lambda share: None)
+        ranked = np.isin(np.argsort(-doubts.ratio, kind="stable"), flipped)
+        named.append(doubts.named.sum())
+        right.append(np.isin(np.flatnonzero(doubts.named), flipped).mean())
+        first.append(ranked[:100].mean())
+        at_flipped.append(ranked[: len(flipped)].mean())
     return {
-        "mislabelled_precision": float(np.mean(right)),
+        "mislabelled_precision": float(np.mean(at_flipped)),
         "mislabelled": {
             "flipped": round(0.05 * len(labels)),
             "named": float(np.mean(named)),
+            "precision_of_named": float(np.mean(right)),
             "found_of_flipped": float(np.mean(np.multiply(named, right))) / round(0.05 * len(labels)),
             "precision_of_first_100": float(np.mean(first)),
         },

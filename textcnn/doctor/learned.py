@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.linear_model import SGDClassifier
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import StratifiedKFold
 from sklearn.naive_bayes import ComplementNB
+from sklearn.preprocessing import StandardScaler
 
 from textcnn.data.labels import LabelSet
 from textcnn.doctor.findings import Finding, Suspect, count
@@ -19,98 +22,177 @@ from textcnn.doctor.table import Table
 from textcnn.types import Offsets
 
 Exact = npt.NDArray[np.float64]
+# features and targets to learn from, features to ask about -> probabilities of the labels learned, in their order
+Learner = Callable[[csr_matrix, Offsets, csr_matrix], Exact]
 
-FOLDS = 5
-# A row is named where another label is so many times as probable as its own, to a model that has not seen the row.
-TIMES = 12.0
+# Texts of so many characters together are looked at closely, in so many folds; more of them less so, in fewer.
+CLOSELY = 3_000_000
+FOLDS, CLOSE_FOLDS = 5, 10
+# A row is named where another label is so many times as probable as its own, to models that have not seen the row.
+TIMES = 15.0
 # Passes over the data: as many as give this number of steps, between the two bounds.
 STEPS, FEWEST, MOST = 300_000, 3, 10
 # Labels times rows that the gradient steps get through in seconds; beyond, naive Bayes alone.
 LARGE = 2_000_000
+# The models are weighed for each label where there are not more labels, on so many rows; with so strong a prior.
+MOST_WEIGHED, WEIGHED_ROWS, PRIOR = 20, 20_000, 160.0
+# Characters in an n-gram, and of a text.
+CHARACTERS, BEGINNING = (2, 5), 400
 # A word gives its label away when so much of what has it is of that label, and so much of the label has it.
 PURE, COMMON = 0.97, 0.2
 _SMALLEST = 1e-6
 
 
 def mislabelled(table: Table, tell: Callable[[float], None]) -> Iterator[Finding]:
-    """Rows whose label a model trained on the others finds improbable: confident learning (Northcutt et al. 2021).
+    """Rows whose label models trained on the others find improbable: confident learning (Northcutt et al. 2021).
 
-    Two linear models on words and word pairs, naive Bayes and logistic regression, are averaged. `tell` gets the share
-    that is done, 0 to 1. Equal texts are in one fold, or a row would vouch for its copy.
+    The models are linear, naive Bayes and logistic regression. `tell` gets the share that is done, 0 to 1. Equal texts
+    are in one fold, or a row would vouch for its copy.
     """
     names = LabelSet.from_labels(table.labels)
     targets = names.encode(table.labels)
     if np.bincount(targets).min() < 2 or len(names) < 2 or not _shared(table.words_and_pairs).any():
         return
-    probabilities = out_of_fold(table, targets, tell)
-    rows = np.arange(len(table))
-    own = probabilities[rows, targets]
-    others = probabilities.copy()
-    others[rows, targets] = 0.0
-    better, ratio = others.argmax(axis=1), others.max(axis=1) / own
-    named = np.flatnonzero(ratio >= TIMES)
-    named = named[np.argsort(-ratio[named], kind="stable")]
-    accuracy = float((probabilities.argmax(axis=1) == targets).mean())
+    doubts = doubts_of(table, targets, tell)
+    named = np.flatnonzero(doubts.named)
+    named = named[np.argsort(-doubts.ratio[named], kind="stable")]
     if len(named):
         yield Finding(
             "mislabelled",
             "warning",
-            f"{count(len(named), 'row looks', 'rows look')} mislabelled: a quick model that did not see them is sure "
-            f"of another label (it agrees with {accuracy:.1%} of all labels); the most striking come first",
+            f"{count(len(named), 'row looks', 'rows look')} mislabelled: quick models that did not see them are sure "
+            f"of another label (they agree with {doubts.agreed:.1%} of all labels); the most striking come first",
             tuple(
                 Suspect(
                     int(table.rows[i]),
-                    f"labelled {table.labels[i]!r}, looks like {names.names[better[i]]!r} ({ratio[i]:,.0f} to 1)",
-                    names.names[better[i]],
+                    f"labelled {table.labels[i]!r}, looks like {names.names[doubts.better[i]]!r} "
+                    f"({doubts.ratio[i]:,.0f} to 1)",
+                    names.names[doubts.better[i]],
                 )
                 for i in named.tolist()
             ),
-            {"rows": len(named), "quick_model_accuracy": accuracy},
+            {"rows": len(named), "quick_model_accuracy": doubts.agreed},
         )
 
 
-def out_of_fold(table: Table, targets: Offsets, tell: Callable[[float], None]) -> Exact:
-    """The probability of each label by models that did not see the row, float64[N, labels]."""
-    features = _weighed(table.words_and_pairs)
-    count_of_labels = int(targets.max()) + 1
+class Doubts(NamedTuple):
+    """Of each row how many times as probable as its own the likeliest other label is, float64[N]; that label's index,
+    int64[N]; and whether that is enough to name the row, bool[N]. `agreed`: the share of labels that were foretold.
+    """
+
+    ratio: Exact
+    better: Offsets
+    named: npt.NDArray[np.bool_]
+    agreed: float
+
+
+def doubts_of(table: Table, targets: Offsets, tell: Callable[[float], None]) -> Doubts:
+    """What models that did not see a row think of its label."""
+    logs, fold_of = out_of_fold(table, targets, tell)
+    mean = np.mean(logs, axis=0)
+    together = np.log(_together(logs, targets, fold_of)) if mean.shape[1] <= MOST_WEIGHED else mean
+    tell(1.0)
+    ratio, better = _over_own(together, targets)
+    # Weighed, they know how often labels are wrong here, and where that is often they grant every label its chance;
+    # the mean does not.
+    named = np.maximum(ratio, _over_own(mean, targets)[0]) >= TIMES
+    return Doubts(ratio, better, named, float((together.argmax(axis=1) == targets).mean()))
+
+
+def _over_own(logs: Exact, targets: Offsets) -> tuple[Exact, Offsets]:
+    rows = np.arange(len(targets))
+    others = logs.copy()
+    others[rows, targets] = -np.inf
+    return np.exp(others.max(axis=1) - logs[rows, targets]), others.argmax(axis=1)
+
+
+def out_of_fold(table: Table, targets: Offsets, tell: Callable[[float], None]) -> tuple[list[Exact], Offsets]:
+    """Log-probabilities of each label by each of several models that did not see the row, float64[N, labels], and the
+    fold of each row, int64[N].
+    """
+    closely = sum(map(len, table.texts)) <= CLOSELY
+    fold_of = _folds(table, targets, CLOSE_FOLDS if closely else FOLDS)
+    counts = [table.wider_words, _characters(table.texts)] if closely else [table.words_and_pairs]
     passes = int(np.clip(STEPS // len(table), FEWEST, MOST))
-    result = np.full((len(table), count_of_labels), _SMALLEST)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    # the fold of the first of equal texts is that of them all
+    learners: list[Learner] = [_bayes]
+    if (int(targets.max()) + 1) * len(table) <= LARGE:
+        learners.append(partial(_linear, passes=passes))
+    logs = []
+    for features in map(_weighed, counts):
+        for learner in learners:
+            asked = _asked(
+                features, targets, fold_of, learner,
+                lambda share: tell((len(logs) + share) / (len(counts) * len(learners) + 1)),
+            )  # fmt: skip
+            logs.append(np.log(asked))
+    return logs, fold_of
+
+
+def _folds(table: Table, targets: Offsets, folds: int) -> Offsets:
+    """The fold of each row, int64[N]; equal texts are in the fold of the first of them."""
     first_of: dict[str, int] = {}
     first = np.array([first_of.setdefault(key, i) for i, key in enumerate(table.keys)])
     distinct = np.unique(first)
     fold_of = np.zeros(len(table), np.int64)
-    few = np.bincount(targets[distinct], minlength=count_of_labels)
-    split = folds.split(distinct, targets[distinct]) if few[few > 0].min() >= FOLDS else _any_folds(len(distinct))
-    for fold, (_, inside) in enumerate(split):
+    counts = np.bincount(targets[distinct])
+    if counts[counts > 0].min() >= folds:
+        split = StratifiedKFold(folds, shuffle=True, random_state=0).split(distinct, targets[distinct])
+        parts = [inside for _, inside in split]
+    else:
+        parts = np.array_split(np.random.default_rng(0).permutation(len(distinct)), folds)
+    for fold, inside in enumerate(parts):
         fold_of[distinct[inside]] = fold
-    fold_of = fold_of[first]
-    for fold in range(FOLDS):
+    chosen: Offsets = fold_of[first]
+    return chosen
+
+
+def _asked(
+    features: csr_matrix, targets: Offsets, fold_of: Offsets, learner: Learner, tell: Callable[[float], None]
+) -> Exact:
+    """What `learner` says of each fold, trained on the others, float64[N, labels]; never 0."""
+    result = np.full((len(targets), int(targets.max()) + 1), _SMALLEST)
+    for fold in range(int(fold_of.max()) + 1):
         learn, ask = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
         known = np.unique(targets[learn])
         if len(known) > 1 and len(ask):
-            logs = [np.log(_bayes(features[learn], targets[learn], features[ask]))]
-            if len(known) * len(learn) <= LARGE:
-                logs.append(np.log(_linear(features[learn], targets[learn], features[ask], passes, fold)))
-            result[np.ix_(ask, known)] = np.exp(np.mean(logs, axis=0))
-        tell((fold + 1) / FOLDS)
+            result[np.ix_(ask, known)] = learner(features[learn], targets[learn], features[ask])
+        tell((fold + 1) / (int(fold_of.max()) + 1))
+    return np.maximum(result, _SMALLEST)
+
+
+def _together(logs: Sequence[Exact], targets: Offsets, fold_of: Offsets) -> Exact:
+    """One probability from the log-probabilities of the models, float64[N, labels] each.
+
+    Each answer of each model is weighed for each label (stacked generalization, Wolpert 1992): which of them are to be
+    trusted, and which labels are easily taken for another. Of a row's fold nothing is learned for it here either.
+    """
+    said = StandardScaler().fit_transform(np.hstack(logs))
+    chosen = np.zeros(len(targets), bool)
+    chosen[np.random.default_rng(0).permutation(len(targets))[:WEIGHED_ROWS]] = True
+    result = np.exp(np.mean(logs, axis=0))
+    for fold in range(int(fold_of.max()) + 1):
+        learn, ask = np.flatnonzero(chosen & (fold_of != fold)), np.flatnonzero(fold_of == fold)
+        known = np.unique(targets[learn])
+        if len(known) > 1 and len(ask):
+            model = LogisticRegression(C=PRIOR / len(learn), max_iter=200).fit(said[learn], targets[learn])
+            result[ask] = _SMALLEST
+            result[np.ix_(ask, known)] = np.maximum(model.predict_proba(said[ask]), _SMALLEST)
     return result
 
 
-def _any_folds(rows: int) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    order = np.random.default_rng(0).permutation(rows)
-    return ((order, part) for part in np.array_split(order, FOLDS))
-
-
 def _bayes(learn: csr_matrix, targets: Offsets, ask: csr_matrix) -> Exact:
-    model = ComplementNB(alpha=0.3).fit(learn, targets)
-    return np.maximum(model.predict_proba(ask), _SMALLEST)  # type: ignore[no-any-return]
+    return ComplementNB(alpha=0.3).fit(learn, targets).predict_proba(ask)  # type: ignore[no-any-return]
 
 
-def _linear(learn: csr_matrix, targets: Offsets, ask: csr_matrix, passes: int, seed: int) -> Exact:
-    model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=passes, tol=None, random_state=seed, n_jobs=-1)
-    return np.maximum(model.fit(learn, targets).predict_proba(ask), _SMALLEST)  # type: ignore[no-any-return]
+def _linear(learn: csr_matrix, targets: Offsets, ask: csr_matrix, *, passes: int) -> Exact:
+    model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=passes, tol=None, random_state=0, n_jobs=-1)
+    return model.fit(learn, targets).predict_proba(ask)  # type: ignore[no-any-return]
+
+
+def _characters(texts: Sequence[str]) -> csr_matrix:
+    """How often each n-gram of characters within words stands in the beginning of each text."""
+    hashed = HashingVectorizer(analyzer="char_wb", ngram_range=CHARACTERS, norm=None, alternate_sign=False)
+    return hashed.transform([text[:BEGINNING] for text in texts])
 
 
 def _weighed(counts: csr_matrix) -> csr_matrix:

@@ -15,9 +15,9 @@ from textcnn.data.readers import Examples
 from textcnn.text.tokenizers import Tokenizer
 from textcnn.types import Offsets, TokenBatch
 
-# columns for pairs of neighbouring words: a prime, and two odd numbers that scatter the pairs over them
+# columns for pairs of neighbouring words: a prime, and odd numbers that scatter the pairs over them
 PAIRS = 8_388_593
-_MIX, _MIX_TOO = 1_000_003, 7_368_787
+_MIX, _MIX_TOO, _FURTHER = 1_000_003, 7_368_787, 5_915_587
 _NOTHING_TO_READ = re.compile(r"[\W_]+")
 
 
@@ -74,18 +74,34 @@ class Table:
         """
         return _counts(self.ids, len(self.tokenizer))
 
+    @cached_property
+    def wider_words(self) -> csr_matrix:
+        """The same and each three words in a row, and each two with one between them, float32[N, words + PAIRS]."""
+        return _counts(self.ids, len(self.tokenizer), wider=True)
 
-def _counts(ids: TokenBatch, vocabulary: int) -> csr_matrix:
+
+def _counts(ids: TokenBatch, vocabulary: int, *, wider: bool = False) -> csr_matrix:
     row = np.repeat(np.arange(len(ids)), ids.lengths)
     values = ids.values.astype(np.int64)
     # in front of the first word of a text stands 0, the id of padding, which no text has
-    before = np.concatenate([np.zeros(1, np.int64), values[:-1]])[: len(values)]
-    before[ids.offsets[:-1][ids.lengths > 0]] = 0
+    firsts = ids.offsets[:-1][ids.lengths > 0]
+    before = _shifted(values, firsts)
     # some pairs share a column by chance; sorting millions to tell them apart would take seconds
-    pairs = vocabulary + (before * _MIX + values * _MIX_TOO) % PAIRS
-    columns = np.concatenate([values, pairs])
+    columns = [values, vocabulary + (before * _MIX + values * _MIX_TOO) % PAIRS]
+    if wider:
+        earlier = _shifted(before, firsts)
+        columns.append(vocabulary + (earlier * _FURTHER + before * _MIX + values * _MIX_TOO) % PAIRS)
+        columns.append(vocabulary + (earlier * _FURTHER + values * _MIX_TOO) % PAIRS)
+    rows = np.tile(row, len(columns))
     matrix = csr_matrix(
-        (np.ones(len(columns), np.float32), (np.concatenate([row, row]), columns)), shape=(len(ids), vocabulary + PAIRS)
+        (np.ones(len(rows), np.float32), (rows, np.concatenate(columns))), shape=(len(ids), vocabulary + PAIRS)
     )
     matrix.sum_duplicates()
     return matrix
+
+
+def _shifted(values: Offsets, firsts: Offsets) -> Offsets:
+    """Each token's left neighbour in its text, or 0."""
+    before = np.concatenate([np.zeros(1, np.int64), values[:-1]])[: len(values)]
+    before[firsts] = 0
+    return before

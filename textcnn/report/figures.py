@@ -23,8 +23,7 @@ from textcnn.types import TEXT_BREAK, Explanation, Floats
 
 # Called with what is being done and the share of everything that is behind, 0 to 1.
 Tell = Callable[[str, float], None]
-# Texts of the confusion matrix that the page can show, the most confident ones of each cell: so many of one cell, and so
-# many or so of all.
+# Texts of the confusion matrix that the page can show, the most confident ones: of one cell at most, at least; of all.
 MOST_IN_A_CELL, FEWEST_IN_A_CELL, MOST_IN_CELLS = 50, 3, 3000
 WORST = 25
 NGRAMS = 8

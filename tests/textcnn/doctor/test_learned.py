@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from textcnn.doctor.learned import mislabelled, out_of_fold, shortcuts
+from textcnn.doctor.learned import TIMES, doubts_of, mislabelled, shortcuts
 from textcnn.doctor.table import Table
 
 from ...conftest import tiny_corpus
@@ -34,8 +35,37 @@ def test_a_row_is_not_vouched_for_by_its_copy() -> None:
     texts, labels = tiny_corpus(300)
     texts, labels = [*texts, texts[0], texts[0]], [*labels, "repair", "repair"]
     data = Table(texts, labels, np.arange(302))
-    probabilities = out_of_fold(data, np.array([sorted(set(labels)).index(label) for label in labels]), quiet)
-    assert probabilities[300].tolist() == probabilities[301].tolist()
+    doubts = doubts_of(data, np.array([sorted(set(labels)).index(label) for label in labels]), quiet)
+    assert doubts.ratio[300] == doubts.ratio[301] > TIMES
+
+
+def test_flipped_labels_are_found_where_many_are() -> None:
+    """A fifth, each label for one and the same other: models then know to expect it, and must not excuse it."""
+    texts, labels = tiny_corpus(600)
+    wrong = {"billing": "repair", "repair": "delivery", "delivery": "billing"}
+    given = [wrong[label] if i % 5 == 0 else label for i, label in enumerate(labels)]
+    (finding,) = mislabelled(Table(texts, given, np.arange(600)), quiet)
+    named = {suspect.row for suspect in finding.suspects}
+    assert len(named & set(range(0, 600, 5))) >= 0.5 * 120
+    assert len(named - set(range(0, 600, 5))) <= 6
+
+
+def test_many_labels_and_long_data_take_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, labels = tiny_corpus(300)
+    given = ["repair", *labels[1:]]
+    assert labels[0] != "repair"
+    for name in ("CLOSELY", "MOST_WEIGHED", "LARGE"):
+        monkeypatch.setattr(f"textcnn.doctor.learned.{name}", 0)
+        (finding,) = mislabelled(Table(texts, given, np.arange(300)), quiet)
+        assert finding.suspects[0].row == 0
+
+
+def test_progress_never_goes_back() -> None:
+    told: list[float] = []
+    texts, labels = tiny_corpus(60)
+    list(mislabelled(Table(texts, labels, np.arange(60)), told.append))
+    assert told == sorted(told)
+    assert told[-1] == 1.0
 
 
 def test_small_and_odd_data_do_no_harm() -> None:
