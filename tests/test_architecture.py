@@ -36,6 +36,7 @@ FENCES = {
     "matplotlib": {"textcnn/evaluation/plots.py"},
     "sentencex": {"textcnn/text/segments.py"},
     "captum": {"textcnn/explain/gradients.py"},
+    "py3langid": {"textcnn/doctor/texts.py"},
     "fastapi": {"service/"},
     "starlette": {"service/"},
 }

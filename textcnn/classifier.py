@@ -43,6 +43,11 @@ GOLDEN_LABELS = 3  # of each golden text
 TOLERANCES = {"float32": 0.01, "float16": 0.02, "int8": 0.1}
 
 
+# Called now and then with the share of the texts that is behind, 0 to 1.
+Tell = Callable[[float], None]
+TEXTS_AT_ONCE = 4096
+
+
 class TextClassifier:
     """A sentence CNN: fit it on texts and labels, or load one, and ask it for labels.
 
@@ -173,7 +178,14 @@ class TextClassifier:
         unknown = unknown_share(batch.unknown, batch.offsets)
         return calibration.familiarity(calibration.probabilities(self._logits(texts)), unknown)
 
-    def calibrate(self, texts: Texts, labels: Sequence[str], *, method: Method = "temperature") -> dict[str, Any]:
+    def calibrate(
+        self,
+        texts: Texts,
+        labels: Sequence[str],
+        *,
+        method: Method = "temperature",
+        tell: Tell = lambda share: None,
+    ) -> dict[str, Any]:
         """Fit probabilities, label sets and familiarity anew, to texts that training has not seen; never to the test.
 
         `method` is none, temperature, vector or isotonic. Thresholds for abstaining, which would no longer mean what
@@ -183,7 +195,7 @@ class TextClassifier:
         """
         _, reliability = _fitting()
         figures: dict[str, Any]
-        calibration, figures = reliability.fit_and_measure(self._validation(texts, labels), method)
+        calibration, figures = reliability.fit_and_measure(self._validation(texts, labels, tell), method)
         self._artifact = replace(self._fitted(), calibration=calibration)
         self.record("calibration", figures)
         self.record("expected", expected(self.classify(texts)))
@@ -362,7 +374,7 @@ class TextClassifier:
             return float(sum(right) / len(right))
         return float(self.evaluate(texts, labels)["accuracy"])
 
-    def evaluate(self, texts: Texts, labels: Labels) -> dict[str, Any]:
+    def evaluate(self, texts: Texts, labels: Labels, *, tell: Tell = lambda share: None) -> dict[str, Any]:
         """Accuracy, log loss, macro F1 and figures by label or task; see textcnn.evaluation."""
         from textcnn.evaluation.by_head import evaluate_rows, level_accuracies
         from textcnn.evaluation.metrics import evaluate_predictions
@@ -370,7 +382,7 @@ class TextClassifier:
         artifact = self._fitted()
         if is_single(self.head):
             texts, named = _pairs(self._texts(texts), _strings(labels, "label"))  # type: ignore[arg-type]
-            found = self.predict_proba(texts)
+            found = self._probabilities(self._logits(texts, tell))
             figures = evaluate_predictions(named, found, self.labels)
             if self.head["type"] == "hierarchy":
                 figures["levels"] = level_accuracies(named, found, self.labels, self.head)
@@ -378,20 +390,23 @@ class TextClassifier:
         texts, rows = _pairs(
             self._texts(texts), LabelRows.read(labels, self.head["type"], artifact.config.data.label_separator)
         )
-        return evaluate_rows(rows, self.predict_proba(texts), artifact.labels, self.head)
+        return evaluate_rows(rows, self._probabilities(self._logits(texts, tell)), artifact.labels, self.head)
 
-    def compare(self, other: TextClassifier, texts: Texts, labels: Labels) -> dict[str, Any]:
+    def compare(
+        self, other: TextClassifier, texts: Texts, labels: Labels, *, tell: Tell = lambda share: None
+    ) -> dict[str, Any]:
         """Whether this model is better than another on the same texts; see textcnn.evaluation.significance."""
         from textcnn.evaluation.significance import compare
 
         self._one_label("a comparison")
         other._one_label("a comparison")
         truth = _strings(labels, "label")  # type: ignore[arg-type]
-        mine, theirs = (
-            np.array([label == right for label, right in zip(model.predict(texts), truth, strict=True)], bool)
-            for model in (self, other)
-        )
-        return compare(mine, theirs)
+        right = []
+        for begun, model in ((0.0, self), (0.5, other)):
+            logits = model._logits(texts, lambda share, begun=begun: tell(begun + share / 2))  # type: ignore[misc]
+            said = decide(model._probabilities(logits), model.labels, model.head)
+            right.append(np.array([label == own for label, own in zip(said, truth, strict=True)], bool))
+        return compare(*right)
 
     def record(self, part: str, figures: Mapping[str, Any]) -> None:
         """Keep the figures of an evaluation with the model, e.g. under "test", for metrics.json and the model card."""
@@ -492,22 +507,34 @@ class TextClassifier:
             input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
         )
 
-    def _validation(self, texts: Texts, labels: Sequence[str]) -> Any:
+    def _validation(self, texts: Texts, labels: Sequence[str], tell: Tell = lambda share: None) -> Any:
         """The texts as textcnn.calibration.fit wants them."""
         fit, _ = _fitting()
         self._one_label("calibration")
         batch = self._fitted().tokenizer.encode(self._texts(texts))
         unknown = unknown_share(batch.unknown, batch.offsets)
-        return fit.Validation(self._logits(texts), self._fitted().labels.encode(_strings(labels, "label")), unknown)
+        targets = self._fitted().labels.encode(_strings(labels, "label"))
+        return fit.Validation(self._logits(texts, tell), targets, unknown)
 
-    def _logits(self, texts: Texts) -> Floats:
+    def _logits(self, texts: Texts, tell: Tell | None = None) -> Floats:
+        """All at once, or piece by piece where somebody wants to be told."""
         artifact = self._fitted()
         assert self._engine is not None
         texts = self._texts(texts)
         if not texts:
             return np.empty((0, len(artifact.labels)), np.float32)
+        if tell is None:
+            return self._piece_logits(texts)
+        parts = []
+        for first in range(0, len(texts), TEXTS_AT_ONCE):
+            parts.append(self._piece_logits(texts[first : first + TEXTS_AT_ONCE]))
+            tell(min(first + TEXTS_AT_ONCE, len(texts)) / len(texts))
+        return np.concatenate(parts)
+
+    def _piece_logits(self, texts: Sequence[str]) -> Floats:
+        assert self._engine is not None
         started = perf_counter()
-        batch = artifact.tokenizer.encode(texts)
+        batch = self._fitted().tokenizer.encode(texts)
         if self.on_tokenized:
             self.on_tokenized(perf_counter() - started, batch)
         return self._engine.logits(batch)

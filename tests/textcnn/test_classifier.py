@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 import pickle
@@ -461,3 +462,18 @@ def test_a_service_is_told_what_was_tokenized(classifier):
     other.predict(["my invoice zzzz", "the courier"])
     ((seconds, tokens, unknown),) = told
     assert seconds > 0 and (tokens, unknown) == (5, 1)
+
+
+def test_what_is_long_tells_how_far_it_is_and_finds_the_same(
+    classifier: TextClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, labels = tiny_corpus(40, seed=3)
+    whole = classifier.evaluate(texts, labels)
+    monkeypatch.setattr("textcnn.classifier.TEXTS_AT_ONCE", 16)
+    own = copy.deepcopy(classifier)
+    for ask in (own.evaluate, own.calibrate, functools.partial(own.compare, classifier)):
+        told: list[float] = []
+        ask(texts, labels, tell=told.append)  # type: ignore[operator]
+        assert told == sorted(told)
+        assert (len(told), told[-1]) == (6 if isinstance(ask, functools.partial) else 3, 1.0)
+    assert classifier.evaluate(texts, labels) == whole

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, reading_options, tell
+from textcnn.cli.common import FILE, progress_bar, reading_options, tell
 from textcnn.cli.settings import as_trained, expecting_columns, read_labelled
 
 EPILOG = """\b
@@ -44,10 +44,11 @@ on is not kept: then probabilities are the plain softmax.
 @click.option("--output", type=FILE, help="Folder of the new model; default: the next version beside MODEL.")
 @click.option("--overwrite", is_flag=True, help="Replace that folder if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
 @reading_options(labels=True)
 def calibrate(
     model: Path, data: Path, method: Any, abstain_precision: float | None, abstain_f1: bool, by_label: bool,
-    output: Path | None, overwrite: bool, as_json: bool, **reading: Any,
+    output: Path | None, overwrite: bool, as_json: bool, quiet: bool, **reading: Any,
 ) -> None:  # fmt: skip
     """Fit the probabilities of MODEL to DATA, labelled texts it was not trained on, and save it as a new version."""
     from textcnn.artifact import check_place, find_version
@@ -64,7 +65,10 @@ def calibrate(
     with expecting_columns(trained):
         texts, given, _ = read_labelled(data, as_trained(trained, reading), quiet=False)
     labels: Any = given  # calibrate says which heads it is for
-    figures: dict[str, Any] = classifier.calibrate(texts, labels, method=method)
+    with progress_bar(quiet=quiet) as told:
+        figures: dict[str, Any] = classifier.calibrate(
+            texts, labels, method=method, tell=lambda share: told("predicting", share)
+        )
     lines = [_before_and_after(figures)]
     if abstain_precision or abstain_f1:
         goal: Any = {"goal": "f1"} if abstain_f1 else {"value": abstain_precision, "by_label": by_label}

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, read_options, reading_options, tell
+from textcnn.cli.common import FILE, progress_bar, read_options, reading_options, tell
 
 SHOWN_ROWS = 8
 EPILOG = """\b
@@ -58,7 +56,7 @@ def check(
     for path in [path for path in (suspects, fixing.clean_copy_path(data) if fix else None) if path]:
         if path.exists():  # known before the work, not after it
             raise DataError(f"{path} exists already; move it away first")
-    with progress_bar(shown=not quiet and sys.stderr.isatty()) as told:
+    with progress_bar(quiet=quiet) as told:
         checkup = doctor.check(data, read_options(**reading), test=test, separator=label_separator, tell=told)
     if as_json:
         click.echo(json.dumps(checkup.to_dict(), ensure_ascii=False))
@@ -96,22 +94,3 @@ def _lines(data: Path, checkup: Any) -> Iterator[str]:
             yield f"{'':<8} rows {', '.join(map(str, rows[:SHOWN_ROWS]))}{more}"
     if not _has_problem(checkup):
         yield "no problem found"
-
-
-@contextmanager
-def progress_bar(*, shown: bool) -> Iterator[Callable[[str, float], None]]:
-    """A function to call with what is being done and the share of everything that is behind."""
-    if not shown:
-        yield lambda what, share: None
-        return
-    from tqdm import tqdm
-
-    form = "{desc:<24} |{bar}| {percentage:3.0f}% {remaining} left"
-    with tqdm(total=1.0, file=sys.stderr, dynamic_ncols=True, leave=False, bar_format=form) as bar:
-
-        def advance(what: str, share: float) -> None:
-            bar.set_description_str(what, refresh=False)
-            bar.n = min(share, 1.0)
-            bar.refresh()
-
-        yield advance

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -110,6 +112,18 @@ def _bytes(_context: click.Context, _parameter: click.Parameter, value: str) -> 
         raise click.BadParameter(f"{value!r} is no size; write bytes, or a number with a unit like 500MB") from None
 
 
+runs_option = click.option(
+    "--runs",
+    "runs_folder",
+    type=FILE,
+    envvar="TEXTCNN_RUNS",
+    show_envvar=True,
+    default=Path("runs"),
+    show_default=True,
+    help="Where runs are recorded.",
+)
+
+
 def tell(lines: Iterable[str]) -> None:
     """Lines for the person, on standard error, so that standard output stays data."""
     for line in lines:
@@ -160,3 +174,22 @@ def write_whole(path: Path, content: str) -> None:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[Callable[[str, float], None]]:
+    """A function to call with what is being done and the share of everything that is behind; shown on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda what, share: None
+        return
+    from tqdm import tqdm
+
+    form = "{desc:<24} |{bar}| {percentage:3.0f}% {remaining} left"
+    with tqdm(total=1.0, file=sys.stderr, dynamic_ncols=True, leave=False, bar_format=form) as bar:
+
+        def advance(what: str, share: float) -> None:
+            bar.set_description_str(what, refresh=False)
+            bar.n = min(share, 1.0)
+            bar.refresh()
+
+        yield advance

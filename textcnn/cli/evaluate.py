@@ -11,6 +11,7 @@ import click
 from textcnn.cli.common import (
     FILE,
     engine_options,
+    progress_bar,
     reading_options,
     tell_unknown_labels,
 )
@@ -29,10 +30,11 @@ Examples:
 @click.argument("data", type=FILE)
 @click.option("--against", type=FILE, metavar="MODEL", help="Another model, to tell whether MODEL is really better.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
 @engine_options
 @reading_options(labels=True)
 def evaluate(
-    model: Path, data: Path, against: Path | None, as_json: bool, running: dict[str, Any], **reading: Any
+    model: Path, data: Path, against: Path | None, as_json: bool, quiet: bool, running: dict[str, Any], **reading: Any
 ) -> None:
     """Measure MODEL (a model folder) on the labelled texts of DATA."""
     from textcnn.classifier import TextClassifier
@@ -42,12 +44,16 @@ def evaluate(
     trained = classifier.artifact_.config
     with expecting_columns(trained):
         texts, labels, _ = read_labelled(data, as_trained(trained, reading), quiet=False)
-    figures = classifier.evaluate(texts, labels)
+    with progress_bar(quiet=quiet) as told:
+        figures = classifier.evaluate(texts, labels, tell=lambda share: told("predicting", share))
     if running["table_precision"] != "float32":
         exact = TextClassifier.load(model, **{**running, "table_precision": "float32"})
-        figures["float32_accuracy"] = exact.score(texts, labels)
+        with progress_bar(quiet=quiet) as told:
+            of_exact = exact.evaluate(texts, labels, tell=lambda share: told("with float32 tables", share))
+        figures["float32_accuracy"] = of_exact["accuracy"]
     if other:
-        compared = classifier.compare(other, texts, labels)
+        with progress_bar(quiet=quiet) as told:
+            compared = classifier.compare(other, texts, labels, tell=lambda share: told("comparing", share))
         figures["against"] = {"model": other.name, "version": other.version, **compared}
     if as_json:
         click.echo(json.dumps({"model": classifier.name, "version": classifier.version, **figures}, ensure_ascii=False))

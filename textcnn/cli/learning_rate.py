@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, reading_options, tell
+from textcnn.cli.common import FILE, progress_bar, reading_options, tell
 from textcnn.cli.settings import configure, read_labelled
 
 SHOWN = 16
@@ -30,10 +30,11 @@ Examples:
 @click.option("--highest", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Last rate.")
 @click.option("--steps", type=click.IntRange(10, 10_000), default=150, show_default=True, help="Rates to try.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
 @reading_options(labels=True)
 def learning_rate(
     data: Path, overrides: tuple[str, ...], config_file: Path | None, preset: str | None, lowest: float, highest: float,
-    steps: int, as_json: bool, **reading: Any,
+    steps: int, as_json: bool, quiet: bool, **reading: Any,
 ) -> None:  # fmt: skip
     """Find a learning rate for DATA: raise it step by step and see where the loss falls fastest."""
     from textcnn.train.learning_rate import learning_rates, suggested_rate
@@ -42,7 +43,11 @@ def learning_rate(
         raise click.UsageError(f"--highest is {highest:g}, which is not above --lowest {lowest:g}")
     config = configure(config_file, preset, overrides, reading=reading)
     texts, labels, config = read_labelled(data, config, as_json)
-    found = learning_rates(config, texts, labels, lowest=lowest, highest=highest, steps=steps)
+    with progress_bar(quiet=quiet) as told:
+        found = learning_rates(
+            config, texts, labels, lowest=lowest, highest=highest, steps=steps,
+            tell=lambda share: told("trying rates", share),
+        )  # fmt: skip
     suggested = suggested_rate(found)
     if as_json:
         click.echo(json.dumps({"suggested": suggested, "rates": [rate for rate, _ in found],

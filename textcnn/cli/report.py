@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from textcnn.cli.check import progress_bar
-from textcnn.cli.common import FILE, engine_options, reading_options, tell, tell_source, write_whole
+from textcnn.cli.common import FILE, engine_options, progress_bar, reading_options, tell, tell_source, write_whole
 from textcnn.cli.settings import as_trained, expecting_columns, options_of
 
 EPILOG = """\b
@@ -53,8 +51,7 @@ def report(
     with expecting_columns(trained):
         examples = read_examples(data, options)
     tell_source(data, examples)
-    shown = not quiet and sys.stderr.isatty()
-    with progress_bar(shown=shown) as told:
+    with progress_bar(quiet=quiet) as told:
         checkup = None if no_check else check(data, options, tell=lambda what, share: told(what, share / 2))
         begun = 0.0 if no_check else 0.5
         figures = report_figures(

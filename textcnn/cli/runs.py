@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE
+from textcnn.cli.common import runs_option
 
 EPILOG = """\b
 Examples:
@@ -17,7 +17,8 @@ Examples:
   textcnn runs reviews/1 reviews/2
   textcnn runs --json | jq '.[] | select(.status == "done") | .metrics.validation.accuracy'
 
-Every textcnn train is recorded in runs/<name>/<version>/run.json: settings, figures, versions of packages, git
+Every textcnn train is recorded in runs/<name>/<version>/run.json, or in the folder that --runs or TEXTCNN_RUNS names,
+from anywhere: settings, figures, versions of packages, git
 revision, and the SHA-256 of its data. With TensorBoard installed, its curves are in the folder beside:
 tensorboard --logdir runs
 """
@@ -33,26 +34,28 @@ FIGURES = (
 
 @click.command(epilog=EPILOG)
 @click.argument("names", nargs=-1, metavar="[RUN]...")
-@click.option("--folder", type=FILE, default=Path("runs"), show_default=True, help="Where the runs are.")
+@runs_option
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
-def runs(names: tuple[str, ...], folder: Path, as_json: bool) -> None:
+def runs(names: tuple[str, ...], runs_folder: Path, as_json: bool) -> None:
     """List the training runs, or show what differs between several RUNs (reviews/1 reviews/2)."""
     from textcnn.errors import ReadError
     from textcnn.registry import nearest
     from textcnn.train.record import read_records
 
-    if not folder.is_dir():
-        raise ReadError(f"there is no folder {folder}; textcnn train makes it where it is called")
-    records = {record["name"]: record for record in read_records(folder)}
+    if not runs_folder.is_dir():
+        raise ReadError(f"there is no folder {runs_folder}; textcnn train makes it where it is called")
+    records = {record["name"]: record for record in read_records(runs_folder)}
     for name in names:
         if name not in records:
-            raise ReadError(f"there is no run {name!r} in {folder}, textcnn runs lists them{nearest(name, records)}")
+            raise ReadError(
+                f"there is no run {name!r} in {runs_folder}, textcnn runs lists them{nearest(name, records)}"
+            )
     chosen = [records[name] for name in names] if names else list(records.values())
     if as_json:
         click.echo(json.dumps(chosen, ensure_ascii=False))
         return
     if not chosen:
-        click.echo(f"there is no run in {folder}")
+        click.echo(f"there is no run in {runs_folder}")
         return
     rows = _compared(chosen) if len(names) > 1 else _listed(chosen)
     for line in _aligned(rows):
@@ -106,6 +109,7 @@ def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
         "git": (record.get("git") or {}).get("revision", "")[:12],
         "packages": record.get("environment", {}).get("packages", {}),
         "files": {purpose: f"{Path(found['path']).name} {found['sha256'][:12]}" for purpose, found in files.items()},
+        "data": {purpose: found["sha256"][:12] for purpose, found in record.get("data", {}).items()},
         **record["config"],
     }
 

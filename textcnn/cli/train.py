@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, reading_options, tell, tell_unknown_labels
+from textcnn.cli.common import FILE, reading_options, runs_option, tell, tell_unknown_labels
 from textcnn.cli.settings import configure, read_labelled
 
 EPILOG = """\b
@@ -61,12 +61,14 @@ the config.json of a model, which holds all of them.
 @click.option("--device", default="", help="auto, cpu, cuda or cuda:N.")
 @click.option("--seed", type=int, help="Seed of splits, weights and order.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the same run, if there is one.")
+@runs_option
 @click.option("--quiet", is_flag=True, help="Only the result.")
 @reading_options(labels=True)
 def train(
     data: Path, overrides: tuple[str, ...], test: Path | None, validation: Path | None, output: Path | None,
     overwrite: bool, config_file: Path | None, preset: str | None, vectors: str, mode: str | None, device: str,
     start_from: str, label_separator: str, task_column: tuple[str, ...], seed: int | None, resume: bool, quiet: bool,
+    runs_folder: Path,
     **reading: Any,
 ) -> int:  # fmt: skip
     """Train a model on DATA (csv, tsv, jsonl, parquet; also .gz, .zst)."""
@@ -97,7 +99,7 @@ def train(
     if tested is None and config.data.test_fraction:
         (texts, labels), tested = _hold_out(texts, labels, config)
 
-    run_folder = Path("runs") / folder.parent.name / folder.name
+    run_folder = runs_folder / folder.parent.name / folder.name
     progress = _progress(run_folder, quiet)
     with recorded(run_folder, config=config, files={"data": data, "validation": validation, "test": test}) as record:
         model = TextClassifier(config).fit(
@@ -111,11 +113,7 @@ def train(
             model.record("test", model.evaluate(*tested))
             tell_unknown_labels(model.metrics_["test"])
         model.save(folder, overwrite=overwrite)
-        config = model.artifact_.config  # with what depended on the data
-        record.end(
-            "interrupted" if interrupted else "done",
-            model=str(folder), config=config.model_dump(mode="json"), metrics=dict(model.metrics_),
-        )  # fmt: skip
+        record.end_with(model, model=str(folder))
     if not interrupted:
         (run_folder / CHECKPOINT).unlink(missing_ok=True)
     _tell_result(model, folder, quiet, interrupted)

@@ -117,7 +117,7 @@ def out_of_fold(table: Table, targets: Offsets, tell: Callable[[float], None]) -
     learners: list[Learner] = [_bayes]
     if (int(targets.max()) + 1) * len(table) <= LARGE:
         learners.append(partial(_linear, passes=passes))
-    logs = []
+    logs: list[Exact] = []
     for features in map(_weighed, counts):
         for learner in learners:
             asked = _asked(
@@ -157,7 +157,8 @@ def _asked(
         if len(known) > 1 and len(ask):
             result[np.ix_(ask, known)] = learner(features[learn], targets[learn], features[ask])
         tell((fold + 1) / (int(fold_of.max()) + 1))
-    return np.maximum(result, _SMALLEST)
+    bounded: Exact = np.maximum(result, _SMALLEST)
+    return bounded
 
 
 def _together(logs: Sequence[Exact], targets: Offsets, fold_of: Offsets) -> Exact:
@@ -169,7 +170,7 @@ def _together(logs: Sequence[Exact], targets: Offsets, fold_of: Offsets) -> Exac
     said = StandardScaler().fit_transform(np.hstack(logs))
     chosen = np.zeros(len(targets), bool)
     chosen[np.random.default_rng(0).permutation(len(targets))[:WEIGHED_ROWS]] = True
-    result = np.exp(np.mean(logs, axis=0))
+    result: Exact = np.exp(np.mean(logs, axis=0))
     for fold in range(int(fold_of.max()) + 1):
         learn, ask = np.flatnonzero(chosen & (fold_of != fold)), np.flatnonzero(fold_of == fold)
         known = np.unique(targets[learn])
@@ -192,7 +193,8 @@ def _linear(learn: csr_matrix, targets: Offsets, ask: csr_matrix, *, passes: int
 def _characters(texts: Sequence[str]) -> csr_matrix:
     """How often each n-gram of characters within words stands in the beginning of each text."""
     hashed = HashingVectorizer(analyzer="char_wb", ngram_range=CHARACTERS, norm=None, alternate_sign=False)
-    return hashed.transform([text[:BEGINNING] for text in texts])
+    counts: csr_matrix = hashed.transform([text[:BEGINNING] for text in texts])
+    return counts
 
 
 def _weighed(counts: csr_matrix) -> csr_matrix:

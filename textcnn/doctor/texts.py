@@ -21,12 +21,15 @@ _MARKUP = re.compile(r"<(?:br|p|div|span|a|b|i|li|ul|td|tr)\b[^<>]*>|&(?:amp|lt|
 PERCENTILES = (0, 5, 50, 95, 100)
 # Of a foreign script alone there are so few letters in a text that uses it for a name
 MOSTLY = 0.5
+# A language is named where it is so probable; of so many texts at most, and of each this beginning.
+SURE, MOST_IDENTIFIED, BEGINNING = 0.95, 10_000, 1_000
 
 
 def text_findings(table: Table, test: Table | None) -> Iterator[Finding]:
     yield from _lengths(table)
     yield from _unknown_words(table, test)
     yield from _scripts(table)
+    yield from _languages(table)
     yield from _matching(table, "damaged_characters", _DAMAGED, "warning", "characters that were decoded wrongly")
     yield from _matching(table, "markup", _MARKUP, "note", "HTML tags or entities, which count as words")
 
@@ -114,6 +117,31 @@ def _scripts(table: Table) -> Iterator[Finding]:
             if name not in ("", main)
         ),
         {"texts": dict(counts)},
+    )
+
+
+def _languages(table: Table) -> Iterator[Finding]:
+    """Texts that are surely of another language than most, where the library for it is installed."""
+    try:
+        from py3langid import langid
+    except ImportError:  # the extra "languages"; the pages say what is missing without it
+        return
+    identify = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True).classify
+    chosen = np.sort(np.random.default_rng(0).permutation(len(table))[:MOST_IDENTIFIED]).tolist()
+    found = {i: language for i in chosen for language, sure in [identify(table.texts[i][:BEGINNING])] if sure >= SURE}
+    counts = Counter(found.values())
+    if len(counts) < 2:
+        return
+    (main, most), *others = counts.most_common()
+    said = ", ".join(f"{name} {times:,}" for name, times in others[:5])
+    looked = f" of {len(chosen):,} looked at" if len(chosen) < len(table) else ""
+    yield Finding(
+        "languages",
+        "warning" if most < 0.99 * counts.total() else "note",
+        f"most texts{looked} are in one language ({main}), but not all: {said}; only sure ones are counted, "
+        f"{counts.total():,} texts, and short ones seldom are",
+        tuple(Suspect(int(table.rows[i]), f"language {name}") for i, name in found.items() if name != main),
+        {"texts": dict(counts), "looked_at": len(chosen)},
     )
 
 

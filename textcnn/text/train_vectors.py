@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,25 +14,28 @@ from textcnn.text.tokenizers import Tokenizer
 from textcnn.types import UNKNOWN_ID
 
 Kind = Literal["word2vec", "fasttext"]
+TELL_EVERY = 1000
 
 
 def train_vectors(
     texts: Sequence[str], output: Path, *, kind: Kind = "word2vec", dim: int = 300, window: int = 5, min_count: int = 5,
     epochs: int = 5, negative: int = 5, skip_gram: bool = True, threads: int = 1, seed: int = 1,
+    tell: Callable[[float], None] = lambda share: None,
 ) -> int:  # fmt: skip
     """Write vectors of the words that stand at least `min_count` times in the texts; returns how many.
 
     word2vec (Mikolov et al. 2013) as its binary format; fasttext (Bojanowski et al. 2017), which makes vectors for
     unseen words of their parts, as fastText's .bin. Words are those of textcnn's word tokenizer. With one thread the
-    same seed gives the same vectors. Raises DataError where no word is frequent enough, VectorsError where `output`
-    cannot be written, MissingExtraError.
+    same seed gives the same vectors. `tell` gets the share that is read, 0 to 1. Raises DataError where no word is
+    frequent enough, VectorsError where `output` cannot be written, MissingExtraError.
     """
     try:
         from gensim import models
         from gensim.models import fasttext
     except ImportError:
         raise MissingExtraError("training word vectors", package="gensim", extra="train") from None
-    corpus = _Corpus(texts, min_count)
+    # gensim reads the texts once more than it trains on them, for the vocabulary
+    corpus = _Corpus(texts, min_count, lambda read: tell(read / (len(texts) * (epochs + 1))))
     if not corpus.words:
         raise DataError(f"no word stands {min_count} times in the {len(texts):,} texts; lower --min-count")
     options: dict[str, Any] = {
@@ -54,12 +57,16 @@ def train_vectors(
 class _Corpus:
     """The texts as lists of words, as often as gensim wants to read them, without the rare words."""
 
-    def __init__(self, texts: Sequence[str], min_count: int) -> None:
+    def __init__(self, texts: Sequence[str], min_count: int, tell: Callable[[int], None]) -> None:
         tokenizer = Tokenizer.learn(texts, TextConfig(min_count=min_count, max_vocabulary=10_000_000, max_length=10**9))
         self.words = len(tokenizer) - 2
         self._names = np.array(tokenizer.tokens, object)
         self._batch = tokenizer.encode(texts)
+        self._tell, self._read = tell, 0
 
     def __iter__(self) -> Iterator[list[str]]:
         for ids in self._batch:
+            self._read += 1
+            if self._read % TELL_EVERY == 0:
+                self._tell(self._read)
             yield self._names[ids[ids != UNKNOWN_ID]].tolist()

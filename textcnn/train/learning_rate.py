@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,16 +33,18 @@ def learning_rates(
     highest: float = 10.0,
     steps: int = 150,
     progress: Progress | None = None,
+    tell: Callable[[float], None] = lambda share: None,
 ) -> list[tuple[float, float]]:
     """(rate, smoothed loss) of every step of the range test of Smith (2017, section 3.3), until the loss runs away.
 
     The rates are `steps` from `lowest` to `highest`, each a fixed factor above the one before. Raises as training does.
+    `tell` gets the share of the steps that is done, 0 to 1.
     """
     ready = prepare(config, DEFAULT_PRESET, texts, labels, progress=progress or Progress(quiet=True))
-    return _rise(ready, [lowest * (highest / lowest) ** (step / (steps - 1)) for step in range(steps)])
+    return _rise(ready, [lowest * (highest / lowest) ** (step / (steps - 1)) for step in range(steps)], tell)
 
 
-def _rise(ready: Prepared, rates: Sequence[float]) -> list[tuple[float, float]]:
+def _rise(ready: Prepared, rates: Sequence[float], tell: Callable[[float], None]) -> list[tuple[float, float]]:
     network, config = ready.network.train(), ready.config.train
     device = next(network.parameters()).device
     optimizer = make_optimizer(network, config)
@@ -55,6 +57,7 @@ def _rise(ready: Prepared, rates: Sequence[float]) -> list[tuple[float, float]]:
     found: list[tuple[float, float]] = []
     average, least = 0.0, math.inf
     for step, rate in enumerate(rates):
+        tell(step / len(rates))
         if not batches:
             batches = epoch_batches(lengths, config.batch_size, seed=config.seed, epoch=step)
         chosen = batches.pop()

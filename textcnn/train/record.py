@@ -1,4 +1,6 @@
-"""What is kept of every run of `textcnn train`: runs/<name>/<version>/run.json, written as it begins and as it ends.
+"""What is kept of a run: runs/<name>/<version>/run.json, written as it begins and as it ends.
+
+`textcnn train` does it by itself; from Python, `recorded` is put around whatever trains.
 
 A run that was killed keeps what it wrote when it began.
 """
@@ -17,8 +19,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from textcnn.artifact import Artifact
 from textcnn.config import RunConfig
 
 RECORD = "run.json"
@@ -27,11 +30,27 @@ PACKAGES = ("textcnn", "torch", "numpy", "scikit-learn", "tokenizers")
 _PIECE = 1 << 20
 
 
+class Trained(Protocol):
+    """See textcnn.classifier.TextClassifier."""
+
+    @property
+    def metrics_(self) -> Mapping[str, Any]: ...
+
+    @property
+    def artifact_(self) -> Artifact: ...
+
+
 class RunRecord:
     """One run, as a JSON object on disk. Raises OSError where it cannot be written."""
 
-    def __init__(self, folder: Path, *, config: RunConfig, files: Mapping[str, Path | None]) -> None:
-        """`files` are the tables by what they are for: data, validation, test."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        config: RunConfig | Mapping[str, Any],
+        files: Mapping[str, Path | None],
+        data: Mapping[str, Any],
+    ) -> None:
         self._path = folder / RECORD
         self._started = time.monotonic()
         self._values: dict[str, Any] = {
@@ -40,7 +59,8 @@ class RunRecord:
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             "command": sys.argv[1:],
             "files": {purpose: file_facts(path) for purpose, path in files.items() if path},
-            "config": config.model_dump(mode="json"),
+            **({"data": {purpose: data_facts(values) for purpose, values in data.items()}} if data else {}),
+            "config": config.model_dump(mode="json") if isinstance(config, RunConfig) else dict(config),
             "environment": environment(),
             "git": git_revision(),
         }
@@ -52,6 +72,12 @@ class RunRecord:
         self._values |= {"status": status, "seconds": seconds, **facts}
         self._write()
 
+    def end_with(self, model: Trained, **facts: Any) -> None:
+        """Note that `model` (a fitted TextClassifier) came out: its settings, complete, and its figures."""
+        status = "interrupted" if model.metrics_["interrupted"] else "done"
+        config, metrics = model.artifact_.config.model_dump(mode="json"), dict(model.metrics_)
+        self.end(status, config=config, metrics=metrics, **facts)
+
     def _write(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         partial = self._path.with_name(f".{RECORD}.{os.getpid()}.part")
@@ -60,9 +86,20 @@ class RunRecord:
 
 
 @contextmanager
-def recorded(folder: Path, *, config: RunConfig, files: Mapping[str, Path | None]) -> Iterator[RunRecord]:
-    """A record of what happens inside: what raises has failed, with the message as `error`."""
-    record = RunRecord(folder, config=config, files=files)
+def recorded(
+    folder: str | Path,
+    *,
+    config: RunConfig | Mapping[str, Any],
+    files: Mapping[str, Path | None] | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> Iterator[RunRecord]:
+    """A record of what happens inside: what raises has failed, with the message as `error`.
+
+    `folder` is <runs>/<name>/<version>. `files` are tables by what they are for: data, validation, test; `data` are
+    texts and labels that are in memory, likewise: (texts, labels), or anything that JSON can hold. Whoever trains says
+    what came out by `end_with` or `end`. Raises OSError where the record cannot be written.
+    """
+    record = RunRecord(Path(folder).absolute(), config=config, files=files or {}, data=data or {})
     try:
         yield record
     except BaseException as error:
@@ -77,6 +114,12 @@ def file_facts(path: Path) -> dict[str, Any]:
         while piece := file.read(_PIECE):
             digest.update(piece)
     return {"path": str(path), "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+
+
+def data_facts(values: Any) -> dict[str, str]:
+    """SHA-256 of data in memory: whether two runs had the same."""
+    written = json.dumps(values, ensure_ascii=True, sort_keys=True).encode()
+    return {"sha256": hashlib.sha256(written).hexdigest()}
 
 
 def environment() -> dict[str, Any]:

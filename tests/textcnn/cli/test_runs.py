@@ -43,6 +43,14 @@ def test_one_run_shows_its_settings(run: Run, two_runs: Path) -> None:
     assert json.loads(out[out.index("{") :])["model"]["blocks"][0]["num_filters"] == 6
 
 
+def test_runs_are_recorded_where_one_says(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("train", "train.csv", *TINY, "--runs", "elsewhere").code == 0
+    assert not Path("runs").exists()
+    monkeypatch.setenv("TEXTCNN_RUNS", str(here / "elsewhere"))
+    assert run("train", "train.csv", *TINY).code == 0
+    assert [record["name"] for record in json.loads(run("runs", "--json").out)] == ["train/1", "train/2"]
+
+
 def test_a_run_that_fails_says_why(run: Run, here: Path) -> None:
     assert run("train", "train.csv", *TINY, "train.class_weights={nothing = 1}").code == 2
     (record,) = json.loads(run("runs", "--json").out)
@@ -52,7 +60,7 @@ def test_a_run_that_fails_says_why(run: Run, here: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--folder", "none"], "there is no folder none"), (["train/9"], "there is no run 'train/9' in runs")],
+    [(["--runs", "none"], "there is no folder none"), (["train/9"], "there is no run 'train/9' in runs")],
 )
 def test_a_mistake_is_told(mistake: Any, here: Path, arguments: list[str], message: str) -> None:
     Path("runs").mkdir()

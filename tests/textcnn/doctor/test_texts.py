@@ -5,7 +5,7 @@ import pytest
 
 from textcnn.doctor.findings import Finding
 from textcnn.doctor.table import Table
-from textcnn.doctor.texts import script, text_findings
+from textcnn.doctor.texts import _languages, script, text_findings
 
 
 def table(*texts: str) -> Table:
@@ -57,3 +57,25 @@ def test_markup_is_named() -> None:
 
 def test_invisible_texts_are_a_problem() -> None:
     assert found(table("fine", "\u200b"))["nothing_to_see"].level == "problem"
+
+
+GERMAN = [
+    "Ich möchte meine Bestellung stornieren und mein Geld zurückbekommen",
+    "Das Gerät funktioniert seit gestern leider überhaupt nicht mehr",
+]
+
+
+def test_a_mix_of_languages_is_found() -> None:
+    pytest.importorskip("py3langid", reason="the extra languages is not installed")
+    english = [f"Where is my parcel number {i}, it should have been delivered on Monday" for i in range(8)]
+    (finding,) = _languages(Table([*english, *GERMAN], ["a"] * 10, np.arange(2, 12)))
+    assert [(suspect.row, suspect.detail) for suspect in finding.suspects] == [(10, "language de"), (11, "language de")]
+    assert finding.figures == {"texts": {"en": 8, "de": 2}, "looked_at": 10}
+    assert "(en), but not all: de 2" in finding.message
+    assert not list(_languages(Table(english, ["a"] * 8, np.arange(8)))), "one language is no finding"
+
+
+@pytest.mark.parametrize("text", ["", "42", "ok", "?!", "\ud800", "\u200b"])
+def test_texts_that_say_nothing_of_their_language_are_not_counted(text: str) -> None:
+    pytest.importorskip("py3langid", reason="the extra languages is not installed")
+    assert not list(_languages(Table([text] * 3 + GERMAN, ["a"] * 5, np.arange(5))))

@@ -30,6 +30,13 @@ def test_one_thread_and_one_seed_give_the_same_file(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_how_far_it_is_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textcnn.text.train_vectors.TELL_EVERY", 30)
+    told: list[float] = []
+    train_vectors(TEXTS, tmp_path / "v", dim=5, min_count=3, epochs=2, tell=told.append)
+    assert told == pytest.approx([(i + 1) / 9 for i in range(9)]), "90 texts are read three times"
+
+
 def test_texts_without_a_frequent_word_are_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no word stands 5 times in the 2 texts; lower --min-count"):
         train_vectors(["a b", "c d"], tmp_path / "v.bin")

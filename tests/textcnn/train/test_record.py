@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from textcnn import TextClassifier
 from textcnn.config import RunConfig
 from textcnn.train.record import RECORD, git_revision, read_records, recorded
+
+from ...conftest import tiny_corpus
 
 
 @pytest.fixture
@@ -29,6 +32,17 @@ def test_a_run_is_there_when_it_begins_and_complete_when_it_ends(data: Path, tmp
     assert ended["config"] == RunConfig().model_dump(mode="json")
     assert set(ended["environment"]["packages"]) >= {"textcnn", "torch"}
     assert sorted(path.name for path in folder.iterdir()) == [RECORD]
+
+
+def test_a_run_from_python_is_recorded_with_the_data_in_memory(tmp_path: Path, classifier: TextClassifier) -> None:
+    texts, labels = tiny_corpus()
+    for version, given in (("1", labels), ("2", labels), ("3", [*labels[1:], labels[0]])):
+        with recorded(tmp_path / "mine" / version, config={"train": {}}, data={"data": (texts, given)}) as record:
+            record.end_with(classifier)
+    one, two, three = read_records(tmp_path)
+    assert (one["name"], one["status"], one["metrics"]) == ("mine/1", "done", dict(classifier.metrics_))
+    assert one["config"] == classifier.artifact_.config.model_dump(mode="json")
+    assert one["data"] == two["data"] != three["data"]
 
 
 def test_what_raises_has_failed(data: Path, tmp_path: Path) -> None:
