@@ -109,7 +109,7 @@ def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
         "git": (record.get("git") or {}).get("revision", "")[:12],
         "packages": record.get("environment", {}).get("packages", {}),
         "files": {purpose: f"{Path(found['path']).name} {found['sha256'][:12]}" for purpose, found in files.items()},
-        "data": {purpose: found["sha256"][:12] for purpose, found in record.get("data", {}).items()},
+        "in_memory": {purpose: found["sha256"][:12] for purpose, found in record.get("data", {}).items()},
         **record["config"],
     }
 

@@ -68,8 +68,7 @@ def train(
     data: Path, overrides: tuple[str, ...], test: Path | None, validation: Path | None, output: Path | None,
     overwrite: bool, config_file: Path | None, preset: str | None, vectors: str, mode: str | None, device: str,
     start_from: str, label_separator: str, task_column: tuple[str, ...], seed: int | None, resume: bool, quiet: bool,
-    runs_folder: Path,
-    **reading: Any,
+    runs_folder: Path, **reading: Any,
 ) -> int:  # fmt: skip
     """Train a model on DATA (csv, tsv, jsonl, parquet; also .gz, .zst)."""
     from textcnn.artifact import check_place

@@ -47,7 +47,7 @@ class RunRecord:
         self,
         folder: Path,
         *,
-        config: RunConfig | Mapping[str, Any],
+        config: RunConfig | Mapping[str, Any] | None,
         files: Mapping[str, Path | None],
         data: Mapping[str, Any],
     ) -> None:
@@ -60,7 +60,7 @@ class RunRecord:
             "command": sys.argv[1:],
             "files": {purpose: file_facts(path) for purpose, path in files.items() if path},
             **({"data": {purpose: data_facts(values) for purpose, values in data.items()}} if data else {}),
-            "config": config.model_dump(mode="json") if isinstance(config, RunConfig) else dict(config),
+            "config": config.model_dump(mode="json") if isinstance(config, RunConfig) else dict(config or {}),
             "environment": environment(),
             "git": git_revision(),
         }
@@ -72,7 +72,7 @@ class RunRecord:
         self._values |= {"status": status, "seconds": seconds, **facts}
         self._write()
 
-    def end_with(self, model: Trained, **facts: Any) -> None:
+    def end_with(self, model: Trained, /, **facts: Any) -> None:
         """Note that `model` (a fitted TextClassifier) came out: its settings, complete, and its figures."""
         status = "interrupted" if model.metrics_["interrupted"] else "done"
         config, metrics = model.artifact_.config.model_dump(mode="json"), dict(model.metrics_)
@@ -89,7 +89,7 @@ class RunRecord:
 def recorded(
     folder: str | Path,
     *,
-    config: RunConfig | Mapping[str, Any],
+    config: RunConfig | Mapping[str, Any] | None,
     files: Mapping[str, Path | None] | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> Iterator[RunRecord]:
