@@ -39,13 +39,14 @@ def report(
     from textcnn.data.readers import read_examples
     from textcnn.doctor.check import check
     from textcnn.errors import DataError
-    from textcnn.report.figures import report_figures, summary_line
+    from textcnn.report.figures import check_reported, report_figures, summary_line
     from textcnn.report.page import report_page
 
     for path in (output, as_json):
         if path and path.exists() and not overwrite:  # known before the work, not after it
             raise DataError(f"{path} exists already; name another file, or pass --overwrite")
     classifier = TextClassifier.load(model, **running)
+    check_reported(classifier)
     trained = classifier.artifact_.config
     options = options_of(as_trained(trained, reading))
     with expecting_columns(trained):

@@ -13,7 +13,7 @@ from typing import Any
 from textcnn.data.readers import Examples, ReadOptions, read_examples
 from textcnn.doctor.duplicates import duplicates, leaks, near_duplicates
 from textcnn.doctor.findings import Finding, Suspect, count
-from textcnn.doctor.labels import label_findings
+from textcnn.doctor.labels import label_findings, labels_of_test
 from textcnn.doctor.learned import mislabelled, shortcuts
 from textcnn.doctor.table import Table
 from textcnn.doctor.texts import text_findings
@@ -83,12 +83,14 @@ def check(
     examples, bad = _read(data, options)
     tested, bad_tests = _read(test, options) if test else (None, [])
     table = Table.of(examples, separator)
-    test_table = Table.of(tested) if tested else None
+    test_table = Table.of(tested, separator) if tested else None
     findings = [*_reading(examples, bad)]
     if bad_tests:
         findings.append(_unusable(bad_tests, "of the test file "))
     begin("labels")
     findings += label_findings(table)
+    if test_table:
+        findings += labels_of_test(table, test_table)
     begin("duplicates")
     findings += duplicates(table)
     if test_table:

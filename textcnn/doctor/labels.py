@@ -61,6 +61,28 @@ def label_findings(table: Table) -> Iterator[Finding]:
         )
 
 
+def labels_of_test(table: Table, test: Table) -> Iterator[Finding]:
+    """Labels of the test that the data does not have."""
+    known = {label for labels in table.label_rows for label in labels}
+    unknown = [
+        (int(row), label)
+        for row, labels in zip(test.rows, test.label_rows, strict=True)
+        for label in labels
+        if label not in known
+    ]
+    if unknown:
+        counts = Counter(label for _, label in unknown)
+        said = ", ".join(f"{shorten(name)!r} {times:,}" for name, times in counts.most_common(5))
+        number = count(len(counts), "label of the test texts is", "labels of the test texts are")
+        yield Finding(
+            "unknown_test_labels",
+            "problem",
+            f"{number} not in the data: {said}; no model that is trained on it can be right there",
+            tuple(Suspect(row, f"label {label!r} is not in the data", file="test") for row, label in unknown),
+            {"labels": dict(counts)},
+        )
+
+
 def _variants(
     table: Table, counts: Mapping[str, int], variants: Mapping[str, str], kind: str, level: Level, what: str
 ) -> Finding:

@@ -25,8 +25,9 @@ Exact = npt.NDArray[np.float64]
 # features and targets to learn from, features to ask about -> probabilities of the labels learned, in their order
 Learner = Callable[[csr_matrix, Offsets, csr_matrix], Exact]
 
-# Texts of so many characters together are looked at closely, in so many folds; more of them less so, in fewer.
-CLOSELY = 3_000_000
+# Texts of so many characters together, and so many labels times rows, are looked at closely, in so many folds; more of
+# them less so, in fewer.
+CLOSELY, CLOSELY_LABELS = 3_000_000, 200_000
 FOLDS, CLOSE_FOLDS = 5, 10
 # A row is named where another label is so many times as probable as its own, to models that have not seen the row.
 TIMES = 15.0
@@ -110,12 +111,13 @@ def out_of_fold(table: Table, targets: Offsets, tell: Callable[[float], None]) -
     """Log-probabilities of each label by each of several models that did not see the row, float64[N, labels], and the
     fold of each row, int64[N].
     """
-    closely = sum(map(len, table.texts)) <= CLOSELY
+    size = (int(targets.max()) + 1) * len(table)
+    closely = sum(map(len, table.texts)) <= CLOSELY and size <= CLOSELY_LABELS
     fold_of = _folds(table, targets, CLOSE_FOLDS if closely else FOLDS)
     counts = [table.wider_words, _characters(table.texts)] if closely else [table.words_and_pairs]
     passes = int(np.clip(STEPS // len(table), FEWEST, MOST))
     learners: list[Learner] = [_bayes]
-    if (int(targets.max()) + 1) * len(table) <= LARGE:
+    if size <= LARGE:
         learners.append(partial(_linear, passes=passes))
     logs: list[Exact] = []
     for features in map(_weighed, counts):

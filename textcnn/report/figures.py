@@ -38,11 +38,7 @@ def report_figures(
     model: TextClassifier, examples: Examples, checkup: Checkup | None, *, tell: Tell = lambda what, share: None
 ) -> dict[str, Any]:
     """Figures, curves, slices and examples of `model` on `examples`. Raises DataError for several labels a text."""
-    if not is_single(model.head):
-        raise DataError(
-            f"the report is for models that give one label to a text; this one has a {model.head['type']} head. "
-            "textcnn evaluate measures it"
-        )
+    check_reported(model)
     probabilities = _probabilities(model, examples.texts, lambda share: tell("predicting", 0.4 * share))
     every, truth, known = encode_labels(examples.labels, model.labels)
     predicted = probabilities.argmax(axis=1)
@@ -86,6 +82,15 @@ def report_figures(
         "behaviour": checks,
         "data": checkup.to_dict() if checkup else None,
     }
+
+
+def check_reported(model: TextClassifier) -> None:
+    """Raises DataError for a model that gives several labels to a text."""
+    if not is_single(model.head):
+        raise DataError(
+            f"the report is for models that give one label to a text; this one has a {model.head['type']} head. "
+            "textcnn evaluate measures it"
+        )
 
 
 def _probabilities(model: TextClassifier, texts: Sequence[str], tell: Callable[[float], None]) -> Floats:
@@ -169,8 +174,7 @@ def _worst(
             "label": examples.labels[i],
             "predicted": explanation.label,
             "probability": round(explanation.probability, 4),
-            "text": text.replace(TEXT_BREAK, "
-")[:EVIDENCE_CHARACTERS],
+            "text": text.replace(TEXT_BREAK, "\n")[:EVIDENCE_CHARACTERS],
             "characters": len(text),
             "exact": explanation.exact,
             "evidence": [mark for mark in marks(explanation.in_record(text)) if mark["end"] <= EVIDENCE_CHARACTERS],

@@ -28,6 +28,8 @@ RECORD = "run.json"
 # what decides the figures of a run beside its settings
 PACKAGES = ("textcnn", "torch", "numpy", "scikit-learn", "tokenizers")
 _PIECE = 1 << 20
+# what a record has, at least
+_NEEDED = {"name": str, "status": str, "started": str, "config": dict, "files": dict}
 
 
 class Trained(Protocol):
@@ -153,6 +155,6 @@ def read_records(home: Path) -> list[dict[str, Any]]:
             record = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError):
             continue
-        if isinstance(record, dict) and {"name", "status", "started", "config"} <= record.keys():
+        if isinstance(record, dict) and all(isinstance(record.get(key), kind) for key, kind in _NEEDED.items()):
             found.append(record)
     return sorted(found, key=lambda record: str(record["started"]))

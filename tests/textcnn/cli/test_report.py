@@ -46,3 +46,13 @@ def test_the_data_may_be_left_unchecked(run: Run, here: Path, model_folder: Path
 )
 def test_a_mistake_is_told(mistake: Any, here: Path, model_folder: Path, arguments: list[str], message: str) -> None:
     assert message in mistake("report", *(model_folder if part == "MODEL" else part for part in arguments))
+
+
+def test_a_model_with_several_labels_a_text_is_refused_before_anything_is_read(
+    mistake: Any, run: Run, here: Path
+) -> None:
+    Path("tasks.csv").write_text("text,coarse,fine\n" + "parcel,x,u\nlamp,y,v\n" * 20)
+    command = "train tasks.csv --task-column coarse --task-column fine --quiet --output models/tasks/1"
+    small = "model.embedding.dim=8 model.blocks.0.num_filters=4 train.max_epochs=1"
+    assert run(*command.split(), *small.split()).code == 0
+    assert "the report is for models that give one label to a text" in mistake("report", "models/tasks/1", "tasks.csv")

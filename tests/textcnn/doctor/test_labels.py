@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from textcnn.doctor.labels import label_findings, likely_slips, spelling_variants
+from textcnn.doctor.labels import label_findings, labels_of_test, likely_slips, spelling_variants
 from textcnn.doctor.table import Table
 
 
@@ -68,3 +68,12 @@ def test_spellings_and_slips_count_with_what_they_should_be() -> None:
 
 def test_one_label_is_nothing_to_learn() -> None:
     assert [found.kind for found in label_findings(table(["a"] * 20))] == ["one_label"]
+
+
+def test_labels_that_only_the_test_has_are_a_problem() -> None:
+    data = Table(["a", "b"], ["x", "y|z"], np.arange(2, 4), "|")
+    test = Table(["c", "d", "e"], ["z", "w", "x|w"], np.arange(2, 5), "|")
+    (finding,) = labels_of_test(data, test)
+    assert (finding.level, finding.figures) == ("problem", {"labels": {"w": 2}})
+    assert [(suspect.row, suspect.file) for suspect in finding.suspects] == [(3, "test"), (4, "test")]
+    assert not list(labels_of_test(data, data))

@@ -54,7 +54,7 @@ def test_many_labels_and_long_data_take_the_quick_way(monkeypatch: pytest.Monkey
     texts, labels = tiny_corpus(300)
     given = ["repair", *labels[1:]]
     assert labels[0] != "repair"
-    for name in ("CLOSELY", "MOST_WEIGHED", "LARGE"):
+    for name in ("CLOSELY_LABELS", "CLOSELY", "MOST_WEIGHED", "LARGE"):
         monkeypatch.setattr(f"textcnn.doctor.learned.{name}", 0)
         (finding,) = mislabelled(Table(texts, given, np.arange(300)), quiet)
         assert finding.suspects[0].row == 0

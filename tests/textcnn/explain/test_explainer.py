@@ -442,7 +442,7 @@ def test_faithfulness_is_the_area_below_the_curves() -> None:
 def test_long_texts_are_occluded_by_runs_of_tokens() -> None:
     from textcnn.explain.occlusion import MOST_UNITS, occlude
 
-    ids = TokenBatch(np.arange(1, 1001, dtype=np.int32), np.array([0, 1000]))
+    text = TokenBatch(np.arange(1, 1001, dtype=np.int32), np.array([0, 1000]))
 
     def logits(batch: TokenBatch) -> Any:
         return np.array([[0.0, float((text == 777).any())] for text in batch], np.float32)

@@ -64,8 +64,11 @@ def test_the_git_revision_is_that_of_the_working_folder(tmp_path: Path, monkeypa
     assert (len(found["revision"]), found["changed"]) == (40, False)
 
 
+ODD = json.dumps({"name": "e/1", "status": "done", "started": 5, "config": [], "files": []})
+
+
 def test_files_that_are_no_records_are_passed_over(tmp_path: Path) -> None:
-    for name, content in {"a": "{", "b": "[]", "c": "{}", "d": json.dumps({"name": "d/1"})}.items():
+    for name, content in {"a": "{", "b": "[]", "c": "{}", "d": json.dumps({"name": "d/1"}), "e": ODD}.items():
         (tmp_path / name / "1").mkdir(parents=True)
         (tmp_path / name / "1" / RECORD).write_text(content)
     assert read_records(tmp_path) == []
