@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from textcnn.cli.main import cli
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = "\n".join([README, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))])
+SERVED = "http://localhost:8000"
 HEAVY = ("torch", "pyarrow", "gensim", "sklearn", "scipy", "pandas", "matplotlib", "fastapi", "httpx")
 
 
@@ -156,6 +158,26 @@ def test_scripts_that_the_readme_names_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
-@pytest.mark.parametrize("code", blocks("python"))
+@pytest.mark.parametrize("code", [code for code in blocks("python") if SERVED not in code])
 def test_python_of_the_pages_runs(code: str, model_folder: Path) -> None:
     exec(code.replace("models/support", str(model_folder)), {})
+
+
+def test_python_of_the_pages_that_asks_the_service_runs(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = [code for code in blocks("python") if SERVED in code]
+    assert codes
+    monkeypatch.chdir(tmp_path)
+    Path("texts.txt").write_text("where is my parcel?\ncancel it\n")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    flags = ["--model", str(model_folder), "--port", str(port), "--feedback", "feedback"]
+    service = subprocess.Popen([sys.executable, "-m", "service", *flags], stderr=subprocess.DEVNULL)
+    try:
+        for code in codes:
+            # a client waits for a service that is just starting
+            exec(code.replace(SERVED, f"http://127.0.0.1:{port}"), {})
+    finally:
+        service.terminate()
+        assert service.wait(20) == 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ class Columns:
     texts_per_record = 1
     engine_name = "columns"
     max_length = 50
+    metrics_: dict[str, Any] = {}
+    on_tokenized = None
 
     def rank(self, texts, *, top_k=1):
         if "boom" in texts:

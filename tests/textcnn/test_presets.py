@@ -40,7 +40,7 @@ def test_a_preset_says_what_it_is_and_makes_a_network_that_runs(name: str) -> No
 
 def test_the_default_changes_nothing() -> None:
     assert preset_settings(DEFAULT_PRESET) == {}
-    assert preset_names()[:2] == ["kim_multichannel", "kim_non_static"]
+    assert preset_names()[:2] == ["kim_exact", "kim_multichannel"]
 
 
 @pytest.mark.parametrize("name", sorted(set(preset_names()) - set(NEEDS_VECTORS)))

@@ -7,16 +7,15 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from textcnn.cli.common import FILE, engine_options, reading_options
 from textcnn.cli.pieces import bar, input_option, pieces_of, visible
-from textcnn.types import ExplanationMethod
 
 if TYPE_CHECKING:
-    from textcnn.types import Counterfactual, Explanation
+    from textcnn.types import Counterfactual, Explanation, ExplanationMethod
 
 SHOWN = 5
 TEXTS_AT_ONCE = 64  # explained before the first of them is written
@@ -45,7 +44,7 @@ Examples:
 )
 @click.option(
     "--method",
-    type=click.Choice(get_args(ExplanationMethod)),
+    type=click.Choice(["ngrams", "occlusion", "grad_cam", "integrated_gradients"]),
     help="How words get their contributions; default: n-grams where they are exact, else occlusion.",
 )
 @click.option("--counterfactual", is_flag=True, help="Also the smallest change of words that gives another label.")

@@ -23,11 +23,11 @@ def autoencoder() -> BagAutoencoder:
 def test_the_loss_of_a_bag_is_that_of_a_loop_over_its_words() -> None:
     model = autoencoder()
     ids = Distinct(9)(TokenBatch.from_lists([[2, 3, 4], [5, 2]]))
-    candidates = torch.tensor([2, 3, 4, 5, 7])
+    candidates = Distinct(9)(TokenBatch.from_lists([[2, 3, 4, 5, 7]]))
     wanted = torch.tensor([[1.0, 0.5, 0.5, 0, 0], [1.0, 0, 0, 0.25, 0]])
     loss, found = model.loss(ids, candidates, wanted)
     codes = model.decoder(model.encoder(ids)).detach()
-    words = model.encoder.embedding(candidates).detach()
+    words = model.encoder.embedding(candidates.unique).detach()
     total = right = 0.0
     for code, weights in zip(codes, wanted, strict=True):
         scores = [float(code @ word) for word in words]
@@ -43,7 +43,7 @@ def test_the_loss_of_a_bag_is_that_of_a_loop_over_its_words() -> None:
 def test_what_a_bag_teaches_reaches_filters_and_words() -> None:
     model = autoencoder()
     ids = Distinct(9)(TokenBatch.from_lists([[2, 3, 4]]))
-    loss, _ = model.loss(ids, torch.tensor([2, 3, 8]), torch.tensor([[1.0, 1.0, 0.0]]))
+    loss, _ = model.loss(ids, Distinct(9)(TokenBatch.from_lists([[2, 3, 8]])), torch.tensor([[1.0, 1.0, 0.0]]))
     loss.backward()  # type: ignore[no-untyped-call]
     for name, value in model.named_parameters():
         assert value.grad is not None and bool(value.grad.to_dense().abs().sum() > 0), name
