@@ -494,7 +494,7 @@ static void FN(fo_pool_backward)(const pool_t *p, int64_t begin, int64_t end) EA
 
 const kernels_t FN(kernels) = {FN(gather_f32), FN(gather_f16), FN(gather_i8), FN(gather_sum), FN(project), FN(affine),
                                FN(conv_max_backward), FN(adadelta_rows), FN(adam_rows), FN(fo_pool),
-                               FN(fo_pool_backward), FN(lift), FN(multiply), FN(outer)};
+                               FN(fo_pool_backward), FN(tile_pack), FN(tile_conv), FN(tile_outer)};
 #undef vf
 #undef vi
 #undef vu

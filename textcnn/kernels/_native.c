@@ -91,26 +91,12 @@ typedef struct {
 } pool_t;
 
 typedef struct {
-    const float *from; /* [tokens, dim] */
+    const float *x, *grad, *packed; /* [tokens, dim]; [tokens, columns] */
     const int64_t *rows;
-    float *to; /* [4, tiles, pitch] */
-    int64_t dim, tiles, pitch;
-    int width, reverse, outputs;
-} lift_t;
-
-typedef struct {
-    const float *lifted, *packed; /* [4, tiles, pitch]; [4, columns / PACK, dim, PACK] */
-    const int64_t *rows;
-    float *out; /* [tokens, columns] */
-    int64_t dim, tiles, pitch, columns;
-    int width, reverse, inputs;
-} multiply_t;
-
-typedef struct {
-    const float *x, *y; /* [4, tiles, x_pitch]; [4, tiles, y_pitch] */
-    float *out;         /* [4, x_pitch, y_pitch] */
-    int64_t tiles, x_pitch, y_pitch;
-} outer_t;
+    float *out;
+    int64_t dim, columns, tiles;
+    int width, reverse, back;
+} tiles_t;
 
 typedef struct {
     void (*gather_f32)(const gather_t *, int64_t, int64_t);
@@ -124,9 +110,9 @@ typedef struct {
     void (*adam_rows)(const rows_t *, int64_t, int64_t);
     void (*fo_pool)(const pool_t *, int64_t, int64_t);
     void (*fo_pool_backward)(const pool_t *, int64_t, int64_t);
-    void (*lift)(const lift_t *, int64_t, int64_t);
-    void (*multiply)(const multiply_t *, int64_t, int64_t);
-    void (*outer)(const outer_t *, int64_t, int64_t);
+    void (*tile_pack)(const tiles_t *, int64_t, int64_t);
+    void (*tile_conv)(const tiles_t *, int64_t, int64_t);
+    void (*tile_outer)(const tiles_t *, int64_t, int64_t);
 } kernels_t;
 
 INLINE float half_to_float(uint16_t h)
@@ -447,51 +433,52 @@ static PyObject *fo_pool_backward(PyObject *self, PyObject *args)
     RUN(kernels->fo_pool_backward(&p, begin, end));
 }
 
-static PyObject *lift(PyObject *self, PyObject *args)
+static PyObject *tile_pack(PyObject *self, PyObject *args)
 {
-    PyObject *from, *rows, *to;
-    lift_t p = {0};
+    PyObject *weight, *packed;
+    tiles_t p = {0};
     buffers_t b = {0};
-    long long dim, tiles, pitch, begin, end;
-    if (!PyArg_ParseTuple(args, "OOOLLLippLL", &from, &rows, &to, &dim, &tiles, &pitch, &p.width, &p.reverse, &p.outputs,
-                          &begin, &end))
+    long long dim, columns, begin, end;
+    if (!PyArg_ParseTuple(args, "OOLLippLL", &weight, &packed, &dim, &columns, &p.width, &p.reverse, &p.back, &begin, &end))
         return NULL;
-    p.from = take(&b, from, 0);
-    p.rows = take(&b, rows, 0);
-    p.to = take(&b, to, 1);
-    p.dim = dim, p.tiles = tiles, p.pitch = pitch;
-    RUN(kernels->lift(&p, begin, end));
+    p.x = take(&b, weight, 0);
+    p.out = take(&b, packed, 1);
+    p.dim = dim, p.columns = columns;
+    RUN(kernels->tile_pack(&p, begin, end));
 }
 
-static PyObject *multiply(PyObject *self, PyObject *args)
+static PyObject *tile_conv(PyObject *self, PyObject *args)
 {
-    PyObject *lifted, *packed, *rows, *out;
-    multiply_t p = {0};
+    PyObject *x, *packed, *rows, *out;
+    tiles_t p = {0};
     buffers_t b = {0};
-    long long dim, tiles, pitch, columns, begin, end;
-    if (!PyArg_ParseTuple(args, "OOOOLLLLippLL", &lifted, &packed, &rows, &out, &dim, &tiles, &pitch, &columns, &p.width,
-                          &p.reverse, &p.inputs, &begin, &end))
+    long long dim, columns, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOLLippLL", &x, &packed, &rows, &out, &dim, &columns, &p.width, &p.reverse, &p.back,
+                          &begin, &end))
         return NULL;
-    p.lifted = take(&b, lifted, 0);
+    p.x = take(&b, x, 0);
     p.packed = take(&b, packed, 0);
     p.rows = take(&b, rows, 0);
     p.out = take(&b, out, 1);
-    p.dim = dim, p.tiles = tiles, p.pitch = pitch, p.columns = columns;
-    RUN(kernels->multiply(&p, begin, end));
+    p.dim = dim, p.columns = columns;
+    RUN(kernels->tile_conv(&p, begin, end));
 }
 
-static PyObject *outer(PyObject *self, PyObject *args)
+static PyObject *tile_outer(PyObject *self, PyObject *args)
 {
-    PyObject *x, *y, *out;
-    outer_t p = {0};
+    PyObject *x, *grad, *rows, *out;
+    tiles_t p = {0};
     buffers_t b = {0};
-    long long tiles, x_pitch, y_pitch, begin, end;
-    if (!PyArg_ParseTuple(args, "OOOLLLLL", &x, &y, &out, &tiles, &x_pitch, &y_pitch, &begin, &end)) return NULL;
+    long long dim, columns, tiles, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOLLLipLL", &x, &grad, &rows, &out, &dim, &columns, &tiles, &p.width, &p.reverse, &begin,
+                          &end))
+        return NULL;
     p.x = take(&b, x, 0);
-    p.y = take(&b, y, 0);
+    p.grad = take(&b, grad, 0);
+    p.rows = take(&b, rows, 0);
     p.out = take(&b, out, 1);
-    p.tiles = tiles, p.x_pitch = x_pitch, p.y_pitch = y_pitch;
-    RUN(kernels->outer(&p, begin, end));
+    p.dim = dim, p.columns = columns, p.tiles = tiles;
+    RUN(kernels->tile_outer(&p, begin, end));
 }
 
 /* The distinct ids of a batch, in order of first appearance, and each token's place among them. `seen` is int32[V],
@@ -670,9 +657,9 @@ static PyMethodDef methods[] = {
     {"adam_rows", adam_rows, METH_VARARGS, NULL},
     {"fo_pool", fo_pool, METH_VARARGS, NULL},
     {"fo_pool_backward", fo_pool_backward, METH_VARARGS, NULL},
-    {"lift", lift, METH_VARARGS, NULL},
-    {"multiply", multiply, METH_VARARGS, NULL},
-    {"outer", outer, METH_VARARGS, NULL},
+    {"tile_pack", tile_pack, METH_VARARGS, NULL},
+    {"tile_conv", tile_conv, METH_VARARGS, NULL},
+    {"tile_outer", tile_outer, METH_VARARGS, NULL},
     {"distinct", distinct, METH_VARARGS, NULL},
     {"merge_windows", merge_windows, METH_VARARGS, NULL},
     {"word_parts", word_parts, METH_VARARGS, NULL},

@@ -59,17 +59,26 @@ def fo_pool_backward(
     grad_i: Floats | None, grad_bias: Floats | None, grad_initial: Floats, texts: int, dim: int, pitch: int,
     reverse: bool, begin: int, end: int, /,
 ) -> None: ...  # fmt: skip
-def lift(
-    source: Floats, rows: Places, to: Floats, dim: int, tiles: int, pitch: int, width: int, reverse: bool,
-    outputs: bool, begin: int, end: int, /,
-) -> None: ...  # fmt: skip
-def multiply(
-    lifted: Floats, packed: Floats, rows: Places, out: Floats, dim: int, tiles: int, pitch: int, columns: int,
-    width: int, reverse: bool, inputs: bool, begin: int, end: int, /,
-) -> None: ...  # fmt: skip
-def outer(
-    x: Floats, y: Floats, out: Floats, tiles: int, x_pitch: int, y_pitch: int, begin: int, end: int, /
+def tile_pack(
+    weight: Floats,
+    packed: Floats,
+    dim: int,
+    columns: int,
+    width: int,
+    reverse: bool,
+    back: bool,
+    begin: int,
+    end: int,
+    /,
 ) -> None: ...
+def tile_conv(
+    x: Floats, packed: Floats, rows: Places, out: Floats, dim: int, columns: int, width: int, reverse: bool, back: bool,
+    begin: int, end: int, /,
+) -> None: ...  # fmt: skip
+def tile_outer(
+    x: Floats, grad: Floats, rows: Places, out: Floats, dim: int, columns: int, tiles: int, width: int, reverse: bool,
+    begin: int, end: int, /,
+) -> None: ...  # fmt: skip
 def distinct(values: Ids, seen: Ids, unique: Ids, local: Ids, count: int, /) -> int: ...
 def merge_windows(
     activations: Floats, weight: Floats, first: Ids, last: Ids, targets: Places, offsets: Places, out_offsets: Places,

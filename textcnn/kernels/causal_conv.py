@@ -2,7 +2,7 @@
 
 On a CPU windows of two and of three tokens are computed by Winograd's F(3, 2) and F(2, 3): each text is cut into tiles
 of three or two tokens, and a tile takes four products in the place of six. So do both gradients. The algebra stands in
-_winograd.h; what is transformed there are a tile's inputs, here the weights.
+_winograd.h.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 from textcnn.kernels.choose import choose
@@ -22,7 +21,7 @@ from textcnn.kernels.native import in_ranges, native
 Tensor = torch.Tensor
 WIDTHS = (2, 3)
 GRAIN = 64  # tiles, below which a second thread does not pay
-ROWS = 4  # that are multiplied at once: tiles of zeros fill the last ones up
+ROWS = 6  # of an outer product are computed together
 
 
 def causal_conv(x: Tensor, weight: Tensor, offsets: Tensor, *, reverse: bool = False) -> Tensor:
@@ -53,51 +52,19 @@ def causal_conv_ref(x: Tensor, weight: Tensor, offsets: Tensor, *, reverse: bool
 class _Winograd(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, offsets: Tensor, reverse: bool) -> Tensor:
-        tiles = _Tiles(offsets.numpy(), len(weight), reverse)
-        lifted = tiles.lift(x.contiguous(), outputs=False)
-        ctx.tiles, ctx.tokens = tiles, len(x)
-        ctx.save_for_backward(lifted, weight)
-        points = _lift_weights(weight, reverse)
-        return tiles.multiply(lifted, _pack(points.transpose(1, 2)), len(x), weight.shape[1], inputs=False)
+        x, weight = x.contiguous(), weight.contiguous()
+        ctx.tiles = _Tiles(offsets.numpy(), len(weight), reverse)
+        ctx.save_for_backward(x, weight)
+        return ctx.tiles.conv(x, weight, back=False)  # type: ignore[no-any-return]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        lifted, weight = ctx.saved_tensors
-        tiles, (width, out_dim, in_dim) = ctx.tiles, weight.shape
-        lifted_grad = tiles.lift(grad.contiguous(), outputs=True)
-        grad_x = grad_weight = None
-        if ctx.needs_input_grad[0]:
-            points = _lift_weights(weight, tiles.reverse)
-            grad_x = tiles.multiply(lifted_grad, _pack(points), ctx.tokens, in_dim, inputs=True)
-        if ctx.needs_input_grad[1]:
-            points = tiles.outer(lifted, lifted_grad)[:, :in_dim, :out_dim].transpose(1, 2)
-            grad_weight = _lower_weights(points, width, tiles.reverse)
+        x, weight = ctx.saved_tensors
+        grad = grad.contiguous()
+        grad_x = ctx.tiles.conv(grad, weight, back=True) if ctx.needs_input_grad[0] else None
+        grad_weight = ctx.tiles.grad_weight(x, grad) if ctx.needs_input_grad[1] else None
         return grad_x, grad_weight, None, None
-
-
-def _lift_weights(weight: Tensor, reverse: bool) -> Tensor:
-    """G w: [width, out_dim, in_dim] -> [4, out_dim, in_dim], a plane each for the points 0, 1, -1 and infinity."""
-    taps = weight if reverse else weight.flip(0)
-    odd = taps[1]
-    even = taps[0] if len(taps) == 2 else taps[0] + taps[2]
-    return torch.stack([taps[0], (even + odd) / 2, (even - odd) / 2, taps[-1]])
-
-
-def _lower_weights(points: Tensor, width: int, reverse: bool) -> Tensor:
-    """G^T: the transposed of _lift_weights."""
-    even, odd = (points[1] + points[2]) / 2, (points[1] - points[2]) / 2
-    taps = [even, odd, even][:width]
-    taps[0] = taps[0] + points[0]
-    taps[-1] = taps[-1] + points[3]
-    return torch.stack(taps if reverse else taps[::-1])
-
-
-def _pack(points: Tensor) -> Tensor:
-    """[4, dim, columns] -> [4, columns / PACK, dim, PACK], filled up with zeros."""
-    pack = _module().PACK
-    padded = F.pad(points, (0, -points.shape[2] % pack))
-    return padded.view(*points.shape[:2], -1, pack).transpose(1, 2).contiguous()
 
 
 class _Tiles:
@@ -108,42 +75,42 @@ class _Tiles:
         outputs = 5 - width
         counts = -(-np.diff(offsets) // outputs)
         self.bounds = np.concatenate([[0], np.cumsum(counts)])  # of every text's tiles
-        self.used = int(self.bounds[-1])
-        self.count = self.used + ROWS - 1
+        self.count = int(self.bounds[-1])
         text = np.repeat(np.arange(len(counts)), counts)
-        first = offsets[text] + outputs * (np.arange(self.used) - self.bounds[text]) - (0 if reverse else width - 1)
-        rows = first[:, None] + np.arange(4)
-        rows[(rows < offsets[text, None]) | (rows >= offsets[text + 1, None])] = -1
-        self.rows = np.concatenate([rows, np.full((self.count - self.used, 4), -1)])
+        first = offsets[text] + outputs * (np.arange(self.count) - self.bounds[text]) - (0 if reverse else width - 1)
+        self.rows = first[:, None] + np.arange(4)
+        self.rows[(self.rows < offsets[text, None]) | (self.rows >= offsets[text + 1, None])] = -1
 
-    def lift(self, source: Tensor, *, outputs: bool) -> Tensor:
-        """[tokens, dim] -> [4, tiles, pitch]."""
-        dim = source.shape[1]
-        lifted = source.new_empty(4, self.count, dim + -dim % _module().PACK)
-        arrays = source.detach().numpy(), self.rows, lifted.numpy()
-        sizes = dim, self.count, lifted.shape[2], self.width, self.reverse, outputs
-        _share(lambda begin, end: _module().lift(*arrays, *sizes, begin, end), self.count, GRAIN)
-        return lifted
-
-    def multiply(self, lifted: Tensor, packed: Tensor, tokens: int, columns: int, *, inputs: bool) -> Tensor:
-        """[4, tiles, pitch] and weights -> outputs float[tokens, columns], or gradients of the inputs."""
-        out = lifted.new_empty(tokens, columns)
-        arrays = lifted.numpy(), packed.detach().numpy(), self.rows, out.numpy()
-        sizes = packed.shape[2], self.count, lifted.shape[2], columns, self.width, self.reverse, inputs
+    def conv(self, x: Tensor, weight: Tensor, *, back: bool) -> Tensor:
+        """float[N, in_dim] -> float[N, out_dim]; with `back` from the outputs' gradients to the inputs'."""
+        module, _, out_dim, in_dim = _module(), *weight.shape
+        dim, columns = (out_dim, in_dim) if back else (in_dim, out_dim)
+        packed = x.new_empty(4, -(-columns // module.PACK), dim, module.PACK)
+        if columns % module.PACK:
+            packed[:, -1] = 0.0  # what fills up the last one
+        how = self.width, self.reverse, back
+        module.tile_pack(weight.detach().numpy(), packed.numpy(), in_dim, out_dim, *how, 0, packed.shape[1])
+        out = x.new_empty(len(x), columns)
+        arrays = x.detach().numpy(), packed.numpy(), self.rows, out.numpy()
 
         def texts(begin: int, end: int) -> None:
-            _module().multiply(*arrays, *sizes, int(self.bounds[begin]), int(self.bounds[end]))
+            module.tile_conv(*arrays, dim, columns, *how, int(self.bounds[begin]), int(self.bounds[end]))
 
-        _share(texts, len(self.bounds) - 1, max(1, GRAIN * (len(self.bounds) - 1) // self.used))
+        _share(texts, len(self.bounds) - 1, max(1, GRAIN * (len(self.bounds) - 1) // self.count))
         return out
 
-    def outer(self, x: Tensor, y: Tensor) -> Tensor:
-        """x^T y over all tiles, a plane a point."""
-        out = x.new_empty(4, x.shape[2], y.shape[2])
-        arrays = x.numpy(), y.numpy(), out.numpy()
-        sizes = self.count, x.shape[2], y.shape[2]
-        _share(lambda begin, end: _module().outer(*arrays, *sizes, begin, end), 4 * y.shape[2] // _module().PACK, 1)
-        return out
+    def grad_weight(self, x: Tensor, grad: Tensor) -> Tensor:
+        """The weights' gradient float[width, out_dim, in_dim]: G^T of the tiles' products."""
+        module, in_dim, out_dim = _module(), x.shape[1], grad.shape[1]
+        blocks = -(-out_dim // module.PACK)
+        points = x.new_empty(4, in_dim + -in_dim % ROWS, blocks * module.PACK)
+        arrays = x.detach().numpy(), grad.numpy(), self.rows, points.numpy()
+        sizes = in_dim, out_dim, self.count, self.width, self.reverse
+        _share(lambda begin, end: module.tile_outer(*arrays, *sizes, begin, end), 4 * blocks, 1)
+        zero, plus, minus, last = points[:, :in_dim, :out_dim].transpose(1, 2)
+        even, odd = (plus + minus) / 2, (plus - minus) / 2
+        taps = [zero + even, odd + last] if self.width == 2 else [zero + even, odd, even + last]
+        return torch.stack(taps if self.reverse else taps[::-1])
 
 
 def _module() -> Any:
