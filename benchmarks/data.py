@@ -65,7 +65,7 @@ def _trained(table: Path, name: str, *overrides: str) -> Path:
     key = hashlib.sha256(repr((table.read_bytes(), overrides)).encode())
     for path in sorted(p for p in (ROOT / "textcnn").rglob("*") if p.suffix in (".py", ".c", ".h")):
         key.update(path.read_bytes())
-    folder = SCRATCH / name / key.hexdigest()[:12]
+    folder = SCRATCH / name / key.hexdigest()[:12] / "1"
     if not (folder / "manifest.json").is_file():
         say(f"training a model on {table} ...")
         SCRATCH.mkdir(parents=True, exist_ok=True)
