@@ -136,7 +136,7 @@ function scores(task, prediction, explain, explained) {
 function shown(text, explanation) {
   return [
     element("p", { class: "note" }, `What speaks for (solid line) and against (dashed) ${explanation.label}` +
-      (explanation.exact ? "" : ", estimated by leaving words out")),
+      (explanation.exact ? "" : `, by ${explanation.method.replaceAll("_", " ")}: an estimate`)),
     highlighted(text, explanation),
     strongest(explanation),
   ];
