@@ -26,6 +26,7 @@ from service.gpus import take_gpu
 from service.guard import Limits, guarded, look_over
 from service.keys import read_keys
 from service.lifecycle import Lifecycle
+from service.memory import return_memory
 from service.settings import Settings
 from service.supervisor import STARTUP_FAILURE, WORKER, Ending, supervise
 from textcnn.errors import TextCNNError
@@ -184,6 +185,7 @@ def _run(settings: Settings, listeners: list[socket.socket], *, ready_first: boo
     server = Server(_config(app, limits, settings), lifecycle, settings.drain_seconds)
     admin = AdminServer(_config(app.admin, limits)) if len(listeners) > 1 else None
     sys.setswitchinterval(SWITCH_SECONDS)
+    return_memory()
 
     async def serve_all() -> None:
         if settings.tls_cert:
