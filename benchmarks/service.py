@@ -275,14 +275,16 @@ class Rows:
         with self.serving("--models", str(models), "--admin-port", str(admin), model="m") as server:
             most = self.saturation(self.load(server.port))
             under_way = start(self.load(server.port, rate=0.7 * most, seconds=reloads * 10.0, keep=True))
-            for number in range(reloads):
-                self._activate(admin, str(number % 2 + 1))
-                if number % 20 == 19:
-                    say(f"  {number + 1} of {reloads} reloads")
-                if number == WARM_RELOADS:
-                    time.sleep(2)
-                    before = resident_mb(server.pid)
-            result = under_way.stop()
+            try:
+                for number in range(reloads):
+                    self._activate(admin, str(number % 2 + 1))
+                    if number % 20 == 19:
+                        say(f"  {number + 1} of {reloads} reloads")
+                    if number == WARM_RELOADS:
+                        time.sleep(2)
+                        before = resident_mb(server.pid)
+            finally:
+                result = under_way.stop()
             # every text was seen since, so the tables are as full as they were
             time.sleep(2)
             after = resident_mb(server.pid)

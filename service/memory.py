@@ -1,7 +1,7 @@
 """Memory of versions that are let go returns to the system: glibc's malloc, left to itself, keeps it.
 
-Its threshold above which an array has pages of its own rises to the size of what was freed, up to 32 MB; from then on tables
-lie on the heap and a hole stays where one was. 200 changes of a model of 20 MB doubled the memory of the service.
+Its threshold above which an array has pages of its own rises to the size of what was freed, up to 32 MB; from then on
+tables lie on the heap and a hole stays where one was. 200 changes of a model doubled the memory of the service.
 """
 
 from __future__ import annotations
