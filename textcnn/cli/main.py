@@ -43,6 +43,10 @@ Shell completion: eval "$(_TEXTCNN_COMPLETE=bash_source textcnn)"   (also zsh_so
 """
 
 
+# Threads of torch that wait for one another without a pause take the core that the other one needs, on a busy machine:
+# training is then ten times slower, and never faster. Read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # What the core does without, by the names under which it is imported.
 TRAIN_EXTRA = ("charset_normalizer", "gensim", "pyarrow", "scipy", "sklearn", "torch", "tqdm")
 
