@@ -9,8 +9,8 @@ from __future__ import annotations
 import ctypes
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-OWN_PAGES = 256 << 10  # bytes of an array that gets them
-KEPT = 8 << 20  # bytes at the end of the heap that wait for the next batch
+OWN_PAGES = 8 << 20  # bytes of an array that gets them
+KEPT = 32 << 20  # bytes at the end of the heap that wait for the next batch
 
 
 def return_memory() -> bool:

@@ -18,7 +18,7 @@ np.ones(7_000_000, np.float32)  # freed at once: the threshold rises
 before = resident()
 kept = []
 for _ in range(20):
-    tables = [np.ones(1_500_000, np.float32) for _ in range(6)]
+    tables = [np.ones(2_500_000, np.float32) for _ in range(6)]
     kept.append(bytearray(100_000))
     del tables
 print(resident() - before)
@@ -32,4 +32,4 @@ def test_tables_that_are_freed_return_to_the_system() -> None:
         how: int(subprocess.run([*command, how], capture_output=True, text=True, check=True).stdout)
         for how in ("keep", "return")
     }
-    assert grown["return"] < 8_000 < grown["keep"], grown
+    assert grown["return"] < 36_000 < grown["keep"], grown
