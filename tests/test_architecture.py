@@ -18,7 +18,7 @@ LAYERS = {
     "calibration": 3, "data": 3, "text": 3, "kernels": 3,
     "answers": 4,
     "nn": 4, "presets": 4,
-    "build": 5,
+    "build": 5, "golden": 5,
     "artifact": 6,
     "doctor": 6,
     "evaluation": 7, "explain": 7, "inference": 7, "export": 7,

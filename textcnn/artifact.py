@@ -14,8 +14,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,13 +27,13 @@ from textcnn.calibration.calibration import Calibration
 from textcnn.config import RunConfig
 from textcnn.data.labels import LabelSet
 from textcnn.errors import ArtifactError, SchemaVersionError, TextCNNError
+from textcnn.golden import Golden, read_golden
 from textcnn.text.tokenizers import Tokenizer
 
 Parsed = TypeVar("Parsed")
 
 FORMAT = "textcnn-model"
 SCHEMA = 1
-GOLDEN_WORDS, GOLDEN_TEXTS = 96, 12  # words in all, and in each
 DTYPES = {"BOOL": "?", "U8": "u1", "I32": "<i4", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8"}
 
 
@@ -59,14 +59,6 @@ class Layout:
 
 
 LAYOUT = Layout()
-
-
-@dataclass(frozen=True, slots=True)
-class Golden:
-    """A text, and what its most probable labels had when the model was written: whoever loads it holds it to that."""
-
-    text: str
-    probabilities: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +136,7 @@ def _write_files(folder: Path, artifact: Artifact, *, title: str) -> None:
         "textcnn": importlib.metadata.version("textcnn"),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "files": {name: _fingerprint((folder / name).read_bytes()) for name in LAYOUT.hashed},
-        "golden": [{"text": one.text, "probabilities": dict(one.probabilities)} for one in artifact.golden],
+        "golden": [asdict(one) for one in artifact.golden],
     }
     _write(folder / LAYOUT.manifest, json.dumps(manifest, indent=2) + "\n")
     # mkdtemp and safetensors write for the owner alone; a service often runs as somebody else
@@ -208,34 +200,8 @@ def _read(folder: Path) -> Artifact:
         part(LAYOUT.calibration, lambda data: Calibration.from_json(_text(data), classes=len(labels))),
         name=folder.parent.name,
         version=folder.name,
-        golden=_golden(manifest.get("golden", []), labels, folder / LAYOUT.manifest),
+        golden=read_golden(manifest.get("golden", []), labels, folder / LAYOUT.manifest),
     )
-
-
-def _golden(given: Any, labels: LabelSet, path: Path) -> tuple[Golden, ...]:
-    """Raises ArtifactError."""
-    found = []
-    for one in given if isinstance(given, list) else [None]:
-        text = one.get("text") if isinstance(one, dict) else None
-        probabilities = one.get("probabilities") if isinstance(one, dict) else None
-        if (
-            not isinstance(text, str)
-            or not isinstance(probabilities, dict)
-            or not probabilities.keys() <= set(labels.names)
-            or not all(type(value) in (int, float) for value in probabilities.values())
-        ):
-            raise ArtifactError(f"{path} is damaged: golden is no list of texts with probabilities of its labels")
-        found.append(Golden(text, probabilities))
-    return tuple(found)
-
-
-def golden_texts(tokens: Sequence[str]) -> list[str]:
-    """Nothing, what a vocabulary rarely has, and words from all over this one (its tokens by id)."""
-    words = [token for token in tokens[2:] if token.strip()]  # after <pad> and <unk>
-    spread = words[:: max(1, len(words) // GOLDEN_WORDS)][:GOLDEN_WORDS]
-    step = max(1, GOLDEN_WORDS // GOLDEN_TEXTS)
-    mixed = [" ".join(spread[place::step]) for place in range(step)]
-    return ["", "Ünknown wörd, 3.14! \U0001f600", *(text for text in mixed if text)]
 
 
 def find_version(path: Path) -> Path:

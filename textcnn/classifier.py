@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from textcnn.answers import decide, expected, is_single, most_probable, predictions, probabilities
-from textcnn.artifact import Artifact, Golden, golden_texts, read_artifact, write_artifact
+from textcnn.artifact import Artifact, read_artifact, write_artifact
 from textcnn.calibration.calibration import Method, unknown_share
 from textcnn.config import RunConfig
 from textcnn.data.label_rows import LabelRows, Labels, check_pairs
 from textcnn.data.texts import Texts, text_strings
 from textcnn.errors import ArtifactError, DataError, EngineError, MissingExtraError, NotFittedError
+from textcnn.golden import ask_golden, golden_faults
 from textcnn.inference.engine import Engine, EngineOptions
 from textcnn.inference.select import select_engine
 from textcnn.presets import DEFAULT_PRESET
@@ -30,18 +31,11 @@ from textcnn.types import (
     Ranking,
     Summary,
     TokenBatch,
-    join_texts,
 )
 
 if TYPE_CHECKING:
     from textcnn.explain.filters import Filter
     from textcnn.train.progress import Progress
-
-GOLDEN_LABELS = 3  # of each golden text
-# By how much a probability may differ from that when the model was written, by the precision of the tables. Loose: a
-# GPU may multiply in TF32, and what this is to find (other tokens, other weights, no numbers) is far off.
-TOLERANCES = {"float32": 0.01, "float16": 0.02, "int8": 0.1}
-
 
 # Called now and then with the share of the texts that is behind, 0 to 1.
 Tell = Callable[[float], None]
@@ -416,7 +410,10 @@ class TextClassifier:
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model folder, usually models/<name>/<version>. Raises ArtifactError if it is there already."""
         folder = Path(path).absolute()
-        write_artifact(folder, replace(self._fitted(), golden=self._golden()), overwrite=overwrite)
+        golden = ask_golden(
+            self.predict_proba, self._fitted().tokenizer.tokens, self.labels, texts_per_record=self.texts_per_record
+        )
+        write_artifact(folder, replace(self._fitted(), golden=golden), overwrite=overwrite)
         self._artifact = replace(self._fitted(), name=folder.parent.name, version=folder.name)
 
     @classmethod
@@ -542,31 +539,13 @@ class TextClassifier:
     def _check_golden(self) -> None:
         """Raises ArtifactError where the golden texts get other answers than when the model was written."""
         artifact = self._fitted()
-        found = self.predict_proba([golden.text for golden in artifact.golden])
-        places = {label: place for place, label in enumerate(self.labels)}
-        allowed = TOLERANCES[self._running[1].table_precision]
-        wrong = [
-            f"{golden.text!r} has {row[places[label]]:.4f} for {label!r}, and had {probability:.4f}"
-            for golden, row in zip(artifact.golden, found, strict=True)
-            for label, probability in golden.probabilities.items()
-            if not abs(float(row[places[label]]) - probability) <= allowed  # holds for what is no number too
-        ]
-        if wrong:
+        precision = self._running[1].table_precision
+        if wrong := golden_faults(artifact.golden, self.predict_proba, self.labels, precision=precision):
             raise ArtifactError(
                 f"the model {artifact.name}/{artifact.version} does not answer as it did when it was written: "
                 f"{wrong[0]} ({len(wrong)} such). Its files are whole, so {self.engine_name} or a package computes "
                 "something else here; try another engine, or train it again here"
             )
-
-    def _golden(self) -> tuple[Golden, ...]:
-        """Texts of words of the vocabulary, so that none of the training's is given away, with their answers."""
-        artifact = self._fitted()
-        texts = [join_texts([text] * self.texts_per_record) for text in golden_texts(artifact.tokenizer.tokens)]
-        best, scores = most_probable(self.predict_proba(texts), GOLDEN_LABELS)
-        return tuple(
-            Golden(text, {self.labels[place]: score for place, score in zip(row, found, strict=True)})
-            for text, row, found in zip(texts, best.tolist(), scores.tolist(), strict=True)
-        )
 
     def _texts(self, texts: Texts) -> list[str]:
         """One string a text or record. Raises DataError for other texts than those that the model was fitted on."""
