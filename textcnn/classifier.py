@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -266,17 +266,11 @@ class TextClassifier:
 
     def _method_network(self, method: ExplanationMethod | None) -> Any:
         """The network whose gradients a method wants, if it wants them. Raises as `explain` does."""
-        if method is None or method == "occlusion":
+        from textcnn.explain.explainer import wants_network
+
+        assert self._engine is not None
+        if not wants_network(self._engine, self._fitted().tokenizer, method):
             return None
-        if method not in get_args(ExplanationMethod):
-            raise ValueError(f"method is {method!r}, expected one of {', '.join(get_args(ExplanationMethod))}")
-        usual = self.explanation_methods[0]
-        if method == "ngrams":
-            if usual != method:
-                raise EngineError(f"this network does not add up n-grams; leave the method out for {usual}")
-            return None
-        if self._fitted().config.model.join:
-            raise EngineError(f"method {method} is for networks that read a text as a whole; this one joins segments")
         if (network := getattr(self._engine, "network", None)) is not None:  # torch answers with it
             return network
         if self._network is None:

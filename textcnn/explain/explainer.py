@@ -5,11 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from textcnn.errors import EngineError
 from textcnn.explain.faithfulness import Attribution, Probabilities, faithfulness
 from textcnn.explain.ngram_evidence import Evidence, ngram_evidence
 from textcnn.explain.occlusion import occlude
@@ -88,6 +89,21 @@ def methods_of(model: Model, tokenizer: Tokenizer) -> tuple[ExplanationMethod, .
         if find_spec("captum") and find_spec("matplotlib"):  # which captum imports
             found.append("integrated_gradients")
     return tuple(found)
+
+
+def wants_network(model: Model, tokenizer: Tokenizer, method: ExplanationMethod | None) -> bool:
+    """Whether a method takes gradients of a network. Raises ValueError, EngineError for one that does not go here."""
+    if method is None or method == "occlusion":
+        return False
+    if method not in get_args(ExplanationMethod):
+        raise ValueError(f"method is {method!r}, expected one of {', '.join(get_args(ExplanationMethod))}")
+    if method == "ngrams":
+        if (usual := methods_of(model, tokenizer)[0]) != method:
+            raise EngineError(f"this network does not add up n-grams; leave the method out for {usual}")
+        return False
+    if tokenizer.segments != "none":
+        raise EngineError(f"method {method} is for networks that read a text as a whole; this one joins segments")
+    return True
 
 
 def _attribute(
