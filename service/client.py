@@ -16,8 +16,18 @@ import json
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -278,26 +288,28 @@ class Client:
         self, texts: Iterable[Text], *, batch: int = BATCH, **options: Unpack[Options]
     ) -> Iterator[TextPrediction]:
         """As `stream`, but raises TextFailedError for a text that gets no prediction."""
-        return _all_good(self.stream(texts, batch=batch, **options))
+        with closing(self.stream(texts, batch=batch, **options)) as answers:
+            yield from _all_good(answers)
 
     def stream(
         self, texts: Iterable[Text], *, batch: int = BATCH, **options: Unpack[Options]
-    ) -> Iterator[TextPrediction | TextFailure]:
+    ) -> Generator[TextPrediction | TextFailure, None, None]:
         """The labels of any number of texts, in order, as they come; of one that cannot be labelled, why.
 
         At most `batch` texts make a request, and a few requests are under way: no more is taken ahead of what is read.
         """
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            under_way: deque[Future[list[TextPrediction | TextFailure]]] = deque()
-            try:
-                for lines in _parts(texts, batch):
-                    under_way.append(threads.submit(self._send, _lines(lines, options)))
-                    while len(under_way) >= AT_ONCE or (under_way and under_way[0].done()):
-                        yield from under_way.popleft().result()
-                while under_way:
+        threads = ThreadPoolExecutor(AT_ONCE)
+        under_way: deque[Future[list[TextPrediction | TextFailure]]] = deque()
+        try:
+            for lines in _parts(texts, batch):
+                under_way.append(threads.submit(self._send, _lines(lines, options)))
+                while len(under_way) >= AT_ONCE or (under_way and under_way[0].done()):
                     yield from under_way.popleft().result()
-            finally:
-                threads.shutdown(wait=False, cancel_futures=True)
+            while under_way:
+                yield from under_way.popleft().result()
+        finally:
+            # Not waited for: a stream that nobody holds any more may be closed in one of these threads.
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def explain(self, text: Text, **options: Unpack[ExplainOptions]) -> Explanation:
         """Why one text gets its label, or another one."""
@@ -366,15 +378,16 @@ class AsyncClient:
     ) -> AsyncIterator[TextPrediction]:
         """As `stream`, but raises TextFailedError for a text that gets no prediction."""
         position = 0
-        async for answer in self.stream(texts, batch=batch, **options):
-            if isinstance(answer, TextFailure):
-                raise TextFailedError(position, answer)
-            yield answer
-            position += 1
+        async with aclosing(self.stream(texts, batch=batch, **options)) as answers:
+            async for answer in answers:
+                if isinstance(answer, TextFailure):
+                    raise TextFailedError(position, answer)
+                yield answer
+                position += 1
 
     async def stream(
         self, texts: Iterable[Text] | AsyncIterable[Text], *, batch: int = BATCH, **options: Unpack[Options]
-    ) -> AsyncIterator[TextPrediction | TextFailure]:
+    ) -> AsyncGenerator[TextPrediction | TextFailure, None]:
         """As Client.stream."""
         under_way: deque[asyncio.Task[list[TextPrediction | TextFailure]]] = deque()
         try:

@@ -4,6 +4,7 @@ import inspect
 import json
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -117,6 +118,31 @@ def test_a_stream_takes_no_more_than_a_few_requests_ahead(service):
             assert next(answers).label == "cherry"
         answers.close()
     assert taken < 25 + 10 * 6
+
+
+def test_a_stream_that_is_let_go_in_one_of_its_own_threads_ends_without_a_word(monkeypatch):
+    """The collector of garbage runs in any thread."""
+    held, heard = [], []
+    monkeypatch.setattr(sys, "unraisablehook", heard.append)
+    begun, let_go, gone = threading.Event(), threading.Event(), threading.Event()
+
+    def answer(request):
+        if b"first" in request.content:
+            begun.wait(10)
+        elif not begun.is_set():
+            begun.set()
+            let_go.wait(10)
+            held.clear()
+            gone.set()
+        score = {"label": "a", "probability": 1.0}
+        return httpx.Response(200, content=json.dumps({**score, "top": [score]}))
+
+    client = Client("http://service", transport=httpx.MockTransport(answer))
+    held.append(client.stream(["first", *"abcdefgh"], batch=1))
+    assert next(held[0]).label == "a"
+    let_go.set()
+    assert gone.wait(10)
+    assert heard == []
 
 
 def test_large_answers_to_a_stream_are_taken_while_it_is_sent(service):
