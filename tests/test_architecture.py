@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     "errors": 0, "types": 0,
     "registry": 1,
-    "config": 2,
-    "calibration": 3, "data": 3, "text": 3, "kernels": 3,
+    "config": 2, "kernels": 2,
+    "calibration": 3, "data": 3, "text": 3,
     "answers": 4,
     "nn": 4, "presets": 4,
     "build": 5, "golden": 5,

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from textcnn.calibration.calibration import Calibration, softmax
+from textcnn.calibration.calibration import Calibration
+from textcnn.kernels.softmax import softmax
 from textcnn.types import SHARES, Floats, LabelScore, Prediction, task_labels
 
 Head = Mapping[str, Any]
@@ -153,9 +154,8 @@ def best_thresholds(found: Floats, target: Floats) -> list[float]:
 def most_probable(found: Floats, top_k: int | None) -> tuple[npt.NDArray[np.int64], Floats]:
     """The `top_k` best classes of each row (None: all) and their probabilities, best first, ties in order of index."""
     if top_k == 1:  # without sorting all the others
-        best = found.argmax(1)[:, None]
-    else:
-        best = np.argsort(-found, axis=1, kind="stable")[:, :top_k]
+        return found.argmax(1)[:, None], found.max(1)[:, None]
+    best = np.argsort(-found, axis=1, kind="stable")[:, :top_k]
     return best, np.take_along_axis(found, best, axis=1)
 
 

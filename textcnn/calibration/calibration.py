@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from textcnn.errors import ArtifactError, DataError
+from textcnn.kernels.softmax import softmax
 from textcnn.types import Floats, Offsets
 
 Method = Literal["none", "temperature", "vector", "isotonic"]
@@ -91,24 +92,18 @@ class Calibration(Frozen):
 
     def probabilities(self, logits: Floats) -> Floats:
         """Of logits float32[B, classes]; each row sums to 1."""
-        exact = logits.astype(np.float64)
-        if self.method == "temperature":
-            exact *= 1.0 / self.temperature
-        elif self.method == "vector":
-            exact *= self._scale
-            exact += self._shift
-        _softmax(exact)
-        if self.doubt:
-            exact *= 1.0 - self.doubt
-            exact += self.doubt / exact.shape[1]
-        if self.method == "isotonic":
-            mapped = np.stack(
-                [np.interp(exact[:, i], curve.before, curve.after) for i, curve in enumerate(self.curves)], axis=1
-            )
-            total = mapped.sum(axis=1, keepdims=True)
-            # where every curve says 0, the network's own answer stands
-            exact = np.where(total > 0, mapped / np.where(total > 0, total, 1.0), exact)
-        return exact.astype(np.float32)
+        if self.method == "vector":
+            logits = (logits * self._scale + self._shift).astype(np.float32)
+        shares = softmax(logits, temperature=self.temperature, doubt=self.doubt)
+        if self.method != "isotonic":
+            return shares
+        exact = shares.astype(np.float64)
+        mapped = np.stack(
+            [np.interp(exact[:, i], curve.before, curve.after) for i, curve in enumerate(self.curves)], axis=1
+        )
+        total = mapped.sum(axis=1, keepdims=True)
+        # where every curve says 0, the network's own answer stands
+        return np.where(total > 0, mapped / np.where(total > 0, total, 1.0), exact).astype(np.float32)
 
     @cached_property
     def _scale(self) -> Exact:
@@ -161,20 +156,6 @@ class Calibration(Frozen):
             )
         places = np.searchsorted(np.array(self.quantiles), familiar_score(probabilities, unknown), side="right")
         return (places / len(self.quantiles)).astype(np.float32)
-
-
-def softmax(logits: Floats) -> Floats:
-    """Probabilities of each row, float32[B, C]."""
-    exact = logits.astype(np.float64)
-    _softmax(exact)
-    return exact.astype(np.float32)
-
-
-def _softmax(exact: Exact) -> None:
-    """In place, in float64 so that rows do not depend on how they are batched."""
-    exact -= exact.max(axis=1, keepdims=True)
-    np.exp(exact, out=exact)
-    exact /= exact.sum(axis=1, keepdims=True)
 
 
 COVERAGES = tuple(percent / 100 for percent in range(1, 100))

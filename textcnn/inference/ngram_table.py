@@ -19,7 +19,7 @@ import numpy as np
 from textcnn.artifact import Artifact
 from textcnn.inference.engine import EngineOptions, Precision, weights_of
 from textcnn.kernels.native import cores, native
-from textcnn.kernels.table_gather import affine, gather_max, gather_sum, pack, project
+from textcnn.kernels.table_gather import FUSED, affine, gather_logits, gather_max, gather_sum, pack, project
 from textcnn.kernels.windows import Windows
 from textcnn.kernels.word_parts import add_word_parts
 from textcnn.types import UNKNOWN_ID, Floats, Ids, Parts, TokenBatch, Winners
@@ -108,6 +108,20 @@ class NgramTable:
             return found[0]
         features = np.concatenate([part for part, _ in found])
         return features, np.concatenate([starts for _, starts in found if starts is not None]) if argmax else None
+
+    def logits(
+        self, batch: TokenBatch, bias: Floats, activation: str, head_weight: Floats, head_bias: Floats
+    ) -> Floats | None:
+        """What `gather_logits` gives; None where words exceed the budget."""
+        for _ in range(2):
+            found = gather_logits(
+                self._table, self._filled, batch.values, batch.offsets, self.windows, bias, activation, head_weight,
+                head_bias, scale=self._scale, threads=self.threads,
+            )  # fmt: skip
+            if found is not None or int(batch.values.max()) >= len(self._table):
+                return found
+            self._fill(batch.values)
+        raise AssertionError("rows that were filled are there")
 
     def sums(self, batch: TokenBatch, *, reverse: bool = False) -> Floats:
         """Every token's row added to those before it (after it, if `reverse`): float32[N, features].
@@ -286,6 +300,10 @@ class NgramTableEngine:
 
     def logits(self, batch: TokenBatch) -> Floats:
         """float32[B, num_classes]; the same bits for a text alone and in any batch."""
+        if self._activation in FUSED and native() is not None:
+            found = self.table.logits(batch, self.bias, self._activation, self.head_weight, self.head_bias)
+            if found is not None:
+                return found
         features, _ = self.features(batch)
         return affine(features, self.head_weight, self.head_bias)
 

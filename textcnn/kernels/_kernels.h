@@ -242,6 +242,52 @@ static void FN(affine)(const affine_t *a, int64_t begin, int64_t end)
             a->out[t * a->out_dim + o] = FN(dot)(a->x + t * a->in_dim, a->weight + o * a->in_dim, a->in_dim) + a->bias[o];
 }
 
+/* ---- softmax of factor * logits, of which `doubt` is spread over all classes alike; in double ------------------------- */
+
+/* e^x for x <= 0. x = k ln 2 + r with |r| <= ln 2 / 2; e^r is its Taylor polynomial, wrong by less than 2^-52; the sum
+ * with 1.5 * 2^52 leaves k in the lowest bits. Without branches, so that the compiler makes vectors of it. */
+INLINE double FN(exp_)(double x)
+{
+    union { double d; int64_t i; } k, power;
+    x = x < -708.0 ? -708.0 : x;
+    k.d = x * 0x1.71547652b82fep0 + 0x1.8p52;
+    double n = k.d - 0x1.8p52;
+    double r = (x - n * 0x1.62e42fefa3800p-1) - n * 0x1.ef35793c76730p-45;
+    double p = 1.0 / 6227020800;
+    p = p * r + 1.0 / 479001600;
+    p = p * r + 1.0 / 39916800;
+    p = p * r + 1.0 / 3628800;
+    p = p * r + 1.0 / 362880;
+    p = p * r + 1.0 / 40320;
+    p = p * r + 1.0 / 5040;
+    p = p * r + 1.0 / 720;
+    p = p * r + 1.0 / 120;
+    p = p * r + 1.0 / 24;
+    p = p * r + 1.0 / 6;
+    p = p * r + 0.5;
+    p = p * r + 1.0;
+    p = p * r + 1.0;
+    power.i = (k.i + 1023) << 52;
+    return p * power.d;
+}
+
+static void FN(softmax)(const softmax_t *s, int64_t begin, int64_t end)
+{
+    double few[256], *row = s->classes <= 256 ? few : malloc((size_t)s->classes * sizeof(double));
+    for (int64_t t = begin; t < end; t++) {
+        const float *logits = s->logits + t * s->classes;
+        float *out = s->out + t * s->classes;
+        float most = logits[0];
+        for (int64_t c = 1; c < s->classes; c++) most = logits[c] > most ? logits[c] : most;
+        for (int64_t c = 0; c < s->classes; c++) row[c] = FN(exp_)(((double)logits[c] - (double)most) * s->factor);
+        double sum = 0;
+        for (int64_t c = 0; c < s->classes; c++) sum += row[c];
+        double share = (1.0 - s->doubt) / sum, rest = s->doubt / (double)s->classes;
+        for (int64_t c = 0; c < s->classes; c++) out[c] = (float)(row[c] * share + rest);
+    }
+    if (row != few) free(row);
+}
+
 /* ---- conv_max backward: only winning windows -------------------------------------------------------------------------
  * For filter f at offset k, `hits` lists the words that won there and with what gradient. That row of the weights and its
  * gradient stay in registers while the words' rows pass by. Works on columns first..last of the embedding only, copied to
@@ -493,7 +539,7 @@ static void FN(fo_pool_backward)(const pool_t *p, int64_t begin, int64_t end) EA
 #include "_winograd.h"
 
 const kernels_t FN(kernels) = {FN(gather_f32), FN(gather_f16), FN(gather_i8), FN(gather_sum), FN(project), FN(affine),
-                               FN(conv_max_backward), FN(adadelta_rows), FN(adam_rows), FN(fo_pool),
+                               FN(softmax), FN(conv_max_backward), FN(adadelta_rows), FN(adam_rows), FN(fo_pool),
                                FN(fo_pool_backward), FN(tile_pack), FN(tile_conv), FN(tile_outer)};
 #undef vf
 #undef vi

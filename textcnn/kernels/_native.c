@@ -56,6 +56,13 @@ typedef struct {
 } affine_t;
 
 typedef struct {
+    const float *logits;
+    float *out; /* both [texts, classes] */
+    int64_t classes;
+    double factor, doubt;
+} softmax_t;
+
+typedef struct {
     int32_t word;
     float grad;
 } hit_t;
@@ -105,6 +112,7 @@ typedef struct {
     void (*gather_sum)(const sums_t *, int64_t, int64_t);
     void (*project)(const project_t *, int64_t, int64_t);
     void (*affine)(const affine_t *, int64_t, int64_t);
+    void (*softmax)(const softmax_t *, int64_t, int64_t);
     void (*conv_max_backward)(const backward_t *, int64_t, int64_t);
     void (*adadelta_rows)(const rows_t *, int64_t, int64_t);
     void (*adam_rows)(const rows_t *, int64_t, int64_t);
@@ -275,6 +283,84 @@ static PyObject *affine(PyObject *self, PyObject *args)
     a.out = take(&b, out, 1);
     a.in_dim = in_dim, a.out_dim = out_dim;
     RUN(kernels->affine(&a, begin, end));
+}
+
+/* Features, bias, activation and the head's matrix product for texts begin..end, a few texts at a time so that their
+ * features stay in the first cache. Returns whether every word was `there`; if not, nothing is written. */
+#define LOGITS_AT_ONCE 32
+static PyObject *gather_logits(PyObject *self, PyObject *args)
+{
+    PyObject *rows, *there_o, *values, *offsets_o, *width, *filters, *left, *right, *scale, *bias_o, *weight, *head_bias,
+        *out;
+    gather_t g = {0};
+    affine_t a = {0};
+    buffers_t b = {0};
+    long long stride, words, out_dim, begin, end;
+    int precision, relu, known = 1;
+    if (!PyArg_ParseTuple(args, "OOLLiOOOOOOiiOOpOOLOLL", &rows, &there_o, &words, &stride, &precision, &values,
+                          &offsets_o, &width, &filters, &left, &right, &g.groups, &g.features, &scale, &bias_o, &relu,
+                          &weight, &head_bias, &out_dim, &out, &begin, &end))
+        return NULL;
+    g.stride = stride;
+    g.rows = take(&b, rows, 0);
+    const char *there = take(&b, there_o, 0);
+    g.values = take(&b, values, 0);
+    const int64_t *offsets = take(&b, offsets_o, 0);
+    g.width = take(&b, width, 0);
+    g.num_filters = take(&b, filters, 0);
+    g.left = take(&b, left, 0);
+    g.right = take(&b, right, 0);
+    g.scale = take(&b, scale, 0);
+    const float *bias = take(&b, bias_o, 0);
+    a.weight = take(&b, weight, 0);
+    a.bias = take(&b, head_bias, 0);
+    float *logits = take(&b, out, 1), *features = NULL;
+    a.in_dim = g.features, a.out_dim = out_dim;
+    if (!b.failed && !(features = malloc(sizeof(float) * LOGITS_AT_ONCE * (size_t)g.features))) {
+        PyErr_NoMemory();
+        b.failed = 1;
+    }
+    if (!b.failed) {
+        Py_BEGIN_ALLOW_THREADS
+        void (*gather)(const gather_t *, int64_t, int64_t) =
+            precision == 4 ? kernels->gather_f32 : precision == 2 ? kernels->gather_f16 : kernels->gather_i8;
+        for (int64_t i = offsets[begin]; known && i < offsets[end]; i++)
+            known = (uint32_t)g.values[i] < (uint64_t)words && there[g.values[i]];
+        g.out = features, a.x = features;
+        for (int64_t text = begin; known && text < end; text += LOGITS_AT_ONCE) {
+            int64_t count = end - text < LOGITS_AT_ONCE ? end - text : LOGITS_AT_ONCE;
+            g.offsets = offsets + text, a.out = logits + text * out_dim;
+            gather(&g, 0, count);
+            for (int64_t t = 0; t < count; t++) {
+                float *x = features + t * g.features;
+                int empty = g.offsets[t] == g.offsets[t + 1];
+                for (int f = 0; f < g.features; f++) {
+                    float sum = x[f] + bias[f];
+                    x[f] = empty || (relu && sum < 0) ? 0 : sum;
+                }
+            }
+            kernels->affine(&a, 0, count);
+        }
+        Py_END_ALLOW_THREADS
+    }
+    free(features);
+    PyObject *none = finish(&b);
+    if (!none) return NULL;
+    Py_DECREF(none);
+    return PyBool_FromLong(known);
+}
+
+static PyObject *softmax(PyObject *self, PyObject *args)
+{
+    PyObject *logits, *out;
+    softmax_t s = {0};
+    buffers_t b = {0};
+    long long classes, begin, end;
+    if (!PyArg_ParseTuple(args, "OOLddLL", &logits, &out, &classes, &s.factor, &s.doubt, &begin, &end)) return NULL;
+    s.logits = take(&b, logits, 0);
+    s.out = take(&b, out, 1);
+    s.classes = classes;
+    RUN(kernels->softmax(&s, begin, end));
 }
 
 /* The winning windows of a batch: for each width, filter and offset the words that won and their gradient. `hits` has
@@ -651,6 +737,8 @@ static PyMethodDef methods[] = {
     {"gather_sum", gather_sum, METH_VARARGS, NULL},
     {"project", project, METH_VARARGS, NULL},
     {"affine", affine, METH_VARARGS, NULL},
+    {"gather_logits", gather_logits, METH_VARARGS, NULL},
+    {"softmax", softmax, METH_VARARGS, NULL},
     {"winners", winners, METH_VARARGS, NULL},
     {"conv_max_backward", conv_max_backward, METH_VARARGS, NULL},
     {"adadelta_rows", adadelta_rows, METH_VARARGS, NULL},

@@ -94,6 +94,46 @@ def gather_max_ref(
     return features, starts if argmax else None
 
 
+def gather_logits(
+    table: Table,
+    there: npt.NDArray[np.bool_],
+    values: Ids,
+    offsets: Offsets,
+    windows: Windows,
+    bias: Floats,
+    activation: str,
+    head_weight: Floats,
+    head_bias: Floats,
+    *,
+    scale: Floats | None = None,
+    threads: int = 1,
+) -> Floats | None:
+    """All from token ids to logits in one go: `gather_max`, bias, activation, and `affine` with the head's weights.
+
+    `there` bool[words] says which rows of the table are filled; None where a token's is not, or lies beyond it.
+    `activation` is one of FUSED, an empty text has features of zero. Returns float32[B, out]. Compiled only.
+    """
+    module = native()
+    assert module is not None
+    texts = len(offsets) - 1
+    out = np.empty((texts, len(head_weight)), np.float32)
+    complete = []
+
+    def work(begin: int, end: int) -> None:
+        known = module.gather_logits(
+            table, there, len(table), table.shape[1], table.itemsize, values, offsets, *windows.arrays,
+            len(windows.num_filters), windows.features, scale, bias, activation == "relu", head_weight, head_bias,
+            len(head_weight), out, begin, end,
+        )  # fmt: skip
+        complete.append(known)
+
+    in_ranges(work, texts, threads=threads, grain=32)
+    return out if all(complete) else None
+
+
+FUSED = ("relu", "identity")
+
+
 def gather_sum(
     table: Floats, values: Ids, offsets: Offsets, window: int, *, reverse: bool = False, threads: int = 1
 ) -> Floats:

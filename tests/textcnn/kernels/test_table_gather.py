@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from textcnn.kernels.native import native
 from textcnn.kernels.table_gather import (
+    FUSED,
     NO_WINDOW,
     affine,
+    gather_logits,
     gather_max,
     gather_max_ref,
     gather_sum,
@@ -46,6 +48,46 @@ def test_compiled_kernel_equals_numpy(padding: Padding, filters: tuple[int, ...]
     slow, expected_at = gather_max_ref(table, batch.values, batch.offsets, windows, scale=scale, argmax=True)
     np.testing.assert_allclose(fast, slow, atol=1e-5)
     np.testing.assert_array_equal(at, expected_at)
+
+
+@compiled
+@pytest.mark.parametrize("activation", FUSED)
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_logits_in_one_go_have_the_bits_of_those_step_by_step(activation: str, precision: str, threads: int) -> None:
+    generator = np.random.default_rng(3)
+    windows = Windows((2, 3), (37, 64))
+    batch = random_batch(generator, texts=150, words=50, longest=9)
+    table = (generator.normal(size=(50, windows.rows)) * (30 if precision == "int8" else 1)).astype(precision)
+    scale = generator.random(windows.features, np.float32) if precision == "int8" else None
+    bias = generator.normal(size=windows.features).astype(np.float32)
+    weight = generator.normal(size=(5, windows.features)).astype(np.float32)
+    head_bias = generator.normal(size=5).astype(np.float32)
+    features, _ = gather_max(table, batch.values, batch.offsets, windows, scale=scale)
+    features += bias
+    if activation == "relu":
+        np.maximum(features, 0, out=features)
+    features[batch.lengths == 0] = 0
+    there = np.ones(50, bool)
+    found = gather_logits(
+        table, there, batch.values, batch.offsets, windows, bias, activation, weight, head_bias,
+        scale=scale, threads=threads,
+    )  # fmt: skip
+    np.testing.assert_array_equal(found, affine(features, weight, head_bias))
+
+
+@compiled
+@pytest.mark.parametrize("word", [7, 50, 2**31 - 1, -1])
+def test_logits_are_not_computed_where_a_row_is_not_there(word: int) -> None:
+    windows = Windows((2,), (16,))
+    table, there = np.zeros((50, 32), np.float32), np.ones(50, bool)
+    there[7] = False
+    values, offsets = np.array([1, 2, word, 3], np.int32), np.array([0, 2, 4])
+    weight, bias = np.zeros((2, 16), np.float32), np.zeros(2, np.float32)
+    rest = (windows, np.zeros(16, np.float32), "relu", weight, bias)
+    assert gather_logits(table, there, values, offsets, *rest) is None
+    assert gather_logits(table, there, values[:2], offsets[:2], *rest) is not None
+    assert gather_logits(table, there, values[:0], np.zeros(1, np.int64), *rest).shape == (0, 2)
 
 
 @compiled
@@ -144,6 +186,7 @@ def test_affine_has_the_same_bits_alone_and_in_a_batch() -> None:
 PARITY = """
 import numpy as np
 from textcnn.kernels import _native
+from textcnn.kernels.softmax import softmax, softmax_ref
 from textcnn.kernels.table_gather import affine, gather_max, gather_max_ref, pack, project
 from textcnn.kernels.windows import Windows
 
@@ -164,6 +207,7 @@ rows, out = np.arange(9, dtype=np.int32), np.zeros((9, 70), np.float32)
 project(x, pack(weight), rows, rows, out)
 np.testing.assert_allclose(out, x @ weight.T, atol=1e-4)
 np.testing.assert_allclose(affine(x, weight, np.zeros(70, np.float32)), out, atol=1e-4)
+np.testing.assert_allclose(softmax(x, temperature=0.2), softmax_ref(x, temperature=0.2), rtol=3e-7)
 print(_native.instruction_set)
 """
 
