@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import random
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ import pytest
 
 if TYPE_CHECKING:
     from textcnn import TextClassifier
+
+# A job in the background of a shell ignores Ctrl-C, and so would the programs that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # For tensors this small a second thread only waits, and that keeps a core busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

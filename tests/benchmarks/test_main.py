@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ..patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "benchmarks", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
     )
 
 

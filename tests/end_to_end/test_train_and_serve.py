@@ -7,8 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,7 @@ import pytest
 from textcnn import TextClassifier
 
 from ..conftest import tiny_corpus, write_csv
-
-STARTS_WITHIN = 60.0  # seconds
+from ..patience import PATIENCE, until
 
 
 def textcnn(*arguments: str, cwd: Path) -> str:
@@ -30,20 +27,19 @@ def textcnn(*arguments: str, cwd: Path) -> str:
 def ask(url: str, body: dict[str, Any] | None = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
         return json.load(response)
 
 
 def wait_until_ready(service: subprocess.Popen[str], url: str) -> None:
-    deadline = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < deadline:
+    def ready() -> bool:
         assert service.poll() is None, service.communicate()
         try:
-            ask(f"{url}/health/ready")
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
-    pytest.fail(f"the service was not ready within {STARTS_WITHIN} seconds")
+            return bool(ask(f"{url}/health/ready"))
+        except OSError:
+            return False
+
+    until(ready, "the service")
 
 
 def test_a_table_becomes_a_service_that_answers_like_python_and_the_command(tmp_path: Path) -> None:
@@ -72,7 +68,7 @@ def test_a_table_becomes_a_service_that_answers_like_python_and_the_command(tmp_
             assert prediction["probability"] == pytest.approx(top.probability, abs=2e-6)
         assert ask(f"{url}/v1/classify", {"text": texts[0]})["predictions"][0]["label"] == expected[0]
         service.send_signal(signal.SIGTERM)
-        _, log = service.communicate(timeout=20)
+        _, log = service.communicate(timeout=PATIENCE)
         assert service.returncode == 0
         assert "Traceback" not in log
     finally:

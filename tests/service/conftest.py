@@ -22,6 +22,9 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
+
+# not relative: FAKE_MAIN runs this file by its path
+from tests.patience import PATIENCE, until
 from textcnn.errors import DataError
 from textcnn.types import Explanation, LabelScore, Ngram, Prediction, Ranking
 
@@ -140,10 +143,8 @@ def make_client(make_model, tmp_path: Path, classifier: FakeClassifier) -> Itera
             settings = {"models": tmp_path / "models", "hosts": "testserver", **settings}
             app = create_app(Settings(**settings), load=load)
             client = stack.enter_context(TestClient(app, raise_server_exceptions=True))
-            deadline = time.monotonic() + 5
-            while wait and client.get("/health/ready").status_code != 200:
-                assert time.monotonic() < deadline, "the fake model did not load"
-                time.sleep(0.005)
+            if wait:
+                until(lambda: client.get("/health/ready").status_code == 200, "the fake model")
             return client
 
         yield make
@@ -201,20 +202,28 @@ class Server:
         self.url = f"http://127.0.0.1:{(port := free_port())}"
         flags = ["--port", str(port), "--models", str(models), *arguments]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(
-            [sys.executable, str(script), *flags], env=environment, stderr=subprocess.PIPE, text=True
-        )
+        self._log = script.with_name(f"{port}.log")
+        with open(self._log, "w") as log:
+            self.process = subprocess.Popen([sys.executable, str(script), *flags], env=environment, stderr=log)
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def status(self, path: str, **options: Any) -> int:
+        """Of an answer to GET, 0 where none comes."""
+        try:
+            return httpx.get(self.url + path, timeout=PATIENCE, **options).status_code
+        except httpx.TransportError:
+            return 0
 
     def wait_until_ready(self) -> Server:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                if httpx.get(self.url + "/health/ready").status_code == 200:
-                    return self
-            except httpx.TransportError:
-                pass
-            time.sleep(0.02)
-        raise AssertionError("the service did not become ready")
+        def ready() -> bool:
+            assert self.process.poll() is None, self.log
+            return self.status("/health/ready") == 200
+
+        until(ready, "the service")
+        return self
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Exit code and log."""
@@ -224,11 +233,10 @@ class Server:
     def kill(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-            self.process.communicate(timeout=20)
+            self.process.wait(PATIENCE)
 
     def ended(self) -> tuple[int, str]:
-        _, log = self.process.communicate(timeout=20)
-        return self.process.returncode, log
+        return self.process.wait(PATIENCE), self.log
 
 
 @pytest.fixture(scope="module")

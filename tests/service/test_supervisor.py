@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ..patience import PATIENCE
 from .conftest import ROOT
 
 STUBBORN = """
@@ -17,7 +18,7 @@ from service.supervisor import supervise
 def work(replacement):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     print("begun", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 
 if __name__ == "__main__":
     print(supervise(work, (), 1, wait=0.1), flush=True)
@@ -53,11 +54,11 @@ def test_a_process_that_does_not_end_is_killed_and_that_is_said(tmp_path):
     process = begin(tmp_path, STUBBORN)
     assert process.stdout is not None and process.stdout.readline() == "begun\n"
     process.send_signal(signal.SIGTERM)
-    said, log = process.communicate(timeout=20)
+    said, log = process.communicate(timeout=PATIENCE)
     assert said == "killed\n"
     assert "a process did not end in time" in log
 
 
 def test_processes_may_drain_before_they_are_killed_and_the_exit_code_says_how_they_ended(tmp_path):
-    said, _ = begin(tmp_path, DRAINING).communicate(timeout=20)
+    said, _ = begin(tmp_path, DRAINING).communicate(timeout=PATIENCE)
     assert said.split() == ["True", "0", "True", "2", "True", "1"]

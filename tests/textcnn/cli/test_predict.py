@@ -18,6 +18,7 @@ from pyarrow import parquet
 from textcnn import TextClassifier
 
 from ...conftest import tiny_corpus, write_csv
+from ...patience import PATIENCE
 from .conftest import Run
 
 TEXTS = ["where is my parcel", 'i was charged twice,\n"twice"', "zyzzyva", "экран не работает"]
@@ -135,7 +136,7 @@ def test_a_pipe_is_written_to_and_a_link_stays_a_link(run: Run, model_folder: Pa
     os.mkfifo("pipe.jsonl")
     reader = subprocess.Popen(["cat", "pipe.jsonl"], stdout=subprocess.PIPE, text=True)
     assert run("predict", model_folder, "parcel", "--output", "pipe.jsonl").code == 0
-    assert json.loads(reader.communicate(timeout=10)[0])["text"] == "parcel"
+    assert json.loads(reader.communicate(timeout=PATIENCE)[0])["text"] == "parcel"
     Path("link.jsonl").symlink_to("real.jsonl")
     assert run("predict", model_folder, "parcel", "--output", "link.jsonl").code == 0
     assert Path("link.jsonl").is_symlink() and json.loads(Path("real.jsonl").read_text())["text"] == "parcel"
@@ -262,7 +263,7 @@ def test_a_reader_that_goes_away_is_no_error(model_folder: Path, kind: str) -> N
     )
     done = subprocess.run(
         ["bash", "-c", f"({command}; echo code $? >&2) | head -n 2"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert len(done.stdout.splitlines()) == 2
     assert done.stderr == "code 0\n"

@@ -16,6 +16,7 @@ from textcnn.cli.train import reserve_version
 from textcnn.train.checkpoint import CHECKPOINT
 
 from ...conftest import tiny_corpus, write_csv
+from ...patience import PATIENCE, until
 from .conftest import Run
 
 TINY = ["model.embedding.dim=16", "model.blocks.0.num_filters=8", "train.batch_size=8", "train.learning_rate=0.02"]
@@ -207,14 +208,16 @@ def interrupted_after_an_epoch(command: list[str], log: Path, *, times: int) -> 
     """Output and messages of a training that gets `times` Ctrl-C once its log has grown."""
     before = log.stat().st_size if log.exists() else 0
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not log.exists() or log.stat().st_size <= before:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
+
+    def grown() -> bool:
+        assert process.poll() is None
+        return log.exists() and log.stat().st_size > before
+
+    until(grown, "the first epoch")
     for _ in range(times):
         os.kill(process.pid, signal.SIGINT)
         time.sleep(0.02)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "Traceback" not in err
     return out, err

@@ -17,6 +17,7 @@ from textcnn.inference.ngram_table import NgramTableEngine
 from textcnn.types import TokenBatch
 
 from ...conftest import tiny_corpus
+from ...patience import PATIENCE
 from ..inference.test_engines import TOKENIZER, compiled, random_artifact
 
 pytestmark = compiled
@@ -141,7 +142,7 @@ def in_a_browser(page: str, folder: Path) -> str:
     path.write_text(page, encoding="utf-8")
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
     command += ["--enable-logging=stderr", "--v=0", f"--user-data-dir={folder}/profile", path.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert ":CONSOLE" not in done.stderr
     return done.stdout
 
