@@ -16,6 +16,8 @@ import pytest
 import textcnn
 from textcnn.cli.main import cli
 
+from .patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = "\n".join([README, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))])
@@ -180,4 +182,4 @@ def test_python_of_the_pages_that_asks_the_service_runs(
             exec(code.replace(SERVED, f"http://127.0.0.1:{port}"), {})
     finally:
         service.terminate()
-        assert service.wait(20) == 0
+        assert service.wait(PATIENCE) == 0

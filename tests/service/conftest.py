@@ -91,7 +91,7 @@ class FakeClassifier:
             raise RuntimeError("cannot classify boom")
         if text == "wait":
             self.begun.set()
-            self.gate.wait(10)
+            self.gate.wait(PATIENCE)
         several = self.head["type"] == "multi_task"
         labels = [label.partition("=")[2] if several else label for label in self.labels[:3]]
         best = next((label for label in labels if label in text), "apple")

@@ -9,6 +9,8 @@ from service.app import create_app
 from service.settings import Settings
 from textcnn.errors import ArtifactError
 
+from ..patience import PATIENCE
+
 
 def test_an_app_without_a_model_cannot_be_made(tmp_path):
     with pytest.raises(ArtifactError, match="no model found"):
@@ -19,7 +21,7 @@ def test_the_service_is_live_but_not_ready_while_the_model_loads(make_client, cl
     loaded = threading.Event()
 
     def load(path):
-        assert loaded.wait(5)
+        assert loaded.wait(PATIENCE)
         return classifier
 
     client = make_client(load=load, wait=False)
@@ -53,7 +55,7 @@ def test_a_model_that_cannot_be_loaded_is_logged_and_reported(make_model, tmp_pa
 
     app = create_app(Settings(models=tmp_path), load=load, on_load_failure=note)
     with caplog.at_level(logging.CRITICAL), TestClient(app) as client:
-        assert reported.wait(5)
+        assert reported.wait(PATIENCE)
         assert client.get("/health/ready").status_code == 503
     assert [str(failure) for failure in failures] == ["weights are damaged"]
     assert "weights are damaged" in caplog.text
@@ -66,7 +68,7 @@ def test_a_slow_model_does_not_keep_other_paths_waiting(make_client, classifier)
     answers = []
     slow = threading.Thread(target=lambda: answers.append(client.post("/v1/classify", json={"text": "wait"})))
     slow.start()
-    assert classifier.begun.wait(5)
+    assert classifier.begun.wait(PATIENCE)
     assert client.get("/health/live").status_code == 200
     assert not answers
     classifier.gate.set()

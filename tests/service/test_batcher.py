@@ -9,6 +9,8 @@ import pytest
 from service.batcher import BatchReport, ClosedError, DeadlinePassedError, MicroBatcher
 from service.pace import Pace
 
+from ..patience import PATIENCE
+
 pytestmark = pytest.mark.anyio
 
 
@@ -26,7 +28,7 @@ class Work:
         self.threads.add(threading.current_thread().name)
         self.begun.set()
         if "wait" in items:
-            assert self.gate.wait(5)
+            assert self.gate.wait(PATIENCE)
         if any(item.startswith("boom") for item in items):
             raise ValueError("boom")
         return [item.upper() for item in items]
@@ -115,7 +117,7 @@ async def test_long_work_does_not_keep_the_short_waiting(work):
     long = submit(batcher, "wait")
     await asyncio.to_thread(work.begun.wait, 5)
     batcher.pace.learn(1, 1e-6)  # now it knows that its work is quick
-    assert await asyncio.wait_for(submit(batcher, "quick"), 5) == ["QUICK"]
+    assert await asyncio.wait_for(submit(batcher, "quick"), PATIENCE) == ["QUICK"]
     assert not long.done()
     work.gate.set()
     await long

@@ -15,6 +15,8 @@ from service.client import AsyncClient, Client, ServiceError, TextFailedError
 from service.keys import add_key
 from service.schemas import TextFailure
 
+from ..patience import PATIENCE
+
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch):
@@ -128,10 +130,10 @@ def test_a_stream_that_is_let_go_in_one_of_its_own_threads_ends_without_a_word(m
 
     def answer(request):
         if b"first" in request.content:
-            begun.wait(10)
+            begun.wait(PATIENCE)
         elif not begun.is_set():
             begun.set()
-            let_go.wait(10)
+            let_go.wait(PATIENCE)
             held.clear()
             gone.set()
         score = {"label": "a", "probability": 1.0}
@@ -141,7 +143,7 @@ def test_a_stream_that_is_let_go_in_one_of_its_own_threads_ends_without_a_word(m
     held.append(client.stream(["first", *"abcdefgh"], batch=1))
     assert next(held[0]).label == "a"
     let_go.set()
-    assert gone.wait(10)
+    assert gone.wait(PATIENCE)
     assert heard == []
 
 

@@ -8,6 +8,8 @@ import pytest
 from service import follow as following
 from service.follow import follow
 
+from ..patience import PATIENCE
+
 
 @pytest.fixture
 def quick(monkeypatch):
@@ -15,7 +17,7 @@ def quick(monkeypatch):
 
 
 async def until(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.002)
 

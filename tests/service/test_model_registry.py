@@ -12,6 +12,8 @@ from service.model_registry import ModelRegistry, load_classifier
 from service.settings import Settings
 from textcnn.errors import ArtifactError
 
+from ..patience import PATIENCE
+
 pytestmark = pytest.mark.anyio
 
 
@@ -135,7 +137,7 @@ async def test_another_process_changing_the_file_is_followed(registry, make_mode
     watching = asyncio.ensure_future(follower.watch())
     await registry.start()
     await registry.activate("m", "2")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while follower.choose().version != "2":
             await asyncio.sleep(0.01)
     (tmp_path / "models" / "serving.json").write_text("half a fi")
@@ -170,7 +172,7 @@ async def test_changes_told_to_two_processes_at_once_are_both_kept(processes, tm
         return lambda plan: plan.model_copy(update={"aliases": {**plan.aliases, name: version}})
 
     one, other = processes
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(one.change("m", alias("old", "1")), other.change("m", alias("older", "2")))
     plan = json.loads((tmp_path / "models" / "serving.json").read_text())["m"]
     assert plan["aliases"] == {"live": "3", "old": "1", "older": "2"}
@@ -220,7 +222,7 @@ async def test_a_stale_model_keeps_no_other_from_being_followed(registry, make_m
     watching = asyncio.ensure_future(follower.watch())
     plans = {"other": {"aliases": {"live": "1"}}, "m": {"aliases": {"live": "1"}}}
     (tmp_path / "models" / "serving.json").write_text(json.dumps(plans))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while follower.choose().version != "1":
             await asyncio.sleep(0.01)
     watching.cancel()

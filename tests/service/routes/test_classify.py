@@ -15,6 +15,7 @@ from service.routes.classify import parse, quotes
 from service.schemas import ClassifyResponse, ClassifyText, ClassifyTexts
 from textcnn.types import LabelScore, Prediction
 
+from ...patience import PATIENCE
 from ..strictly import strictly
 
 JSON = {"content-type": "application/json"}
@@ -108,7 +109,7 @@ def test_a_request_that_would_be_answered_after_its_timeout_is_given_up(make_cli
     client = make_client()
     holding = threading.Thread(target=lambda: client.post("/v1/classify", json={"text": "wait"}))
     holding.start()
-    assert classifier.begun.wait(5)
+    assert classifier.begun.wait(PATIENCE)
     threading.Timer(0.1, classifier.gate.set).start()
     response = client.post("/v1/classify", json={"text": "a"}, headers={"x-request-timeout-ms": "50"})
     holding.join(5)

@@ -8,6 +8,7 @@ import pytest
 
 from service.schemas import ExplainResponse
 
+from ...patience import PATIENCE
 from ..conftest import ROOT
 from ..strictly import strictly
 
@@ -44,7 +45,7 @@ def test_explanations_that_take_long_are_refused_without_keeping_anybody_from_cl
         begun.set()
         time.sleep(0.02)
         if "wait" in texts:
-            gate.wait(10)
+            gate.wait(PATIENCE)
         return explain(["a"] * len(texts), **options)
 
     monkeypatch.setattr(classifier, "explain", slowly)
@@ -53,7 +54,7 @@ def test_explanations_that_take_long_are_refused_without_keeping_anybody_from_cl
     begun.clear()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(client.post, "/v1/explain", json={"text": "wait"})
-        assert begun.wait(5)
+        assert begun.wait(PATIENCE)
         refused = client.post("/v1/explain", json={"text": "a"})
         both = client.post("/v1/classify", json={"text": "a", "explain": True})
         classified = client.post("/v1/classify", json={"text": "a"})
@@ -69,7 +70,7 @@ def test_before_the_first_explanation_many_at_once_are_not_all_let_in(make_clien
 
     def wait(texts, **options):
         begun.set()
-        gate.wait(10)
+        gate.wait(PATIENCE)
         return [classifier._explain_one("a", None) for _ in texts]
 
     classify = classifier.classify
@@ -84,7 +85,7 @@ def test_before_the_first_explanation_many_at_once_are_not_all_let_in(make_clien
     text = "a word " * 500
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(client.post, "/v1/explain", json={"text": text})
-        assert begun.wait(5)
+        assert begun.wait(PATIENCE)
         assert client.post("/v1/explain", json={"text": text}).status_code == 429
         gate.set()
         assert first.result(5).status_code == 200
