@@ -103,7 +103,7 @@ async def test_short_work_that_came_together_runs_at_once_as_one_batch_on_the_lo
 async def test_long_work_runs_at_once_when_idle_and_is_gathered_while_busy(work):
     batcher = MicroBatcher(work)
     busy = submit(batcher, "wait")
-    await asyncio.to_thread(work.begun.wait, 5)
+    await asyncio.to_thread(work.begun.wait, PATIENCE)
     later = [submit(batcher, item) for item in ("a", "b", "c")]
     work.gate.set()
     await asyncio.gather(busy, *later)
@@ -115,7 +115,7 @@ async def test_long_work_runs_at_once_when_idle_and_is_gathered_while_busy(work)
 async def test_long_work_does_not_keep_the_short_waiting(work):
     batcher = MicroBatcher(work)
     long = submit(batcher, "wait")
-    await asyncio.to_thread(work.begun.wait, 5)
+    await asyncio.to_thread(work.begun.wait, PATIENCE)
     batcher.pace.learn(1, 1e-6)  # now it knows that its work is quick
     assert await asyncio.wait_for(submit(batcher, "quick"), PATIENCE) == ["QUICK"]
     assert not long.done()
@@ -127,7 +127,7 @@ async def test_long_work_does_not_keep_the_short_waiting(work):
 async def test_a_batch_keeps_to_the_budget_and_the_oldest_go_first(work):
     batcher = MicroBatcher(work, max_items=3, max_cost=10)
     busy = submit(batcher, "wait")
-    await asyncio.to_thread(work.begun.wait, 5)
+    await asyncio.to_thread(work.begun.wait, PATIENCE)
     later = [
         submit(batcher, *items)
         for items in (("aaaa", "bbbb"), ("cccc",), ("d", "e", "f", "g"), ("longer than ten",), ("h",))
@@ -171,7 +171,7 @@ async def test_work_that_loses_answers_is_an_error_and_mixes_nothing_up():
 async def test_the_work_of_a_caller_who_left_is_not_done(work):
     batcher = MicroBatcher(work)
     busy = submit(batcher, "wait")
-    await asyncio.to_thread(work.begun.wait, 5)
+    await asyncio.to_thread(work.begun.wait, PATIENCE)
     gone, stays = submit(batcher, "gone"), submit(batcher, "stays")
     gone.cancel()
     work.gate.set()
@@ -183,7 +183,7 @@ async def test_the_work_of_a_caller_who_left_is_not_done(work):
 async def test_work_past_its_deadline_is_not_begun(work):
     batcher = MicroBatcher(work)
     busy = submit(batcher, "wait")
-    await asyncio.to_thread(work.begun.wait, 5)
+    await asyncio.to_thread(work.begun.wait, PATIENCE)
     late = submit(batcher, "late", deadline=time.monotonic() - 1)
     in_time = submit(batcher, "in time", deadline=time.monotonic() + 60)
     work.gate.set()
@@ -198,7 +198,7 @@ async def test_work_past_its_deadline_is_not_begun(work):
 async def test_closing_finishes_what_has_begun_and_refuses_the_rest(work):
     batcher = MicroBatcher(work)
     begun = submit(batcher, "wait")
-    await asyncio.to_thread(work.begun.wait, 5)
+    await asyncio.to_thread(work.begun.wait, PATIENCE)
     waiting = submit(batcher, "waiting")
     batcher.close()
     work.gate.set()

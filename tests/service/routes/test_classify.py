@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -276,9 +275,8 @@ def test_no_bytes_make_the_parser_fail_in_another_way(body):
         parse(body, max_texts=3, max_text_chars=20)
 
 
-def test_a_million_backslashes_are_parsed_in_time():
+def test_a_million_backslashes_are_parsed_without_looking_back():
+    """It would take years."""
     body = b'{"text": "' + b"\\\\" * 500_000 + b'\\"", "text": "a"}'
-    start = time.perf_counter()
     with pytest.raises(InvalidJSONError, match="twice"):
         parse(body, max_texts=1, max_text_chars=10**6)
-    assert time.perf_counter() - start < 1

@@ -59,7 +59,7 @@ def test_explanations_that_take_long_are_refused_without_keeping_anybody_from_cl
         both = client.post("/v1/classify", json={"text": "a", "explain": True})
         classified = client.post("/v1/classify", json={"text": "a"})
         gate.set()
-        assert waiting.result(5).status_code == 200
+        assert waiting.result(PATIENCE).status_code == 200
     assert (refused.status_code, both.status_code, classified.status_code) == (429, 429, 200)
     assert int(refused.headers["retry-after"]) >= 1
 
@@ -88,7 +88,7 @@ def test_before_the_first_explanation_many_at_once_are_not_all_let_in(make_clien
         assert begun.wait(PATIENCE)
         assert client.post("/v1/explain", json={"text": text}).status_code == 429
         gate.set()
-        assert first.result(5).status_code == 200
+        assert first.result(PATIENCE).status_code == 200
 
 
 @pytest.mark.parametrize(
