@@ -182,7 +182,7 @@ def create_app(
         *stream.routes(settings, registry, inference),
         *(route for other in FORMATS for route in other.routes(foreign)),
         *health.routes(registry, lifecycle),
-        *feedback.routes(settings, metrics),
+        *feedback.routes(settings, registry, metrics),
         *models.routes(registry),
         *metrics_route.routes(metrics),
     ]

@@ -170,7 +170,7 @@ def _explain(texts: Sequence[Text], options: ExplainOptions) -> Request[list[Exp
     return Request("POST", "/v1/explain", read, _json({"texts": list(texts), **_given(options)}))
 
 
-def _feedback(text: str, label: str, options: FeedbackOptions) -> Request[None]:
+def _feedback(text: Text, label: str, options: FeedbackOptions) -> Request[None]:
     body = {"text": text, "label": label, **_given(options)}
     return Request("POST", "/v1/feedback", lambda content: None, _json(body))
 
@@ -319,7 +319,7 @@ class Client:
         """The same for several texts, in one request. Raises TextFailedError as well."""
         return self._send(_explain(texts, options))
 
-    def feedback(self, text: str, label: str, **options: Unpack[FeedbackOptions]) -> None:
+    def feedback(self, text: Text, label: str, **options: Unpack[FeedbackOptions]) -> None:
         """Keep a text with the label that is right; returns when it is on the service's disk."""
         self._send(_feedback(text, label, options))
 
@@ -411,7 +411,7 @@ class AsyncClient:
         """The same for several texts, in one request. Raises TextFailedError as well."""
         return await self._send(_explain(texts, options))
 
-    async def feedback(self, text: str, label: str, **options: Unpack[FeedbackOptions]) -> None:
+    async def feedback(self, text: Text, label: str, **options: Unpack[FeedbackOptions]) -> None:
         """Keep a text with the label that is right; returns when it is on the service's disk."""
         await self._send(_feedback(text, label, options))
 

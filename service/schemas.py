@@ -222,7 +222,7 @@ class ExplainResponse(Answered):
 class Feedback(Asked):
     """A text and the label that is right."""
 
-    text: str
+    text: Text = Field(examples=["Where is my parcel?"])
     label: str = Field(min_length=1, max_length=1000, description="any: it may be one that the model does not have")
     predicted: str | None = Field(None, max_length=1000, description="what the service said")
     model: str | None = Field(None, max_length=200)

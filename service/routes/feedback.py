@@ -1,4 +1,7 @@
-"""POST /v1/feedback: a text and the label that is right. Only there where a folder was given to keep it in."""
+"""POST /v1/feedback: a text and the label that is right. Only there where a folder was given to keep it in.
+
+Texts that were read together are kept as text_1, text_2 and so on, columns that training can be told to read.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,13 @@ from pydantic import ValidationError
 from service.answer import Answer, json_answer
 from service.batcher import MicroBatcher
 from service.call import Call
-from service.errors import InvalidRequestError, NotKeptError, OverloadedError
+from service.errors import InvalidRequestError, NotKeptError, NotReadyError, OverloadedError, UnknownModelError
 from service.feedback import FeedbackLog
 from service.metrics import Metrics
+from service.model_registry import ModelRegistry
 from service.route import Route
 from service.routes.classify import ERRORS, check_text, parse_unrepeated
-from service.schemas import Feedback, FeedbackResponse
+from service.schemas import Feedback, FeedbackResponse, Text
 from service.settings import Settings
 
 MOST_WAITING = 1000
@@ -25,7 +29,7 @@ RETRY_SECONDS = "60"  # a full disk takes somebody to look at it
 log = logging.getLogger(__name__)
 
 
-def routes(settings: Settings, metrics: Metrics) -> list[Route]:
+def routes(settings: Settings, registry: ModelRegistry, metrics: Metrics) -> list[Route]:
     if settings.feedback is None:
         return []
     kept = FeedbackLog(settings.feedback, max_bytes=int(settings.feedback_file_bytes))
@@ -37,13 +41,15 @@ def routes(settings: Settings, metrics: Metrics) -> list[Route]:
         nonlocal writer, waiting
         call.need(b"application/json")
         content = parse_unrepeated(await call.body())
+        if type(content) is dict and "text" in content:
+            check_text(content["text"], "text", settings.max_text_chars)
         try:
             given = Feedback.model_validate(content, strict=True)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"])) or "the body"
             raise InvalidRequestError(f"{where}: {first['msg']}.") from None
-        check_text(given.text, "text", settings.max_text_chars)
+        _check_number(given, registry)
         if waiting >= MOST_WAITING:
             raise OverloadedError("The disk does not keep up; try again.", headers={"retry-after": "1"})
         if writer is None:
@@ -53,7 +59,8 @@ def routes(settings: Settings, metrics: Metrics) -> list[Route]:
             {
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "key": call.key.name if call.key else None,
-                **given.model_dump(exclude_none=True),
+                **_columns(given.text),
+                **given.model_dump(exclude_none=True, exclude={"text"}),
             }
         )
         waiting += 1
@@ -84,3 +91,19 @@ def routes(settings: Settings, metrics: Metrics) -> list[Route]:
             tag="feedback",
         )
     ]
+
+
+def _check_number(given: Feedback, registry: ModelRegistry) -> None:
+    """Raises InvalidRequestError for a text that the model does not read so; of one that is gone nothing is known."""
+    asked = "/".join(filter(None, (given.model, given.version if given.model else None)))
+    try:
+        deployment = registry.choose(asked)
+    except (UnknownModelError, NotReadyError):
+        return
+    deployment.records([given.text])
+
+
+def _columns(text: Text) -> dict[str, str]:
+    if isinstance(text, str):
+        return {"text": text}
+    return {f"text_{number}": part for number, part in enumerate(text, 1)}

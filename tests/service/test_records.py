@@ -9,11 +9,13 @@ import pytest
 
 from service.client import Client
 from service.schemas import ClassifyResponse, ExplainResponse
+from textcnn.data.readers import ReadOptions, read_examples
 from textcnn.types import split_texts
 
 from .conftest import FakeClassifier
 
 PAIR = ["a banana", "an apple"]
+TEXT_PAIR = {"text": PAIR[0], "text_pair": PAIR[1]}
 WANTED = 'must be a list, ["...", "..."]: this model reads so many together'
 NDJSON = {"content-type": "application/x-ndjson"}
 
@@ -137,3 +139,82 @@ def test_the_client_sends_records(pairs):
     with Client("http://service", transport=httpx.MockTransport(forward)) as client:
         assert [found.label for found in client.classify_many([PAIR, PAIR[::-1]])] == ["apple", "banana"]
         assert client.classify(PAIR).label == "apple"
+
+
+def test_the_client_sends_feedback_on_records(pairs_with_feedback, tmp_path):
+    def forward(request: httpx.Request) -> httpx.Response:
+        headers = {"content-type": "application/json"}
+        answer = pairs_with_feedback.post(request.url.path, content=request.read(), headers=headers)
+        return httpx.Response(answer.status_code, content=answer.content)
+
+    with Client("http://service", transport=httpx.MockTransport(forward)) as client:
+        client.feedback(PAIR, "apple")
+    (file,) = (tmp_path / "feedback").glob("*.jsonl")
+    assert json.loads(file.read_text())["text_2"] == PAIR[1]
+
+
+@pytest.fixture
+def pairs_with_feedback(make_client, tmp_path):
+    return make_client(load=lambda path: Pairs(), feedback=tmp_path / "feedback", max_text_chars=30)
+
+
+def test_feedback_on_several_texts_is_kept_in_columns_that_training_reads(pairs_with_feedback, tmp_path):
+    given = {"text": PAIR, "label": "apple", "model": "fake", "version": "3"}
+    assert pairs_with_feedback.post("/v1/feedback", json=given).status_code == 200
+    (file,) = (tmp_path / "feedback").glob("*.jsonl")
+    examples = read_examples(file, ReadOptions(text_columns=("text_1", "text_2"), label_column="label", apart=True))
+    assert [split_texts(text) for text in examples.texts] == [PAIR]
+    assert examples.labels == ["apple"]
+    assert "text" not in examples.column_names
+
+
+@pytest.mark.parametrize("about", [{}, {"model": "fake"}, {"model": "fake", "version": "3"}, {"model": "fake/live"}])
+@pytest.mark.parametrize("text", ["one", ["one"], ["one", "two", "three"]])
+def test_feedback_on_another_number_of_texts_is_refused(pairs_with_feedback, tmp_path, about, text):
+    response = pairs_with_feedback.post("/v1/feedback", json={"text": text, "label": "apple", **about})
+    assert response.status_code == 422
+    assert WANTED in response.json()["error"]["message"]
+    assert not (tmp_path / "feedback").exists()
+
+
+def test_feedback_about_a_version_that_is_gone_is_kept_all_the_same(pairs_with_feedback):
+    for about in ({"model": "fake", "version": "1"}, {"model": "older"}):
+        response = pairs_with_feedback.post("/v1/feedback", json={"text": "one", "label": "apple", **about})
+        assert response.status_code == 200
+
+
+@pytest.mark.parametrize("text", [[], ["a", 3], [["a", "b"]], {"text": "a"}, None, ["x" * 20, "y" * 20]])
+def test_what_is_no_list_of_strings_within_the_limit_is_no_feedback(pairs_with_feedback, text):
+    assert pairs_with_feedback.post("/v1/feedback", json={"text": text, "label": "apple"}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "answer"),
+    [
+        ("/predict", {"inputs": PAIR}, ["apple", "banana", "cherry"]),
+        ("/predict", {"inputs": [PAIR, PAIR[::-1]]}, [["apple", "banana", "cherry"], ["banana", "apple", "cherry"]]),
+        ("/models/fake", {"inputs": TEXT_PAIR}, [["apple", "banana", "cherry"]]),
+        ("/models/fake", {"inputs": [TEXT_PAIR] * 2, "parameters": {"top_k": 1}}, [["apple"], ["apple"]]),
+    ],
+)
+def test_the_formats_that_know_pairs_take_them(pairs, path, body, answer):
+    response = pairs.post(path, json=body)
+    assert response.status_code == 200, response.text
+    labels = [
+        score["label"] if isinstance(score, dict) else [inner["label"] for inner in score] for score in response.json()
+    ]
+    assert labels == answer
+
+
+@pytest.mark.parametrize(
+    ("path", "inputs"),
+    [
+        ("/predict", [["one"], PAIR]), ("/predict", ["one", "two", "three"]), ("/predict", [PAIR, "one"]),
+        ("/models/fake", {"text": "one"}), ("/models/fake", {"text": "one", "text_pair": None}),
+        ("/models/fake", {"text": "one", "text_pair": "two", "more": 1}), ("/models/fake", [TEXT_PAIR, "one"]),
+    ],
+)  # fmt: skip
+def test_half_a_pair_is_refused_in_the_shape_of_the_format(pairs, path, inputs):
+    response = pairs.post(path, json={"inputs": inputs})
+    assert response.status_code == 422
+    assert isinstance(response.json()["error"], str)
