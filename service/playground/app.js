@@ -39,19 +39,40 @@ async function ask(path, body) {
   }
 }
 
+const nameOf = (model) => `${model.name}/${model.version}`;
+const chosen = () => models.find((model) => nameOf(model) === $("first").value);
+const textsTogether = () => chosen()?.texts_per_record ?? 1;
+const textFields = () => [...$("texts").querySelectorAll("textarea")];
+
+// As many fields as the model reads texts together, and the models to compare with that read as many.
+function fitToModel() {
+  const count = textsTogether(), fields = textFields();
+  for (let number = fields.length + 1; number <= count; number++) {
+    const field = element("textarea", { id: `text-${number}`, rows: 4, placeholder: "Type or paste a text" });
+    $("texts").append(element("div", {}, element("label", { for: field.id }), field));
+  }
+  for (const field of fields.slice(count)) field.parentElement.remove();
+  textFields().forEach((field, at) => { field.labels[0].textContent = count === 1 ? "Text" : `Text ${at + 1}`; });
+  const second = $("second").value;
+  const fitting = models.filter((model) => model.texts_per_record === count);
+  $("second").replaceChildren(element("option", { value: "" }, "nothing"), ...options(fitting));
+  if (fitting.some((model) => nameOf(model) === second)) $("second").value = second;
+  if (table && $("stop").hidden) showColumns();
+}
+
+const options = (some) => some.map((model) => {
+  const aliases = model.aliases.length ? ` (${model.aliases.join(", ")})` : "";
+  return element("option", { value: nameOf(model) }, nameOf(model) + aliases);
+});
+
 async function loadModels() {
   try {
     const answer = await ask("/v1/models");
     models = answer.models;
-    const options = () => models.map((model) => {
-      const name = `${model.name}/${model.version}`;
-      const aliases = model.aliases.length ? ` (${model.aliases.join(", ")})` : "";
-      return element("option", { value: name }, name + aliases);
-    });
-    $("first").replaceChildren(...options());
-    $("second").replaceChildren(element("option", { value: "" }, "nothing"), ...options());
+    $("first").replaceChildren(...options(models));
     const live = models.find((model) => model.name === answer.default && model.aliases.includes("live"));
-    if (live) $("first").value = `${live.name}/${live.version}`;
+    if (live) $("first").value = nameOf(live);
+    fitToModel();
     say("status", models.length ? "" : "The model is still loading.");
     if (!models.length) setTimeout(loadModels, 1000);
     else classify(); // of what was typed, or came back with the page, before
@@ -61,16 +82,17 @@ async function loadModels() {
 }
 
 async function classify() {
-  const text = $("text").value;
+  const texts = textFields().map((field) => field.value);
   const number = ++asked;
-  if (!text) {
+  if (!models.length) return; // it is called again when they are known
+  if (!texts.some(Boolean)) {
     $("results").replaceChildren();
     say("status", "");
     return;
   }
   try {
     const names = [$("first").value, $("second").value].filter(Boolean);
-    const cards = await Promise.all(names.map((name) => card(name, text)));
+    const cards = await Promise.all(names.map((name) => card(name, texts)));
     if (number !== asked) return; // a later text is on its way
     $("results").replaceChildren(...cards.map((made) => made.article));
     say("status", cards.map((made) => made.summary).join("; "));
@@ -79,18 +101,19 @@ async function classify() {
   }
 }
 
-async function card(name, text) {
-  const model = models.find((one) => `${one.name}/${one.version}` === name);
+async function card(name, texts) {
+  const model = models.find((one) => nameOf(one) === name);
+  const text = texts.length === 1 ? texts[0] : texts;
   const [found, why] = await Promise.all([
     ask("/v1/classify", { text, model: name, top_k: Math.min(LABELS_SHOWN, model.labels.length) }),
     ask("/v1/explain", { text, model: name, top_n: NGRAMS }),
   ]);
   const prediction = found.predictions[0];
-  const reasons = element("div", { "aria-live": "polite" }, ...shown(text, why.explanations[0]));
+  const reasons = element("div", { "aria-live": "polite" }, ...shown(texts, why.explanations[0]));
   const explain = async (label, button) => {
     try {
       const other = await ask("/v1/explain", { text, model: name, label, top_n: NGRAMS });
-      reasons.replaceChildren(...shown(text, other.explanations[0]));
+      reasons.replaceChildren(...shown(texts, other.explanations[0]));
       for (const one of article.querySelectorAll("th button")) one.setAttribute("aria-pressed", String(one === button));
     } catch (error) {
       say("status", error.message, true);
@@ -133,41 +156,52 @@ function scores(task, prediction, explain, explained) {
     element("table", { "aria-label": task || "Labels" }, element("tbody", {}, ...rows)));
 }
 
-function shown(text, explanation) {
+function shown(texts, explanation) {
   return [
     element("p", { class: "note" }, `What speaks for (solid line) and against (dashed) ${explanation.label}` +
       (explanation.exact ? "" : `, by ${explanation.method.replaceAll("_", " ")}: an estimate`)),
-    highlighted(text, explanation),
+    ...highlighted(texts, explanation),
     strongest(explanation),
   ];
 }
 
-function highlighted(text, explanation) {
-  const characters = Array.from(text); // offsets count code points
-  const weights = new Array(characters.length).fill(0);
+// A box for each text; the shades of all are of one scale.
+function highlighted(texts, explanation) {
+  const characters = texts.map((text) => Array.from(text)); // offsets count code points
+  const weights = characters.map((some) => new Array(some.length).fill(0));
   for (const ngram of explanation.ngrams) {
     const parts = ngram.tokens.length ? ngram.tokens : [ngram];
     for (const part of parts) {
-      for (let at = part.start; at < part.end; at++) weights[at] += part.contribution;
+      for (let at = part.start; at < part.end; at++) weights[ngram.segment ?? 0][at] += part.contribution;
     }
   }
-  const largest = Math.max(...weights.map(Math.abs), 1e-9);
-  const box = element("p", { class: "evidence", "data-testid": "evidence" });
+  const largest = weights.flat().reduce((most, weight) => Math.max(most, Math.abs(weight)), 1e-9);
+  return characters.map((some, segment) => {
+    const unread = (explanation.unread_segment ?? 0) === segment ? explanation.unread : null;
+    return box(some, weights[segment], largest, unread);
+  });
+}
+
+function box(characters, weights, largest, unread) {
+  const made = element("p", { class: "evidence", "data-testid": "evidence" });
+  const isUnread = (at) => unread !== null && at >= unread[0] && at < unread[1];
   for (let start = 0; start < characters.length; ) {
     let end = start + 1;
-    while (end < characters.length && weights[end] === weights[start]) end++;
+    while (end < characters.length && weights[end] === weights[start] && isUnread(end) === isUnread(start)) end++;
     const piece = characters.slice(start, end).join("");
     const share = weights[start] / largest;
-    if (Math.abs(share) < 0.05) {
-      box.append(piece);
+    if (isUnread(start)) {
+      made.append(element("span", { class: "unread", title: "not read: the model takes no more" }, piece));
+    } else if (Math.abs(share) < 0.05) {
+      made.append(piece);
     } else {
       const mark = element("mark", { class: share > 0 ? "for" : "against", title: weights[start].toFixed(2) }, piece);
       mark.style.backgroundColor = `rgb(var(--${share > 0 ? "for" : "against"}) / ${(0.45 * Math.abs(share)).toFixed(2)})`;
-      box.append(mark);
+      made.append(mark);
     }
     start = end;
   }
-  return box;
+  return made;
 }
 
 function strongest(explanation) {
@@ -184,9 +218,11 @@ const url = "/playground/table.js";
 const trusted = window.trustedTypes?.createPolicy("worker", { createScriptURL: () => url }).createScriptURL(url) ?? url;
 const worker = new Worker(trusted);
 let file = null, fileName = "", spoken = 0;
+let table = null; // the columns of the file that is open: { header, likely }, those with most text first
 
-function openTable(chosen, encoding) {
-  file = chosen;
+function openTable(given, encoding) {
+  file = given;
+  table = null;
   $("download").hidden = $("column-row").hidden = true;
   say("table-status", "Reading …");
   worker.postMessage({ open: file, encoding });
@@ -195,15 +231,34 @@ function openTable(chosen, encoding) {
 function running(on) {
   $("start").hidden = on;
   $("stop").hidden = $("progress").hidden = !on;
-  for (const id of ["file", "column", "encoding"]) $(id).disabled = on;
-  if (!on) $("table-progress").textContent = "";
+  for (const control of [$("file"), $("encoding"), ...columnFields()]) control.disabled = on;
+  if (on) return;
+  $("table-progress").textContent = "";
+  if (table) showColumns(); // another model may have been chosen meanwhile
+}
+
+const columnFields = () => [...$("columns").querySelectorAll("select")];
+
+// A choice of a column for each text that the model reads together.
+function showColumns() {
+  const count = textsTogether();
+  const places = table.likely.slice(0, count).sort((one, other) => one - other);
+  const before = columnFields().length === count ? columnFields().map((field) => field.value) : places;
+  $("columns").replaceChildren(...Array.from({ length: count }, (_, at) => {
+    const id = at ? `column-${at + 1}` : "column";
+    const names = table.header.map((one, place) => element("option", { value: place }, one || `column ${place + 1}`));
+    const field = element("select", { id }, ...names);
+    field.value = before[at] ?? places[0];
+    return element("span", {}, element("label", { for: id }, count === 1 ? "Column with the text" : `Column with text ${at + 1}`), " ", field);
+  }));
 }
 
 const told = {
-  opened({ name, header, rows, encoding, guessed, column }) {
+  opened({ name, header, rows, encoding, guessed, likely }) {
     fileName = name.replace(/\.[^.]*$/, "");
-    $("column").replaceChildren(...header.map((one, at) => element("option", { value: at }, one || `column ${at + 1}`)));
-    $("column").value = column;
+    table = { header, likely };
+    $("columns").replaceChildren();
+    showColumns();
     $("encoding").value = encoding;
     $("column-row").hidden = false;
     const how = guessed ? `, read as ${$("encoding").selectedOptions[0].textContent}; choose another encoding if letters look wrong` : "";
@@ -252,16 +307,18 @@ function startTable() {
   running(true);
   if (keyboard) $("stop").focus();
   say("table-status", "Labelling …");
-  worker.postMessage({ start: { column: Number($("column").value), model: $("first").value, key: $("key").value.trim() } });
+  const columns = columnFields().map((field) => Number(field.value));
+  worker.postMessage({ start: { columns, model: $("first").value, key: $("key").value.trim() } });
 }
 
 let timer;
-$("text").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(classify, WAIT_MS); });
+$("texts").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(classify, WAIT_MS); });
 $("form").addEventListener("submit", (event) => { event.preventDefault(); clearTimeout(timer); classify(); });
-$("text").addEventListener("keydown", (event) => {
+$("texts").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("form").requestSubmit();
 });
-for (const id of ["first", "second"]) $(id).addEventListener("change", classify);
+$("first").addEventListener("change", () => { fitToModel(); classify(); });
+$("second").addEventListener("change", classify);
 $("key-form").addEventListener("submit", (event) => event.preventDefault());
 $("key").addEventListener("change", loadModels);
 $("file").addEventListener("change", () => { if ($("file").files[0]) openTable($("file").files[0]); });

@@ -1,6 +1,6 @@
 // A worker: reads a table, asks for the labels of its rows and writes it again, so that the page stays responsive.
 //
-// In:  { open: File, encoding? }      { start: { column, model, key } }      { stop: true }
+// In:  { open: File, encoding? }      { start: { columns, model, key } }      { stop: true }
 // Out: { opened: { ... } }  { done, of, seconds }  { finished: { blob, rows, failed, stopped?, reason? } }  { failed: "why" }
 
 const ROWS_AT_ONCE = 256;
@@ -36,10 +36,11 @@ async function open(file, encoding) {
   const [header, ...body] = rows;
   table = { header, body, delimiter, mark: Boolean(mark) };
   const sizes = header.map((_, column) => body.slice(0, 50).reduce((sum, row) => sum + (row[column] ?? "").length, 0));
+  const likely = header.map((_, column) => column).sort((one, other) => sizes[other] - sizes[one]);
   const named = header.findIndex((name) => TEXT_COLUMN.test(name.trim()));
+  if (named >= 0) likely.unshift(...likely.splice(likely.indexOf(named), 1));
   postMessage({ opened: {
-    name: file.name, header, rows: body.length, encoding: read, guessed: !encoding && !mark && read !== "utf-8",
-    column: named >= 0 ? named : sizes.indexOf(Math.max(...sizes)),
+    name: file.name, header, rows: body.length, encoding: read, guessed: !encoding && !mark && read !== "utf-8", likely,
   } });
 }
 
@@ -106,11 +107,11 @@ function parse(text, delimiter) {
   return rows;
 }
 
-async function label({ column, model, key }) {
+async function label({ columns, model, key }) {
   const { body } = table;
   abort = new AbortController();
   const found = []; // of each row a prediction, or { error }
-  const parts = chunks(body, column);
+  const parts = chunks(body, columns);
   const begun = performance.now();
   let reported = 0, reason = "";
   const waiting = [];
@@ -138,17 +139,18 @@ async function label({ column, model, key }) {
   postMessage({ finished: { blob: written(found), rows: found.length, of: body.length, failed, model, reason } });
 }
 
-function* chunks(body, column) {
+function* chunks(body, columns) {
   let part = [], size = 0;
   for (const row of body) {
-    const text = row[column] ?? "";
-    if (part.length && (part.length === ROWS_AT_ONCE || size + text.length > CHARACTERS_AT_ONCE)) {
+    const texts = columns.map((column) => row[column] ?? "");
+    const length = texts.reduce((sum, text) => sum + text.length, 0);
+    if (part.length && (part.length === ROWS_AT_ONCE || size + length > CHARACTERS_AT_ONCE)) {
       yield part;
       part = [];
       size = 0;
     }
-    part.push(text);
-    size += text.length;
+    part.push(texts.length === 1 ? texts[0] : texts); // several are read together
+    size += length;
   }
   if (part.length) yield part;
 }

@@ -26,7 +26,7 @@ from service.settings import Settings
 # not relative: FAKE_MAIN runs this file by its path
 from tests.patience import PATIENCE, until
 from textcnn.errors import DataError
-from textcnn.types import Explanation, LabelScore, Ngram, Prediction, Ranking
+from textcnn.types import Explanation, LabelScore, Ngram, Prediction, Ranking, split_texts
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -84,7 +84,9 @@ class FakeClassifier:
         best = self._classify_one(text, 3).top[0]
         place = max(text.find(best.label), 0)
         ngram = Ngram(place, place + len(best.label), text[place : place + len(best.label)], 1.5)
-        return Explanation(label or best.label, best.probability, 2.0, 0.5, (ngram,), 0.0, "ngrams", True)
+        found = Explanation(label or best.label, best.probability, 2.0, 0.5, (ngram,), 0.0, "ngrams", True)
+        cut = text.find("[end]")  # what stands behind this is not read
+        return replace(found, unread=(cut, len(text))) if cut >= 0 else found
 
     def _classify_one(self, text, top_k):
         if text == "boom":
@@ -98,6 +100,24 @@ class FakeClassifier:
         others = [label for label in labels if label != best]
         scores = (LabelScore(best, 0.5), LabelScore(others[0], 0.375), LabelScore(others[1], 0.125))
         return Prediction(scores[:top_k])
+
+
+class Pairs(FakeClassifier):
+    """Reads two texts together and answers for the second; keeps what it was asked."""
+
+    texts_per_record = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def classify(self, texts, *, top_k=1):
+        self.asked += texts
+        return super().classify([split_texts(text)[1] for text in texts], top_k=top_k)
+
+    def _explain_one(self, text, label):
+        found = super()._explain_one(split_texts(text)[1], label)
+        return replace(found, ngrams=tuple(replace(ngram, segment=1) for ngram in found.ngrams))
 
 
 # what the fake makes of its answer for a head of another type
@@ -170,7 +190,8 @@ class TextClassifier:
         if engine == "broken":
             from textcnn.errors import EngineError
             raise EngineError("no engine is called 'broken'")
-        classifier = fake.FakeClassifier()
+        pairs = engine == "pairs" and path.parent.name != "single"
+        classifier = fake.Pairs() if pairs else fake.FakeClassifier()
         if engine == "nasty":
             classifier.labels = ("apple", "<img src=x onerror=alert(1)>", "cherry")
         if engine in fake.ANSWERS:

@@ -12,26 +12,12 @@ from service.schemas import ClassifyResponse, ExplainResponse
 from textcnn.data.readers import ReadOptions, read_examples
 from textcnn.types import split_texts
 
-from .conftest import FakeClassifier
+from .conftest import Pairs
 
 PAIR = ["a banana", "an apple"]
 TEXT_PAIR = {"text": PAIR[0], "text_pair": PAIR[1]}
 WANTED = 'must be a list, ["...", "..."]: this model reads so many together'
 NDJSON = {"content-type": "application/x-ndjson"}
-
-
-class Pairs(FakeClassifier):
-    """Answers for the second text; keeps what it was asked."""
-
-    texts_per_record = 2
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[str] = []
-
-    def classify(self, texts, *, top_k=1):
-        self.asked += texts
-        return super().classify([split_texts(text)[1] for text in texts], top_k=top_k)
 
 
 @pytest.fixture
@@ -51,7 +37,8 @@ def test_a_text_is_a_list_where_several_are_read_together(pairs):
 
 def test_explanations_say_which_text(pairs):
     response = pairs.post("/v1/explain", json={"texts": [PAIR]})
-    ExplainResponse.model_validate_json(response.content)
+    (found,) = ExplainResponse.model_validate_json(response.content).explanations
+    assert [(ngram.segment, ngram.text) for ngram in found.ngrams] == [(1, "apple")]
     assert (
         pairs.post("/v1/explain", json={"text": PAIR, "label": "cherry"}).json()["explanations"][0]["label"] == "cherry"
     )

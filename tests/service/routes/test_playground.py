@@ -87,6 +87,14 @@ def test_a_text_is_labelled_and_what_decided_is_marked_in_place(opened):
 
 
 @pytest.mark.browser
+def test_what_the_model_did_not_read_is_shown(opened):
+    opened.fill("#text", "a cherry [end] of it")
+    opened.wait_for_selector("article")
+    assert opened.locator(".unread").all_inner_texts() == ["[end] of it"]
+    assert opened.locator("mark").all_inner_texts() == ["cherry"]
+
+
+@pytest.mark.browser
 def test_neither_a_text_nor_a_label_becomes_part_of_the_page(opened):
     opened.fill("#text", f"{NASTY} <script>alert(2)</script>")
     opened.wait_for_selector("article")
@@ -286,6 +294,68 @@ def test_what_was_typed_before_the_models_were_known_is_labelled(browser, server
     page.wait_for_timeout(600)
     held[0].continue_()
     page.wait_for_selector("article")
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def several(launch, tmp_path_factory):
+    """A model that reads two texts together, in two versions, and one that reads one."""
+    folder = tmp_path_factory.mktemp("several")
+    for version in ("pairs/1", "single/1"):
+        (folder / version).mkdir(parents=True)
+        (folder / version / "manifest.json").write_text("{}")
+    return launch("--models", str(folder), "--model", "pairs,single", "--engine", "pairs").wait_until_ready()
+
+
+@pytest.mark.browser
+def test_texts_that_are_read_together_have_a_field_each_by_keyboard_alone(browser, several):
+    page = browser.new_page()
+    page.goto(several.url + "/playground")
+    page.wait_for_selector("#text-2")
+    page.focus("#text")
+    page.keyboard.type("a banana")
+    page.keyboard.press("Tab")
+    page.keyboard.type("👍 a cherry")
+    page.wait_for_function("() => document.querySelector('#status').textContent === 'pairs/1: cherry, 50.0 %'")
+    assert page.locator(".evidence").all_inner_texts() == ["a banana", "👍 a cherry"]
+    assert page.locator(".evidence:nth-of-type(3) mark").all_inner_texts() == ["cherry"]
+    assert page.locator("mark").count() == 1
+    assert page.locator("#second option").all_inner_texts() == ["nothing", "pairs/1 (live)"]
+    for field in page.locator("#texts textarea").all():
+        assert field.evaluate("one => one.labels.length") == 1
+    page.close()
+
+
+@pytest.mark.browser
+def test_fields_follow_the_model_that_is_chosen_and_keep_what_was_typed(browser, several):
+    page = browser.new_page()
+    page.goto(several.url + "/playground")
+    page.wait_for_selector("#text-2")
+    page.fill("#text", "a banana")
+    page.select_option("#first", "single/1")
+    page.wait_for_function("() => document.querySelector('#status').textContent === 'single/1: banana, 50.0 %'")
+    assert page.locator("#texts textarea").count() == 1
+    assert page.locator("#texts label").inner_text() == "Text"
+    page.select_option("#first", "pairs/1")
+    assert page.locator("#texts label").all_inner_texts() == ["Text 1", "Text 2"]
+    assert page.input_value("#text") == "a banana"
+    page.close()
+
+
+@pytest.mark.browser
+def test_a_table_of_texts_that_are_read_together_comes_back_labelled(browser, several, tmp_path):
+    (tmp_path / "t.csv").write_text("n,question,answer\n1,a banana,a cherry\n2,a cherry,a banana\n3,apple\n")
+    page = browser.new_page()
+    page.goto(several.url + "/playground")
+    page.wait_for_selector("#text-2")
+    page.set_input_files("#file", tmp_path / "t.csv")
+    page.wait_for_selector("#column-row:not([hidden])")
+    assert [page.input_value(place) for place in ("#column", "#column-2")] == ["1", "2"]
+    header, *back = rows_of(labelled(page, tmp_path / "t.csv")[1])
+    assert header == ["n", "question", "answer", "label", "probability"]
+    assert [row[3] for row in back] == ["cherry", "banana", "apple"]
+    page.select_option("#first", "single/1")
+    assert page.locator("#columns label").all_inner_texts() == ["Column with the text"]
     page.close()
 
 
