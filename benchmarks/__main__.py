@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
 
     given: dict[str, Any] = {
         "quick": options.quick, "folds": options.folds, "part": options.part, "only": options.only,
-        "chosen": options.rows,
+        "chosen": options.rows, "seeds": options.seeds,
     }  # fmt: skip
     try:
         if program.data:
@@ -79,6 +79,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--json-only", action="store_true", help="only the JSON line")
     parser.add_argument("--data", type=Path, help="folder of the data sets; else $TEXTCNN_DATA, else ../shared/data")
     parser.add_argument("--folds", type=int, default=10, help="training, evaluate: folds of MR, of 10; 0: none")
+    parser.add_argument("--seeds", type=int, default=3, help="zoo: trainings of each preset, whose mean is the figure")
     parser.add_argument("--part", default="", choices=ZOO_PARTS, help="zoo: one part of it")
     parser.add_argument("--only", default="", metavar="ROW", help="zoo: one row of the part, such as a preset")
     return parser.parse_intermixed_args(arguments)

@@ -57,7 +57,7 @@ TARGETS: dict[str, tuple[str, float]] = {
     "mislabelled_precision": (">=", 0.80),
     "doctor_s": ("<=", 30.0),
 }
-COMMON = ("benchmark", "quick", "machine", "limits", "missing")
+COMMON = ("benchmark", "quick", "machine", "limits", "missing", "table")
 
 
 def met(key: str, result: Mapping[str, Any]) -> bool | None:
@@ -89,6 +89,8 @@ def print_report(result: Mapping[str, Any]) -> None:
     print()
     for key, value in _flat(raw):
         print(f"{key:<50}{_show(value):>14}")
+    if table := result.get("table"):
+        print(f"\n{table}")
     for title, notes in (("what limits it", result.get("limits")), ("not measured", result.get("missing"))):
         if notes:
             print(f"\n{title}")

@@ -3,11 +3,12 @@
 One part at a time (--part), and of it one row at a time (--only NAME), since all of them take an hour on two cores.
 
 presets  each preset trained on TREC and SST-2 (sentences) with the default budget: 20 epochs, stopped early; kim_exact
-         with its own 25
+         with its own 25; --seeds of them. two_towers reads pairs made of the same sets (have they the same label?),
+         beside kim_rand on the joined pairs. Ends with the table of docs/MODELS.md
 depth    the residual preset against the same convolutions and norms without shortcuts: validation accuracy by epoch
 start    500 rows of MR: from scratch, from autoencoders on IMDb's texts (of words in their places; of which words there
          are; the same on all texts, since they need no labels), from a classifier of IMDb; 5 seeds
-tasks    TREC's coarse and fine labels by one network and by two
+tasks    TREC's coarse and fine labels by one network and by two, and by one that may cost half of the two
 typos    words alone, words and characters, characters alone on TREC and SST-2 as they are and misspelled; 3 seeds
 scripts  the default and char_cnn on Chinese titles and Russian tweets, beside the majority class
 
@@ -22,6 +23,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,49 +45,63 @@ IMDB_TEXTS, IMDB_LENGTH, IMDB_EPOCHS = 5_000, 100, 3
 DEPTH_EPOCHS = 8
 VECTORS = "own.imdb-agnews.300d.bin"  # beside the data sets; for the presets that start from vectors
 LIMITS = {
-    "presets": "accuracy: the data and one seed, so differences of a point or two are chance",
+    "presets": "accuracy: the data and few seeds, so differences of a point are chance; times: those of TREC alone",
     "start": "how far the words and the style of IMDb are those of MR",
 }
+JOINED = "kim_rand_joined"  # the row beside two_towers
 Split = tuple[list[str], list[str]]
 
 
-def run(*, data: Path, quick: bool = False, part: str = "", only: str = "") -> dict[str, Any]:
+def run(*, data: Path, quick: bool = False, part: str = "", only: str = "", seeds: int = 3) -> dict[str, Any]:
     about = machine.describe()
     parts: dict[str, Callable[[Path, bool, str], dict[str, Any]]] = {
-        "presets": presets, "depth": depth, "start": start, "tasks": tasks, "typos": typos, "scripts": scripts,
+        "presets": partial(presets, seeds=1 if quick else seeds), "depth": depth, "start": start, "tasks": tasks,
+        "typos": typos, "scripts": scripts,
     }  # fmt: skip
     chosen = {part: parts[part]} if part else parts
-    result = {name: measure(data, quick, only) for name, measure in chosen.items()}
+    result: dict[str, Any] = {name: measure(data, quick, only) for name, measure in chosen.items()}
+    if "presets" in result:
+        result["table"] = presets_table(result["presets"])
     return {**result, "limits": LIMITS, "machine": {**about, "threads": torch.get_num_threads()}}
 
 
-def presets(data: Path, quick: bool, only: str) -> dict[str, Any]:
-    sets = {
-        "trec": (read_csv(data / "trec" / "train.csv"), None, read_csv(data / "trec" / "test.csv")),
-        "sst2": (
-            read_csv(data / "sst2" / "train.csv"),
-            read_csv(data / "sst2" / "dev.csv"),
-            read_csv(data / "sst2" / "test.csv"),
-        ),
+def presets(data: Path, quick: bool, only: str, seeds: int) -> dict[str, Any]:
+    """Rows by `preset.set`: those of `measured`, with the mean accuracy over the seeds."""
+    trec, sst2 = data / "trec", data / "sst2"
+    sets: dict[str, tuple[Split, Split | None, Split]] = {
+        "trec": (read_csv(trec / "train.csv"), None, read_csv(trec / "test.csv")),
+        "sst2": (read_csv(sst2 / "train.csv"), read_csv(sst2 / "dev.csv"), read_csv(sst2 / "test.csv")),
     }
     vectors = data.parent / "vectors" / VECTORS
     rows: dict[str, Any] = {}
-    for preset in [name for name in preset_names() if only in ("", name)]:
-        wants = preset_settings(preset).get("model", {}).get("embedding", {}).get("mode")
+    for row in [*preset_names(), JOINED]:
+        preset = "kim_rand" if row == JOINED else row
+        if only not in ("", row):
+            continue
+        settings = preset_settings(preset)
+        wants = settings.get("model", {}).get("embedding", {}).get("mode")
         if wants and not vectors.is_file():
-            say(f"{preset}: left out, no {vectors}")
+            say(f"{row}: left out, no {vectors}")
             continue
         for name, (train, validation, test) in sets.items():
+            train = cut(train, quick)
+            parts: Any = (train, validation, test)
+            if row == JOINED or settings.get("text", {}).get("segments") == "columns":
+                parts = tuple(split and pairs(split, joined=row == JOINED) for split in parts)
             model: Any = {"embedding": {"vectors": str(vectors)}} if wants else {}
-            row = measured({"model": model, "train": budget(quick)}, cut(train, quick), validation, test, preset=preset)
-            rows[f"{preset}.{name}"] = row
-            say(f"{preset} {name}: " + ", ".join(f"{key} {value}" for key, value in row.items()))
+            by_seed = [
+                measured({"model": model, "train": {**budget(quick), "seed": seed}}, *parts, preset=preset)
+                for seed in range(1, seeds + 1)
+            ]
+            scores = [found["accuracy"] for found in by_seed]
+            middle = {key: statistics.median(found[key] for found in by_seed) for key in ("train_s", "epochs")}
+            rows[f"{row}.{name}"] = {**by_seed[-1], **middle, "accuracy": round(statistics.mean(scores), 1)}
+            rows[f"{row}.{name}"]["by_seed"] = scores
+            say(f"{row} {name}: " + ", ".join(f"{key} {value}" for key, value in rows[f"{row}.{name}"].items()))
     return rows
 
 
-def measured(
-    config: Mapping[str, Any], train: Split, validation: Split | None, test: Split, *, preset: str
-) -> dict[str, Any]:
+def measured(config: Mapping[str, Any], train: Any, validation: Any, test: Any, *, preset: str) -> dict[str, Any]:
     started = time.perf_counter()
     model = TextClassifier(config, preset=preset).fit(*train, validation=validation)
     seconds = time.perf_counter() - started
@@ -103,6 +119,34 @@ def measured(
         "texts_per_s": round(rate),
         "engine": model.engine_name,
     }
+
+
+def pairs(split: Split, *, joined: bool) -> tuple[list[Any], list[str]]:
+    """Each text beside another, of its own label or of another one with equal chance; the label says which."""
+    texts, labels = split
+    choose = random.Random(0)
+    of: dict[str, list[str]] = {label: [] for label in sorted(set(labels))}
+    for text, label in zip(texts, labels, strict=True):
+        of[label].append(text)
+    result: tuple[list[Any], list[str]] = ([], [])
+    for text, label in zip(texts, labels, strict=True):
+        same = choose.random() < 0.5
+        other = choose.choice(of[label] if same else of[choose.choice([name for name in of if name != label])])
+        result[0].append(f"{text} {other}" if joined else (text, other))
+        result[1].append("same" if same else "other")
+    return result
+
+
+def presets_table(rows: Mapping[str, Any]) -> str:
+    """The rows as docs/MODELS.md has them; what training cost and texts/s are those of TREC."""
+    lines = ["| preset | TREC | SST-2 | parameters | epochs | training, s | texts/s | engine |", "|---" * 8 + "|"]
+    for name in dict.fromkeys(key.rpartition(".")[0] for key in rows):
+        trec, sst2 = rows[f"{name}.trec"], rows[f"{name}.sst2"]
+        lines.append(
+            f"| `{name}` | {trec['accuracy']} | {sst2['accuracy']} | {trec['parameters']:,} | {trec['epochs']:g} "
+            f"| {trec['train_s']:.0f} | {trec['texts_per_s']:,} | {trec['engine']} |"
+        )
+    return "\n".join(lines)
 
 
 def depth(data: Path, quick: bool, only: str) -> dict[str, Any]:
@@ -179,7 +223,8 @@ def few(texts: Sequence[str], labels: Sequence[str], source: Path | None, seed: 
 def tasks(data: Path, quick: bool, only: str) -> dict[str, Any]:
     """Test accuracy, training seconds, epochs until early stopping and seconds of one, mean over seeds.
 
-    One network for both costs half of two where it needs as many epochs as they on average.
+    An epoch of one network for both costs what an epoch of either costs, so with half the epochs of the two it costs
+    half: `both_at_half` may take no more.
     """
     parts = {
         split: (read_csv(data / "trec" / f"{split}.csv"), read_csv(data / "trec" / f"fine_{split}.csv"))
@@ -196,17 +241,23 @@ def tasks(data: Path, quick: bool, only: str) -> dict[str, Any]:
         "fine": ([texts[row] for row in known], [fine[row] for row in known], "single_label"),
         "both": (texts, {"coarse": coarse, "fine": fine}, "multi_task"),
     }
+    jobs["both_at_half"] = jobs["both"]
+    epochs: dict[str, list[int]] = {}
     rows: dict[str, Any] = {}
     for name, (given, wanted, head) in jobs.items():
-        if only not in ("", name):
+        if only not in ("", name) and not (only == "both_at_half" and name in ("coarse", "fine")):
             continue
         found: dict[str, list[float]] = {}
         for seed in range(1 if quick else SEEDS):
-            config = {"model": {"head": {"type": head}}, "train": {**budget(quick), "seed": seed}}
-            began = time.perf_counter()
+            config: Any = {"model": {"head": {"type": head}}, "train": {**budget(quick), "seed": seed}}
+            if name == "both_at_half":
+                config["train"]["max_epochs"] = (epochs["coarse"][seed] + epochs["fine"][seed]) // 2
+            began, processor = time.perf_counter(), time.process_time()
             model = TextClassifier(config).fit(given, wanted)
             found.setdefault("train_s", []).append(time.perf_counter() - began)
+            found.setdefault("processor_s", []).append(time.process_time() - processor)
             history = model.metrics_["history"]
+            epochs.setdefault(name, []).append(len(history))
             found.setdefault("epochs", []).append(len(history))
             found.setdefault("epoch_s", []).append(statistics.median(record["seconds"] for record in history))
             if head == "multi_task":
