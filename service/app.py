@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from service.admission import Admission, RateLimits
-from service.answer import Send
+from service.answer import CLOSE, Send
 from service.call import Call, Receive
 from service.follow import follow
 from service.inference import Inference
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CLOSE = (b"connection", b"close")
 FORMATS = (hugging_face, tei, open_inference, mlflow, tf_serving)
 GAUGES_SECONDS = 1.0
 
@@ -97,7 +96,7 @@ class App:
         if self._lifecycle.draining:
             answer.headers.append(CLOSE)
         try:
-            await answer(send)
+            await answer(send, scope.get("textcnn.send_whole"))
         except Exception as error:
             log_failure(error)
             raise  # half an answer is out: only breaking the connection tells the client so

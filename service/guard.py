@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from time import perf_counter
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
+
+from service.answer import CLOSE, Headers
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +91,7 @@ class Guard(HttpToolsProtocol):
         self.due = self.loop.time() + self.limits.body
         self.scope["textcnn.arrived"] = perf_counter()  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
+        self.scope["textcnn.send_whole"] = partial(send_whole, self.cycle)  # type: ignore[typeddict-unknown-key]
 
     def on_body(self, body: bytes) -> None:
         if self.cut:
@@ -157,6 +161,34 @@ class Guard(HttpToolsProtocol):
             self.transport.abort()  # what is not read cannot be sent first
         elif now > self.due and not self.flow.read_paused:
             self.refuse(408)
+
+
+async def send_whole(cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> None:
+    """What the two messages of ASGI would, as one: one system call and one packet in the place of two.
+
+    `headers` say the length of the body.
+    """
+    if cycle.flow.write_paused and not cycle.disconnected:
+        await cycle.flow.drain()
+    if cycle.disconnected:
+        return
+    cycle.response_started, cycle.waiting_for_100_continue = True, False
+    lines = [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *headers)]
+    if CLOSE in headers:
+        cycle.keep_alive = False
+    elif not cycle.keep_alive:
+        lines.append(b"%b: %b\r\n" % CLOSE)
+    head = b"".join(lines)
+    if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+        raise RuntimeError("a header of an answer has a line break")
+    if cycle.scope["method"] == "HEAD":
+        body = b""
+    cycle.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[status], head, body))
+    cycle.response_complete = True
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
 
 
 def guarded(limits: Limits) -> type[Guard]:

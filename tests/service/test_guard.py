@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import trustme
 
+from service.guard import send_whole
 from service.keys import add_key
 
 from ..patience import PATIENCE, until
@@ -124,6 +127,64 @@ def test_a_client_that_does_not_begin_tls_is_closed_by_the_deadline(launch, tmp_
     until(lambda: "listening" in server.log, "an open port")
     with connection(server) as client:
         assert until_closed(client) == b""
+
+
+class Wire:
+    """A transport that keeps what is written, and a cycle over it."""
+
+    def __init__(self, method: str = "GET", *, keep_alive: bool = True) -> None:
+        self.written: list[bytes] = []
+        self.closed = self.done = False
+        self.cycle = SimpleNamespace(
+            flow=SimpleNamespace(write_paused=False), disconnected=False, default_headers=[(b"date", b"today")],
+            keep_alive=keep_alive, scope={"method": method}, transport=self, message_event=asyncio.Event(),
+            on_response=self.finish, response_started=False, response_complete=False, waiting_for_100_continue=True,
+        )  # fmt: skip
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def finish(self) -> None:
+        self.done = True
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("method", "keep_alive", "headers", "expected"),
+    [
+        ("GET", True, [(b"a", b"b")], b"a: b\r\n\r\nbody"),
+        ("HEAD", True, [(b"content-length", b"4")], b"content-length: 4\r\n\r\n"),
+        ("GET", False, [(b"a", b"b")], b"a: b\r\nconnection: close\r\n\r\nbody"),
+        ("GET", True, [(b"connection", b"close")], b"connection: close\r\n\r\nbody"),
+        ("GET", False, [(b"connection", b"close")], b"connection: close\r\n\r\nbody"),
+    ],
+)
+async def test_an_answer_goes_out_in_one_piece(method, keep_alive, headers, expected):
+    wire = Wire(method, keep_alive=keep_alive)
+    await send_whole(wire.cycle, 404, headers, b"body")
+    assert wire.written == [b"HTTP/1.1 404 Not Found\r\ndate: today\r\n" + expected]
+    assert wire.closed == (b"close" in expected)
+    assert wire.done and wire.cycle.response_complete and not wire.cycle.waiting_for_100_continue
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\nb", b"a\rb"])
+async def test_a_header_cannot_begin_another_one(value):
+    wire = Wire()
+    with pytest.raises(RuntimeError, match="line break"):
+        await send_whole(wire.cycle, 200, [(b"x-request-id", value)], b"")
+    assert wire.written == []
+
+
+@pytest.mark.anyio
+async def test_nothing_is_written_to_who_has_left():
+    wire = Wire()
+    wire.cycle.disconnected = True
+    await send_whole(wire.cycle, 200, [], b"body")
+    assert wire.written == []
 
 
 def test_a_trickle_on_a_connection_that_was_used_is_closed_too(server):

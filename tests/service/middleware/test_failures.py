@@ -32,7 +32,7 @@ async def test_half_an_answer_breaks_the_connection(monkeypatch, make_client):
         headers: list = []
         status = 200
 
-        async def __call__(self, send):
+        async def __call__(self, send, send_whole=None):
             await send({"type": "http.response.start", "status": 200, "headers": []})
             raise RuntimeError("too late")
 
