@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,8 @@ from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.middleware.access import check_host, check_origin, dispatch
 from service.middleware.failures import answer_failures, log_failure
-from service.middleware.metrics import count_requests
-from service.middleware.request_id import request_ids
+from service.middleware.metrics import count_requests, make_counter
+from service.middleware.request_id import make_namer, request_ids
 from service.middleware.traces import make_tracer, trace_requests
 from service.model_registry import Load, ModelRegistry, load_classifier
 from service.route import Route, RouteTable
@@ -45,6 +45,7 @@ from service.routes import metrics as metrics_route
 from service.routes.foreign import Foreign
 from service.settings import Settings
 from service.shadow import Shadow
+from service.turn_away import TurnAway
 from textcnn.errors import TextCNNError
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class App:
         tracer: Tracer | None = None,
         ready_first: bool = False,
         for_admins: bool = False,
+        doors: Mapping[str, Admission] | None = None,
     ) -> None:
         self.routes = routes
         self.admin = admin
@@ -85,8 +87,11 @@ class App:
         else:
             endpoint = check_host(endpoint, settings.host_names, "--hosts")
         endpoint = answer_failures(endpoint)
-        endpoint = count_requests(endpoint, metrics)
-        self._answer = request_ids(trace_requests(endpoint, tracer) if tracer else endpoint)
+        count, name = make_counter(metrics), make_namer()
+        endpoint = count_requests(endpoint, count)
+        self._answer = request_ids(trace_requests(endpoint, tracer) if tracer else endpoint, name)
+        # where every request is to have a span, none may be missing
+        self.turn_away = TurnAway({} if tracer else doors or {}, name, count)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -195,4 +200,5 @@ def create_app(
     background = [bring_up, keep_gauges]
     if keys.path:
         background.append(partial(follow, [keys.path], keys.read_again))
-    return App(routes, settings, metrics, keys, lifecycle, background, admin_app, tracer, ready_first)
+    doors = {"/v1/classify": admission, "/v1/explain": explaining}
+    return App(routes, settings, metrics, keys, lifecycle, background, admin_app, tracer, ready_first, doors=doors)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -17,7 +18,7 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from service.answer import CLOSE, Headers
+from service.answer import CLOSE, Answer, Headers
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Limits:
     header: float
     body: float
     streams: frozenset[str] = frozenset()  # paths whose body may go on for ever
+    turn_away: Callable[[bytes, Headers], Answer | None] = lambda url, headers: None  # of a POST, before its body
 
 
 class HeadersTooLargeError(Exception):
@@ -63,6 +65,7 @@ class Guard(HttpToolsProtocol):
         self.last_read: RequestResponseCycle | None = None  # the last request that came whole
         self.refused: int | None = None  # the status with which we close when that one is answered
         self.cut = False  # whether the rest of the body is not wanted any more
+        self.turned_away = False  # whether the body that comes belongs to a request that was refused
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -90,19 +93,42 @@ class Guard(HttpToolsProtocol):
         self.in_headers, self.header_bytes = False, 0
         self.due = self.loop.time() + self.limits.body
         self.scope["textcnn.arrived"] = perf_counter()  # type: ignore[typeddict-unknown-key]
+        if self.turn_away():
+            return
         super().on_headers_complete()
         self.scope["textcnn.send_whole"] = partial(send_whole, self.cycle)  # type: ignore[typeddict-unknown-key]
 
+    def turn_away(self) -> bool:
+        """Refuse a request that stands alone, if all is full."""
+        if self.parser.get_method() != b"POST" or not self.parser.should_keep_alive() or self.expect_100_continue:
+            return False
+        under_way = self.cycle is not None and not self.cycle.response_complete
+        if under_way or self.flow.write_paused or self.transport.is_closing():
+            return False
+        answer = self.limits.turn_away(self.url, self.headers)
+        if answer is None:
+            return False
+        length = (b"content-length", b"%d" % len(answer.body))
+        head = _head(answer.status, [*self.server_state.default_headers, *answer.headers, length])
+        self.turned_away = True
+        self.transport.write(head + answer.body)
+        self.on_response_complete()
+        return True
+
     def on_body(self, body: bytes) -> None:
-        if self.cut:
+        if self.cut or self.turned_away:
             return
         if self.scope["path"] in self.limits.streams and not self.cycle.response_complete:
             self.due = self.loop.time() + self.limits.body
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self.in_headers, self.due, self.last_read = True, inf, self.cycle
+        self.in_headers, self.due = True, inf
         self.header_bytes = -self.fed  # the bytes in hand belong to what is complete
+        if self.turned_away:
+            self.turned_away = False
+            return
+        self.last_read = self.cycle
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -144,7 +170,8 @@ class Guard(HttpToolsProtocol):
                 self.pipeline.popleft()  # what did not come whole is not begun
             return
         # a body that goes on after the answer belongs to that one
-        answered = self.cycle is not None and self.cycle.response_complete and not self.in_headers
+        complete = self.cycle is not None and self.cycle.response_complete
+        answered = self.turned_away or (complete and not self.in_headers)
         if not answered and (self.cycle is None or self.cycle.response_complete or not self.cycle.response_started):
             code, message = REASONS[status]
             body = orjson.dumps({"error": {"code": code, "message": message, "request_id": ""}})
@@ -173,22 +200,26 @@ async def send_whole(cycle: RequestResponseCycle, status: int, headers: Headers,
     if cycle.disconnected:
         return
     cycle.response_started, cycle.waiting_for_100_continue = True, False
-    lines = [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *headers)]
+    headers = [*cycle.default_headers, *headers]
     if CLOSE in headers:
         cycle.keep_alive = False
     elif not cycle.keep_alive:
-        lines.append(b"%b: %b\r\n" % CLOSE)
-    head = b"".join(lines)
-    if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
-        raise RuntimeError("a header of an answer has a line break")
-    if cycle.scope["method"] == "HEAD":
-        body = b""
-    cycle.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[status], head, body))
+        headers.append(CLOSE)
+    head = _head(status, headers)
+    cycle.transport.write(head if cycle.scope["method"] == "HEAD" else head + body)
     cycle.response_complete = True
     cycle.message_event.set()
     if not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
+
+
+def _head(status: int, headers: Headers) -> bytes:
+    lines = [b"%b: %b\r\n" % header for header in headers]
+    head = b"".join(lines)
+    if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+        raise RuntimeError("a header of an answer has a line break")
+    return b"%b%b\r\n" % (STATUS_LINE[status], head)
 
 
 def guarded(limits: Limits) -> type[Guard]:

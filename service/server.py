@@ -181,7 +181,7 @@ def _run(settings: Settings, listeners: list[socket.socket], *, ready_first: boo
 
     lifecycle = Lifecycle()
     app = create_app(settings, on_load_failure=stop, lifecycle=lifecycle, ready_first=ready_first)
-    limits = Limits(settings.header_timeout, settings.body_timeout, app.streams)
+    limits = Limits(settings.header_timeout, settings.body_timeout, app.streams, app.turn_away)
     server = Server(_config(app, limits, settings), lifecycle, settings.drain_seconds)
     admin = AdminServer(_config(app.admin, limits)) if len(listeners) > 1 else None
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable
 from itertools import count
 
 from service.answer import Answer
@@ -15,16 +16,22 @@ HEADER = b"x-request-id"
 HARMLESS = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
-def request_ids(endpoint: Endpoint) -> Endpoint:
+def make_namer() -> Callable[[bytes], str]:
+    """A function from the client's header to the id of its request."""
     # An id has to be unique, not secret: a random beginning for each process, and a number.
     process, numbers = secrets.token_hex(8), count()
 
-    async def named(call: Call) -> Answer:
-        given = call.header(HEADER)
+    def name(given: bytes) -> str:
         if given and HARMLESS.fullmatch(given):
-            call.id = given.decode("ascii")
-        else:
-            call.id = f"{process}{next(numbers):016x}"
+            return given.decode("ascii")
+        return f"{process}{next(numbers):016x}"
+
+    return name
+
+
+def request_ids(endpoint: Endpoint, name: Callable[[bytes], str]) -> Endpoint:
+    async def named(call: Call) -> Answer:
+        call.id = name(call.header(HEADER))
         REQUEST_ID.set(call.id)
         answer = await endpoint(call)
         answer.headers.append((HEADER, call.id.encode("ascii")))

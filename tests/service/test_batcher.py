@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 import time
 
 import pytest
 
-from service.batcher import BatchReport, ClosedError, DeadlinePassedError, MicroBatcher
+from service.batcher import LOOP_FIRST, BatchReport, ClosedError, DeadlinePassedError, MicroBatcher
 from service.pace import Pace
 
 from ..patience import PATIENCE
@@ -121,6 +123,16 @@ async def test_long_work_does_not_keep_the_short_waiting(work):
     assert not long.done()
     work.gate.set()
     await long
+    batcher.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all threads of a process have one priority")
+async def test_the_loop_comes_before_the_batches_where_both_want_one_core():
+    def niceness(items=("",)):
+        return [os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) for _ in items]
+
+    batcher = MicroBatcher(niceness)
+    assert await submit(batcher, "a") == [min(niceness()[0] + LOOP_FIRST, 19)]
     batcher.close()
 
 
