@@ -219,8 +219,7 @@ def validation(model: TextClassifier, data: Labelled) -> Validation:
 
 
 def model_logits(model: TextClassifier, texts: Sequence[str]) -> Floats:
-    assert model._engine is not None
-    return model._engine.logits(model.artifact_.tokenizer.encode(texts))
+    return model._fitted().logits(texts)
 
 
 def unknown(model: TextClassifier, texts: Sequence[str]) -> Floats:

@@ -53,7 +53,7 @@ def costs(model: TextClassifier, texts: Sequence[str], *, rounds: int) -> dict[s
     seconds = interleave(
         {
             "predict": lambda: model.predict(texts),
-            "explain": lambda: list(evidence_of(model._engine, model.artifact_.tokenizer, texts)),
+            "explain": lambda: list(evidence_of(model._fitted().engine, model.artifact_.tokenizer, texts)),
             "objects": lambda: model.explain(some, top_n=5),
         },
         rounds,

@@ -22,7 +22,7 @@ LAYERS = {
     "artifact": 6,
     "doctor": 6,
     "evaluation": 7, "explain": 7, "inference": 7, "export": 7,
-    "train": 8,
+    "train": 8, "fitted": 8, "estimator": 8,
     "classifier": 9,
     "__init__": 10, "report": 10,
     "scale": 11, "cli": 11,

@@ -246,7 +246,7 @@ def model_card(title: str, artifact: Artifact) -> str:
         if metrics.get(part)
     ]
     length = config.text.max_length
-    given = " ".join(['"a text"'] * config.model.join.get("texts", 1))
+    given = " ".join(['"a text"'] * config.model.texts_per_record)
     kept = {
         "head": f"the first {length} tokens",
         "tail": f"the last {length} tokens",

@@ -147,6 +147,11 @@ class ModelConfig(Section):
     head: Spec = Field({"type": "single_label"}, description="vector to logits")
     auxiliary: AuxiliaryConfig = Field(AuxiliaryConfig(), description="heads that only training has")
 
+    @property
+    def texts_per_record(self) -> int:
+        """How many texts are read together, once training has seen some; 1 for most networks."""
+        return self.join.get("texts") or 1
+
 
 class TrainConfig(Section):
     """How the weights are found."""

@@ -81,9 +81,8 @@ def test_classify_gives_the_best_labels_in_order(classifier: TextClassifier) -> 
 
 
 def test_equally_probable_labels_come_in_the_order_of_the_classes(classifier: TextClassifier) -> None:
-    undecided = TextClassifier()
-    undecided._artifact = classifier.artifact_
-    undecided._engine = SimpleNamespace(logits=lambda batch: np.zeros((len(batch), 3), np.float32))  # type: ignore
+    undecided = copy.copy(classifier)
+    undecided._model.engine = SimpleNamespace(logits=lambda batch: np.zeros((len(batch), 3), np.float32))
     (prediction,) = undecided.classify(["parcel"], top_k=None)
     assert [score.label for score in prediction.top] == ["billing", "delivery", "repair"]
     assert undecided.predict(["parcel"]) == ["billing"]
@@ -336,6 +335,16 @@ def test_a_copy_answers_alike(engines: dict[str, TextClassifier], copied: Any) -
     assert not hasattr(copied(TextClassifier()), "classes_")
 
 
+@pytest.mark.parametrize("copied", [pickled, copy.deepcopy, copy.copy])
+def test_what_is_done_to_a_copy_leaves_the_other_as_it_was(classifier: TextClassifier, copied: Any) -> None:
+    before = classifier.artifact_
+    other = copied(classifier)
+    other.calibrate(*tiny_corpus(120, seed=1), method="vector")
+    other.record("test", {"accuracy": 0.0})
+    assert other.metrics_["test"] != classifier.metrics_.get("test")
+    assert classifier.artifact_ is before
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_process_answers_as_well(classifier: TextClassifier) -> None:
@@ -374,6 +383,11 @@ def test_scikit_learn_knows_whether_it_is_fitted(classifier: TextClassifier) -> 
 def test_columns_of_arrow_will_do(classifier: TextClassifier) -> None:
     texts, _ = tiny_corpus(3)
     assert classifier.predict(pa.chunked_array([texts])) == classifier.predict(texts)
+    several = {"model": {**TINY["model"], "head": {"type": "multi_label"}}, "train": TINY["train"]}
+    for config, labels in ((TINY, ["a", "b"]), (several, ["a|b", "b"]), (several, [["a", "b"], ["b"]])):
+        column = pa.chunked_array([labels * 3])
+        model = TextClassifier(config).fit(texts * 2, column, validation=(pa.chunked_array([texts * 2]), column))
+        assert model.evaluate(texts * 2, column)["texts"] == 6
 
 
 def test_a_wrong_call_is_a_mistake_that_is_told(classifier: TextClassifier, model_folder: Path, tmp_path: Path) -> None:
@@ -381,6 +395,9 @@ def test_a_wrong_call_is_a_mistake_that_is_told(classifier: TextClassifier, mode
     wrong: list[tuple[Callable[[], object], str]] = [
         (lambda: classifier.score([], []), "no texts"),
         (lambda: classifier.evaluate([], []), "no texts"),
+        (lambda: classifier.calibrate(texts, labels[:2]), r"\d+ texts and 2 labels"),
+        (lambda: classifier.set_abstaining(texts, labels[:2]), r"\d+ texts and 2 labels"),
+        (lambda: classifier.compare(classifier, texts, labels[:2]), r"\d+ texts and 2 labels"),
         (lambda: classifier.score(texts, labels[:2]), r"\d+ texts and 2 labels"),
         (lambda: classifier.evaluate(texts, labels[:2]), r"\d+ texts and 2 labels"),
         (lambda: TextClassifier(TINY).fit(texts, labels, validation=([], [])), "no texts"),
@@ -470,7 +487,7 @@ def test_what_is_long_tells_how_far_it_is_and_finds_the_same(
 ) -> None:
     texts, labels = tiny_corpus(40, seed=3)
     whole = classifier.evaluate(texts, labels)
-    monkeypatch.setattr("textcnn.classifier.TEXTS_AT_ONCE", 16)
+    monkeypatch.setattr("textcnn.fitted.TEXTS_AT_ONCE", 16)
     own = copy.deepcopy(classifier)
     for ask in (own.evaluate, own.calibrate, functools.partial(own.compare, classifier)):
         told: list[float] = []

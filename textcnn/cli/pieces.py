@@ -67,7 +67,7 @@ def pieces_of(
 
 
 def _given(texts: Sequence[str], config: RunConfig) -> list[Piece]:
-    count = config.model.join.get("texts") or 1
+    count = config.model.texts_per_record
     if len(texts) % count:
         raise click.UsageError(f"the model reads {count} texts together, and {len(texts)} were given: TEXT TEXT ...")
     if count == 1:
@@ -99,7 +99,7 @@ def _lines(source: Path | None, encoding: str, config: RunConfig) -> Iterator[Pi
     one_by_one = not source and sys.stdin.isatty()
     if one_by_one:
         tell(["type a text and press enter; Ctrl-D ends"])
-    count = config.model.join.get("texts") or 1
+    count = config.model.texts_per_record
     return _pieces(reader, 1 if one_by_one else ROWS_AT_ONCE, str(source or "standard input"), count)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from textcnn.data.given import as_list, as_strings
 from textcnn.data.labels import LabelSet, check_trainable
 from textcnn.errors import DataError, LabelError
 from textcnn.types import BETWEEN, Offsets, task_labels
@@ -42,16 +43,16 @@ class LabelRows:
         if head == "multi_task":
             if not isinstance(labels, Mapping) or not labels:
                 raise DataError("a multi_task head needs the labels as a mapping: {task: one label a text}")
-            columns = [_strings(column) for column in labels.values()]
+            columns = [as_strings(column, "label") for column in labels.values()]
             if len(set(map(len, columns))) > 1:
                 sizes = ", ".join(f"{task} {len(column):,}" for task, column in zip(labels, columns, strict=True))
                 raise DataError(f'every task needs one label a text ("" where there is none), found {sizes}')
             return cls(tuple(zip(*columns, strict=True)), tasks=tuple(labels))
-        if isinstance(labels, (Mapping, str)):
+        if isinstance(labels, Mapping):
             raise DataError(f"a {head} head needs a list of labels, found {type(labels).__name__}")
         if head == "multi_label":
-            return cls(tuple(_several(row, separator) for row in labels), many=True)
-        return cls(tuple((label,) for label in _strings(labels)))
+            return cls(tuple(_several(row, separator) for row in as_list(labels, "label")), many=True)
+        return cls(tuple((label,) for label in as_strings(labels, "label")))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -135,12 +136,5 @@ def pick_labels(labels: Labels, rows: Sequence[int] | Offsets) -> Labels:
 
 def _several(row: str | Sequence[str], separator: str) -> tuple[str, ...]:
     """Different labels in order of first sight."""
-    labels = row.split(separator) if isinstance(row, str) else _strings(row)
+    labels = row.split(separator) if isinstance(row, str) else as_strings(row, "label")
     return tuple(dict.fromkeys(label.strip() for label in labels if label.strip()))
-
-
-def _strings(values: Sequence[Any]) -> list[str]:
-    for place, value in enumerate(values):
-        if not isinstance(value, str):
-            raise DataError(f"label {place} is {value!r} ({type(value).__name__}), expected a string")
-    return list(values)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from textcnn.data.given import as_list
 from textcnn.errors import DataError
 from textcnn.types import TEXT_BREAK, join_texts, split_texts
 
@@ -17,7 +18,7 @@ SEVERAL = (tuple, list, np.ndarray)
 
 def text_strings(values: Sequence[Any], count: int = 1) -> list[str]:
     """One string a text: as it is, or `count` of them joined. Raises DataError for anything else, naming the place."""
-    strings = list(values)
+    strings = as_list(values, "text")
     for place, value in enumerate(strings):
         if count > 1 or not isinstance(value, str):
             strings[place] = _joined(place, value, count)

@@ -155,7 +155,7 @@ def prepare(
     if source:
         check_fits(resolved, source)
     resolved = _with_columns(resolved, texts)
-    texts = text_strings(texts, resolved.model.join.get("texts", 1))
+    texts = text_strings(texts, resolved.model.texts_per_record)
     head, separator = resolved.model.head["type"], resolved.data.label_separator
     rows = LabelRows.read(labels, head, separator)
     check_pairs(len(texts), len(rows))
@@ -173,7 +173,7 @@ def prepare(
     class_weights = weigh_classes(resolved, names, rows.flat)
     given: Rows | None = None
     if validation:
-        others = text_strings(validation[0], resolved.model.join.get("texts", 1))
+        others = text_strings(validation[0], resolved.model.texts_per_record)
         given = others, LabelRows.read(validation[1], head, separator)
     if given:
         check_pairs(len(given[0]), len(given[1]))

@@ -12,6 +12,7 @@ from textcnn import TextClassifier
 from textcnn.config import TextConfig
 from textcnn.errors import DataError, LabelError
 from textcnn.explain.counterfactual import Counterfactuals
+from textcnn.fitted import Fitted
 from textcnn.text.tokenizers import Tokenizer
 from textcnn.types import Change, Floats
 
@@ -98,7 +99,7 @@ def test_mistakes_are_told(classifier: TextClassifier) -> None:
     with pytest.raises(LabelError, match="'repairs'"):
         classifier.counterfactuals(["a"], labels="repairs")
     several = TextClassifier()
-    several._artifact = other_network(head={"type": "multi_label"})
+    several._model = Fitted(other_network(head={"type": "multi_label"}))
     with pytest.raises(DataError, match="a counterfactual is for models that give one label to a text"):
         several.counterfactuals(["a"])
     with pytest.raises(ValueError, match="most_changes is 0"):

@@ -12,6 +12,7 @@ from textcnn.artifact import Artifact
 from textcnn.errors import EngineError
 from textcnn.explain.filter_page import filter_page
 from textcnn.explain.filters import Filter, describe_filters
+from textcnn.fitted import Fitted
 from textcnn.inference.engine import EngineOptions
 from textcnn.inference.ngram_table import NgramTableEngine
 from textcnn.types import TokenBatch
@@ -114,7 +115,7 @@ def test_a_filter_that_is_silent_in_the_corpus_is_dead_there() -> None:
 
 def test_networks_without_such_filters_say_so() -> None:
     model = TextClassifier()
-    model._artifact = random_artifact(block={"type": "qrnn"})
+    model._model = Fitted(random_artifact(block={"type": "qrnn"}))
     with pytest.raises(EngineError, match="filters are shown for one convolution only: it needs exactly one kim_conv"):
         model.filters()
 
