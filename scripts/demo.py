@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="end after the first answers instead of waiting for Ctrl-C")
     parser.add_argument("--port", type=int, default=8000, help="port of the service; another free one if it is taken")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, which takes the service along
     try:
         train()
     except KeyboardInterrupt:
