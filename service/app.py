@@ -166,7 +166,7 @@ def create_app(
         gc.collect()
         gc.freeze()
         fields = {"models": [f"{deployment.name}/{deployment.version}" for deployment in registry.all()]}
-        log.info("ready", extra={"fields": fields})
+        log.info("ready", extra={"fields": {**fields, "default": registry.default}})
         try:
             await registry.watch()
         finally:

@@ -1,42 +1,65 @@
-"""Where the model is: models/<name>/<version>/, the highest version unless one is asked for."""
+"""Where the models are: models/<name>/<version>/, the highest version of each unless another is asked for."""
 
 from __future__ import annotations
 
 import difflib
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from textcnn import model_versions
 from textcnn.errors import ArtifactError
 
 
-def find_model(models: Path, model: str = "") -> Path:
-    """The folder of `model` (a name, name/version or a path), else of the first name. Raises ArtifactError."""
+def find_models(models: Path, asked: Sequence[str] = ()) -> dict[str, Path]:
+    """The folder of each model by its name: of those asked for (a name, name/version or a path), else of all there are.
+
+    Raises ArtifactError.
+    """
     try:
-        return _find(models, model)
+        if not asked:
+            return _all(models)
+        found: dict[str, Path] = {}
+        for model in asked:
+            path = _find(models, model)
+            if path.parent.name in found:
+                raise ArtifactError(
+                    f"two versions of model {path.parent.name!r} are asked for, {found[path.parent.name].absolute()} "
+                    f"and {path.absolute()}; ask for its name, and let others answer beside it by the admin port"
+                )
+            found[path.parent.name] = path
+        return found
     except OSError as error:
         raise ArtifactError(f"cannot look for models: {error.filename}: {error.strerror}") from None
 
 
-def _find(models: Path, model: str) -> Path:
-    for folder in (models / model, Path(model)) if model else ():
-        if versions := model_versions(folder):
-            return versions[-1]
-    known = {folder.name: model_versions(folder) for folder in _folders(models)}
-    found = [version for versions in known.values() for version in versions]
+def _all(models: Path) -> dict[str, Path]:
+    found = {folder.name: versions[-1] for folder in _folders(models) if (versions := model_versions(folder))}
     if not found:
-        raise ArtifactError(
-            f"no model found: looked for models in {models.absolute() / '<name>' / '<version>'}"
-            + (f" and {Path(model).absolute()}" if model else "")
-            + ". Train one (textcnn train), or say where it is with --models FOLDER or --model PATH."
-        )
-    if model:
-        names = [folder.relative_to(models).as_posix() for folder in found]
-        near = difflib.get_close_matches(model, [*known, *names], 1)
-        raise ArtifactError(
-            f"there is no complete model {model!r}; {models.absolute()} has {', '.join(names)}"
-            + (f". Did you mean {near[0]!r}?" if near else "")
-        )
-    return next(versions[-1] for versions in known.values() if versions)
+        raise _nothing(models)
+    return found
+
+
+def _find(models: Path, model: str) -> Path:
+    for folder in (models / model, Path(model)):
+        if versions := model_versions(folder):
+            return Path(os.path.abspath(versions[-1]))  # "." has neither name nor version; links keep theirs
+    known = {folder.name: model_versions(folder) for folder in _folders(models)}
+    names = [version.relative_to(models).as_posix() for versions in known.values() for version in versions]
+    if not names:
+        raise _nothing(models, f" and {Path(model).absolute()}")
+    near = difflib.get_close_matches(model, [*known, *names], 1)
+    raise ArtifactError(
+        f"there is no complete model {model!r}; {models.absolute()} has {', '.join(names)}"
+        + (f". Did you mean {near[0]!r}?" if near else "")
+    )
+
+
+def _nothing(models: Path, elsewhere: str = "") -> ArtifactError:
+    return ArtifactError(
+        f"no model found: looked for models in {models.absolute() / '<name>' / '<version>'}{elsewhere}"
+        ". Train one (textcnn train), or say where it is with --models FOLDER or --model PATH."
+    )
 
 
 def list_versions(models: Path) -> dict[str, list[str]]:

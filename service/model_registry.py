@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from service.deployment import Classifier, Deployment, warm_up
-from service.errors import NotReadyError, UnknownModelError
-from service.find_model import find_model, list_versions
+from service.errors import InvalidRequestError, NotReadyError, UnknownModelError
+from service.find_model import find_models, list_versions
 from service.golden import FILE as GOLDEN
 from service.golden import check_golden
 from service.metrics import Metrics
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 Load = Callable[[Path], Classifier]
 POLL_SECONDS = 0.5
+NAMES_SHOWN = 20  # in a message
 FREE_SECONDS = 1.0  # after which the requests that held a version are over
 NOT_LOADED = "The model is still loading; try again shortly. /health/ready says when it answers."
 
@@ -57,11 +58,11 @@ class ModelRegistry:
         self._plans: Plans = {}
         self._changing = asyncio.Lock()
         self._stamp = self._file_stamp()
-        asked = [name.strip() for name in settings.model.split(",")]
-        self._paths = {path.parent.name: path for path in (find_model(self._root, name) for name in asked)}
-        self._default = next(iter(self._paths))
+        asked = [name.strip() for name in settings.model.split(",") if name.strip()]
+        self._paths = find_models(self._root, asked)
+        self._default = self._chosen_default(settings.default_model, named=bool(asked))
         # Whether the operator named a version: then that one answers, whatever the file says.
-        self._fixed = {name for name, text in zip(self._paths, asked, strict=False) if text and text != name}
+        self._fixed = {name for name, text in zip(self._paths, asked, strict=False) if text != name}
 
     async def start(self) -> None:
         """Bring up every model, and of serving.json's others those that can be.
@@ -101,10 +102,10 @@ class ModelRegistry:
     def choose(self, asked: str = "") -> Deployment:
         """Who answers: the default model, or as asked: `name`, `name/version` or `name/alias`.
 
-        Raises NotReadyError while the first is loading, UnknownModelError.
+        Raises NotReadyError while it is loading, UnknownModelError, InvalidRequestError where one has to be named.
         """
         name, _, version = asked.partition("/")
-        name = name or self._default
+        name = name or self._default or self._unnamed()
         versions = self._loaded.get(name)
         if not versions:
             if name in self._paths:
@@ -119,6 +120,23 @@ class ModelRegistry:
         if deployment is None:
             raise UnknownModelError(f"There is no model {asked[:130]!r} loaded; /v1/models lists them.")
         return deployment
+
+    def _unnamed(self) -> str:
+        self.check_ready()
+        names = sorted(self._loaded)
+        more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+        raise InvalidRequestError(
+            f"Name the model that is to answer: {', '.join(names[:NAMES_SHOWN])}{more}. "
+            "(The service was started with several and without --default-model.)"
+        )
+
+    def _chosen_default(self, wanted: str, *, named: bool) -> str:
+        """The model that answers what names none; "" where every request has to name one. Raises ArtifactError."""
+        if wanted:
+            if wanted not in self._paths:
+                raise ArtifactError(f"--default-model {wanted!r} is none of those served: {', '.join(self._paths)}")
+            return wanted
+        return next(iter(self._paths)) if named or len(self._paths) == 1 else ""
 
     def shadow_of(self, deployment: Deployment) -> Deployment | None:
         """The version that is to answer the same texts unseen."""
@@ -154,8 +172,9 @@ class ModelRegistry:
         return dict(self._plans)
 
     @property
-    def default(self) -> str:
-        return self._default
+    def default(self) -> str | None:
+        """The model that answers what names none; None where every request has to name one."""
+        return self._default or None
 
     def on_disk(self) -> dict[str, list[str]]:
         """Complete versions of each model in the models folder, lowest first."""
@@ -184,6 +203,9 @@ class ModelRegistry:
             plans = read_plans(self._root)
             # another process may have been told since; what the operator named is in no file
             known = before if name in self._fixed else plans.get(name, before)
+            for version in known.versions if known else ():
+                if not is_name(version):
+                    raise ArtifactError(f"the version {version!r} cannot be named in a plan; rename its folder")
             plan = edit(self._on_disk_only(name, known or ModelPlan()))
             await self._apply(name, plan)
             try:

@@ -20,7 +20,9 @@ TOP_K = Field(
     "With `threshold` and without this, all that reach it",
 )
 THRESHOLD = Field(0.0, description="labels less probable are left out of `top`; where none is left, `label` is null")
-MODEL = Field("", description="name, name/version or name/alias; empty: the default", examples=["support"])
+MODEL = Field(
+    "", description="name, name/version or name/alias; empty: the default of /v1/models", examples=["support"]
+)
 
 
 LABEL = Field(None, description="the label to explain; null: the predicted one")
@@ -247,7 +249,9 @@ class Model(Answered):
 
 
 class ModelsResponse(Answered):
-    default: str = Field(description="the model that answers what names none")
+    default: str | None = Field(
+        description="the model that answers what names none; null: each request has to name one"
+    )
     models: list[Model]
 
 

@@ -45,8 +45,13 @@ class Settings(BaseSettings):
     )
     model: str = Field(
         "",
-        description="name, name/version or path of the model; several with commas, the first answers what names none; "
-        "empty: the first name, highest version",
+        description="name, name/version or path of the model, or of several with commas; empty: every name in the "
+        "folder, each by its highest version",
+    )
+    default_model: str = Field(
+        "",
+        description="name of the model that answers what names none; empty: the first of --model, or the only one. "
+        "Where there are several and neither is given, each request has to name one",
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     engine: str = Field("auto", description="what computes the answers; auto takes the fastest that can run the model")

@@ -94,11 +94,11 @@ def routes(settings: Settings, registry: ModelRegistry, metrics: Metrics) -> lis
 
 
 def _check_number(given: Feedback, registry: ModelRegistry) -> None:
-    """Raises InvalidRequestError for a text that the model does not read so; of one that is gone nothing is known."""
+    """Raises InvalidRequestError for a text that the model does not read so, as far as the model is known."""
     asked = "/".join(filter(None, (given.model, given.version if given.model else None)))
     try:
         deployment = registry.choose(asked)
-    except (UnknownModelError, NotReadyError):
+    except (UnknownModelError, NotReadyError, InvalidRequestError):
         return
     deployment.records([given.text])
 

@@ -72,5 +72,5 @@ def test_a_slow_model_does_not_keep_other_paths_waiting(make_client, classifier)
     assert client.get("/health/live").status_code == 200
     assert not answers
     classifier.gate.set()
-    slow.join(5)
+    slow.join(60)
     assert answers[0].status_code == 200

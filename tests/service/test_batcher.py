@@ -218,7 +218,7 @@ async def test_closing_finishes_what_has_begun_and_refuses_the_rest(work):
     for refused in (waiting, submit(batcher, "after")):
         with pytest.raises(ClosedError):
             await refused
-    batcher._thread.join(5)
+    batcher._thread.join(60)
     assert not batcher._thread.is_alive()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import NotReadyError, UnknownModelError
+from service.errors import InvalidRequestError, NotReadyError, UnknownModelError
 from service.metrics import Metrics
 from service.model_registry import ModelRegistry, load_classifier
 from service.settings import Settings
@@ -58,6 +58,57 @@ async def test_a_registry_is_not_ready_before_its_models_are_loaded(registry):
     assert registry.choose("other").name == "other"
 
 
+@pytest.fixture
+def serving(make_model, tmp_path, loads):
+    """A registry of models a and b, with some settings, once it has started."""
+    for path in ("models/a/1", "models/b/1"):
+        make_model(path)
+    made: list[ModelRegistry] = []
+
+    async def serve(**settings):
+        made.append(ModelRegistry(Settings(models=tmp_path / "models", **settings), Metrics(), loads))
+        await made[-1].start()
+        return made[-1]
+
+    yield serve
+    for registry in made:
+        registry.close()
+
+
+async def test_without_a_name_all_models_are_served_and_each_request_names_one(serving):
+    registry = await serving()
+    assert versions(registry) == {"a/1", "b/1"}
+    assert registry.default is None
+    for asked in ("", "/1", "/live"):
+        with pytest.raises(InvalidRequestError, match=r"Name the model that is to answer: a, b\."):
+            registry.choose(asked)
+    assert registry.choose("b").name == "b"
+
+
+@pytest.mark.parametrize(
+    ("settings", "default"),
+    [({"model": "b,a"}, "b"), ({"default_model": "b"}, "b"), ({"model": "a,b", "default_model": "b"}, "b"),
+     ({"model": "b"}, "b"), ({"model": " a , "}, "a")],
+)  # fmt: skip
+async def test_the_first_that_is_named_or_the_one_that_is_said_answers_what_names_none(serving, settings, default):
+    registry = await serving(**settings)
+    assert (registry.default, registry.choose().name) == (default, default)
+
+
+async def test_a_default_that_is_not_served_is_refused_with_what_is(serving):
+    with pytest.raises(ArtifactError, match="--default-model 'c' is none of those served: a, b"):
+        await serving(default_model="c")
+    with pytest.raises(ArtifactError, match="is none of those served: a"):
+        await serving(model="a", default_model="b")
+
+
+async def test_before_they_are_loaded_a_request_that_names_none_is_told_to_wait(make_model, tmp_path, loads):
+    for path in ("models/a/1", "models/b/1"):
+        make_model(path)
+    with pytest.raises(NotReadyError):
+        ModelRegistry(Settings(models=tmp_path / "models"), Metrics(), loads).choose()
+
+
 @pytest.mark.parametrize("asked", ["nothing", "m/2", "m/none", "m/", "/", "../m", "m/../m/1", "m/1/"])
 async def test_what_is_not_loaded_is_unknown(registry, asked):
     await registry.start()
@@ -97,6 +148,18 @@ async def test_a_model_without_a_version_before_cannot_be_rolled_back(registry):
     await registry.start()
     with pytest.raises(ArtifactError, match="no version to go back to"):
         await registry.roll_back("m")
+
+
+async def test_a_version_whose_name_fits_in_no_plan_answers_and_is_left_alone(make_model, tmp_path, loads):
+    for path in ("models/m/1", "models/m/2 (copy)"):
+        make_model(path)
+    registry = ModelRegistry(Settings(models=tmp_path / "models"), Metrics(), loads)
+    await registry.start()
+    assert registry.choose().version == "2 (copy)"
+    with pytest.raises(ArtifactError, match="rename its folder"):
+        await registry.activate("m", "1")
+    assert registry.choose().version == "2 (copy)"
+    registry.close()
 
 
 async def test_weights_share_the_requests_out(registry):

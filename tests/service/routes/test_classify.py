@@ -111,11 +111,12 @@ def test_a_request_that_would_be_answered_after_its_timeout_is_given_up(make_cli
     assert classifier.begun.wait(PATIENCE)
     threading.Timer(0.1, classifier.gate.set).start()
     response = client.post("/v1/classify", json={"text": "a"}, headers={"x-request-timeout-ms": "50"})
-    holding.join(5)
+    holding.join(60)
     assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline_passed")
 
 
-def test_ten_thousand_texts_at_once_get_their_own_answers(client):
+def test_ten_thousand_texts_at_once_get_their_own_answers(make_client):
+    client = make_client(max_wait_ms=600_000)  # nothing is refused, however slow the machine is
     names = ["apple", "banana", "cherry"]
     texts = [f"{names[number % 3]} {number}" for number in range(10_000)]
 

@@ -207,6 +207,18 @@ def test_binary_tensors_that_lie_are_refused(limited, binary, header):
     assert limited.post("/v2/models/fake/infer", content=head + binary, headers=headers).status_code in (400, 422)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("POST", "/predict", {"inputs": "a"}), ("GET", "/info", None), ("POST", "/invocations", {"inputs": ["a"]})],
+)
+def test_a_format_that_cannot_name_a_model_is_answered_by_the_default_one(make_client, make_model, method, path, body):
+    make_model("models/other/1")
+    refused = make_client().request(method, path, json=body)
+    assert refused.status_code == 422
+    assert "fake, other" in refused.text and "--default-model" in refused.text
+    assert make_client(default_model="other").request(method, path, json=body).status_code == 200
+
+
 def test_health_and_metadata_are_there(limited):
     assert limited.get("/v2").json()["extensions"] == ["binary_tensor_data", "classification"]
     assert limited.get("/v2/health/ready").json() == {"ready": True, "live": True}
