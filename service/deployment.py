@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from math import inf
 from time import monotonic, perf_counter
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from service.batcher import BatchReport, MicroBatcher, each_by_itself
 from service.errors import InvalidRequestError
-from service.metrics import Metrics, VersionMetrics
+from service.metrics import Metrics, VersionMetrics, Work
 from textcnn.errors import TextCNNError
 from textcnn.types import Explanation, ExplanationMethod, Prediction, Ranking, TokenBatch, join_texts
 
@@ -126,6 +127,17 @@ def _shortened(prediction: Prediction, top_k: int) -> Prediction:
     return replace(prediction, top=prediction.top[:top_k], tasks=tasks)
 
 
+class Tokenizing(threading.local):
+    """The time that this thread has spent on tokens since it began a piece of work."""
+
+    seconds = 0.0
+
+    def begin(self) -> float:
+        """Returns the time, of time.perf_counter."""
+        self.seconds = 0.0
+        return perf_counter()
+
+
 class Deployment:
     """Make it on the event loop, from a classifier that is warm."""
 
@@ -152,7 +164,8 @@ class Deployment:
         self._retired = False
         self._series = VersionMetrics(metrics, self.name, self.version, self.labels)
         self._series.expect(classifier.metrics_)
-        classifier.on_tokenized = self._series.tokenized
+        self._tokenizing = Tokenizing()
+        classifier.on_tokenized = self._tokenized
         metrics.model.labels(self.name, self.version, classifier.engine_name).set(1)
         self._info = metrics.model, (self.name, self.version, classifier.engine_name)
         self._max_batch_texts, self._max_batch_chars = max_batch_texts, max_batch_chars
@@ -169,6 +182,7 @@ class Deployment:
         """Made when somebody first asks why."""
         return MicroBatcher(
             self._explain,
+            observe=self._observe_explained,
             name=f"{self.name}/{self.version} explains",
             max_items=self._max_batch_texts,
             max_cost=self._max_batch_chars,
@@ -243,6 +257,7 @@ class Deployment:
         def kind(place: int) -> tuple[bool, int, str]:
             return questions[place].label is None, questions[place].top_n, questions[place].method or ""
 
+        started = self._tokenizing.begin()
         answers: dict[int, Explanation] = {}
         for (predicted, top_n, _), group in groupby(sorted(range(len(questions)), key=kind), key=kind):
             places = list(group)
@@ -252,12 +267,15 @@ class Deployment:
                 labels=labels, top_n=top_n, method=questions[places[0]].method,
             )  # fmt: skip
             answers.update(zip(places, found, strict=True))
+        self._ran("explain", started)
         return [answers[place] for place in range(len(questions))]
 
-    def _classify(self, items: list[tuple[str, int]]) -> list[Prediction]:
+    def _classify(self, items: list[tuple[str, int]], work: Work = "classify") -> list[Prediction]:
         """Predictions of (text, top_k), with so many labels each. On the loop or in the batcher's thread."""
         most = max(top_k for _, top_k in items)
+        started = self._tokenizing.begin()
         predictions = self.classifier.classify([text for text, _ in items], top_k=most)
+        self._ran(work, started)
         self._series.predicted(predictions)
         self._take_sample([text for text, _ in items[:SAMPLE_TEXTS]])
         if all(top_k == most for _, top_k in items):
@@ -269,29 +287,43 @@ class Deployment:
 
     def rank_now(self, texts: list[str], top_k: int) -> Ranking:
         """What `classifier.rank` answers, where the model `ranks`. For bulk work, in its thread."""
-        started = perf_counter()
+        started = self._tokenizing.begin()
         ranking = self.classifier.rank(texts, top_k=top_k)
         assert ranking is not None
-        self._series.batch(len(texts), perf_counter() - started)
+        self._ran("stream", started)
+        self._series.batch(len(texts))
         self._series.ranked(ranking)
         self._take_sample(texts)
         return ranking
 
     def classify_now(self, texts: list[str], top_k: int) -> list[Prediction | Exception]:
         """A prediction for each text, or the exception that it alone caused. For bulk work, in its thread."""
-        started = perf_counter()
-        outcomes = each_by_itself(self._classify, [(text, top_k) for text in texts])
-        failed = sum(isinstance(outcome, Exception) for outcome in outcomes)
-        self._series.batch(len(texts), perf_counter() - started, failed)
+        outcomes = each_by_itself(partial(self._classify, work="stream"), [(text, top_k) for text in texts])
+        self._series.batch(len(texts), sum(isinstance(outcome, Exception) for outcome in outcomes))
         return outcomes
 
+    def _tokenized(self, seconds: float, batch: TokenBatch) -> None:
+        self._tokenizing.seconds += seconds
+        self._series.tokenized(batch)
+
+    def _ran(self, work: Work, started: float) -> None:
+        """The model did, since `started`, in this thread."""
+        self._series.work[work].ran(perf_counter() - started, self._tokenizing.seconds)
+
     def _observe(self, report: BatchReport) -> None:
-        self._series.batch(report.items, report.seconds, report.failed)
-        self._observe_bulk(report)
+        self._series.batch(report.items, report.failed)
+        self._observe_run(report, "classify")
 
     def _observe_bulk(self, report: BatchReport) -> None:
         """The work counts the texts itself: it has several to an item, and perhaps several runs of the model."""
-        self._series.queue_seconds.observe(report.waited)
+        self._observe_run(report, "stream")
+
+    def _observe_explained(self, report: BatchReport) -> None:
+        self._series.work["explain"].queue_seconds.observe(report.waited)
+        self._series.failed_texts.inc(report.failed)
+
+    def _observe_run(self, report: BatchReport, work: Work) -> None:
+        self._series.work[work].queue_seconds.observe(report.waited)
         self._series.batches[report.inline].inc()
         if self._sample and monotonic() >= self._sample_at:
             self._sample_at = monotonic() + SAMPLE_SECONDS

@@ -8,7 +8,7 @@ from collections import Counter as Counts
 from collections.abc import Iterator, Mapping, Sequence
 from math import exp
 from time import monotonic
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -25,6 +25,8 @@ TENTHS = tuple(step / 10 for step in range(1, 11))
 VERSION = ("model", "version")
 RECENT = "textcnn_recent"
 TOKENS_SECONDS = 0.05
+Work = Literal["classify", "explain", "stream"]
+WORKS = get_args(Work)
 
 
 class Metrics:
@@ -61,12 +63,23 @@ class Metrics:
             registry=self.registry,
         )
         self.queue_seconds = Histogram(
-            "textcnn_queue_seconds", "Wait of a batch's oldest text.", VERSION, buckets=SECONDS, registry=self.registry
+            "textcnn_queue_seconds",
+            "Wait of a batch's oldest text.",
+            (*VERSION, "work"),
+            buckets=SECONDS,
+            registry=self.registry,
         )
-        self.classify_seconds = Histogram(
-            "textcnn_classify_seconds",
-            "Time of a batch in the model.",
-            VERSION,
+        self.tokenize_seconds = Histogram(
+            "textcnn_tokenize_seconds",
+            "Time of a batch in the tokenizer.",
+            (*VERSION, "work"),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.infer_seconds = Histogram(
+            "textcnn_infer_seconds",
+            "Time of a batch in the model, without what textcnn_tokenize_seconds has of it.",
+            (*VERSION, "work"),
             buckets=SECONDS,
             registry=self.registry,
         )
@@ -108,13 +121,6 @@ class Metrics:
             "Of sampled texts, the share of validation texts that were stranger; even where nothing has changed.",
             VERSION,
             buckets=TENTHS,
-            registry=self.registry,
-        )
-        self.tokenize_seconds = Histogram(
-            "textcnn_tokenize_seconds",
-            "Time of a batch in the tokenizer, a part of textcnn_classify_seconds; the rest is the network's.",
-            VERSION,
-            buckets=SECONDS,
             registry=self.registry,
         )
         self.tokens = Counter("textcnn_tokens", "Tokens of sampled batches.", VERSION, registry=self.registry)
@@ -179,6 +185,22 @@ class WithDrift:
         yield by_chance
 
 
+class WorkMetrics:
+    """Where the time of one kind of work goes: waiting, in the tokenizer, in the model."""
+
+    def __init__(self, metrics: Metrics, model: str, version: str, work: Work) -> None:
+        names = (model, version, work)
+        self.queue_seconds = metrics.queue_seconds.labels(*names)
+        self._tokenize_seconds = metrics.tokenize_seconds.labels(*names)
+        self._infer_seconds = metrics.infer_seconds.labels(*names)
+
+    def ran(self, seconds: float, tokenizing: float) -> None:
+        """The model ran for so long, of which so long in the tokenizer."""
+        if tokenizing:  # an explanation reads tokens with their places, and does not tell
+            self._tokenize_seconds.observe(tokenizing)
+        self._infer_seconds.observe(max(0.0, seconds - tokenizing))
+
+
 class VersionMetrics:
     """The series of one version of a model, found once."""
 
@@ -193,22 +215,19 @@ class VersionMetrics:
         self._unlabelled = {
             reason: metrics.unlabelled_texts.labels(*names, reason) for reason in ("abstained", "no_label")
         }
-        self._tokenize_seconds = metrics.tokenize_seconds.labels(*names)
+        self.work: dict[Work, WorkMetrics] = {work: WorkMetrics(metrics, model, version, work) for work in WORKS}
         self._tokens, self._unknown = metrics.tokens.labels(*names), metrics.unknown_tokens.labels(*names)
         self._tokens_at = 0.0  # of time.monotonic; when they are counted again
         self._counted: dict[tuple[str, str], float] = {}
         self._recent: dict[tuple[str, str], float] = {}
         self.failed_texts = metrics.failed_texts.labels(*names)
-        self.queue_seconds = metrics.queue_seconds.labels(*names)
-        self.classify_seconds = metrics.classify_seconds.labels(*names)
         self.batch_texts = metrics.batch_texts.labels(*names)
         self.batches = {True: metrics.batches.labels(*names, "loop"), False: metrics.batches.labels(*names, "thread")}
 
-    def batch(self, texts: int, seconds: float, failed: int = 0) -> None:
-        """A run of the model on so many texts, of which it failed on some."""
+    def batch(self, texts: int, failed: int = 0) -> None:
+        """So many texts were classified together, of which the model failed on some."""
         self.texts.inc(texts)
         self.batch_texts.observe(texts)
-        self.classify_seconds.observe(seconds)
         if failed:
             self.failed_texts.inc(failed)
 
@@ -258,9 +277,8 @@ class VersionMetrics:
             self._recent[name] = keep * self._recent.get(name, 0.0) + count
             self._metrics.recent.labels(*self._names, *name).set(self._recent[name])
 
-    def tokenized(self, seconds: float, batch: TokenBatch) -> None:
+    def tokenized(self, batch: TokenBatch) -> None:
         """A batch was. Unknown tokens are counted in some batches only: it takes as long as a short text."""
-        self._tokenize_seconds.observe(seconds)
         if monotonic() >= self._tokens_at:
             self._tokens_at = monotonic() + TOKENS_SECONDS
             self._tokens.inc(len(batch.values))

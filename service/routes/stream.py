@@ -139,7 +139,8 @@ class Blocks:
             if self._rest.strip() and not self._skipping and not self._call.cut:
                 self._ready.append(self._rest)
         except ClientGoneError:
-            pass
+            self._ready.clear()  # nobody waits for what has come and is not begun
+            self._size = 0
         finally:
             self._ended = True
             self._changed.set()

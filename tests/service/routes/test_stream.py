@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from service.call import Call
+from service.routes.stream import Blocks
 from textcnn.types import LabelScore, Prediction
 
 from ...patience import PATIENCE
@@ -220,6 +222,19 @@ def test_a_stream_that_ended_before_the_service_stops_has_no_such_line(start, ta
     server.process.send_signal(signal.SIGTERM)
     assert [line["line"] for line in talk.answers()] == [1]
     assert server.ended()[0] == 0
+
+
+@pytest.mark.anyio
+async def test_of_a_client_that_left_nothing_is_begun_that_was_not():
+    messages = [{"type": "http.request", "body": b'"a"\n' * 10, "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive():
+        return messages.pop(0)
+
+    call = Call({"method": "POST", "path": PATH, "headers": []}, receive, 1000)
+    blocks = Blocks(call, longest=100, most=8192)
+    await blocks.read()
+    assert await blocks.next() is None
 
 
 def test_a_client_that_does_not_read_is_left_behind_when_the_service_stops(start, talks):
