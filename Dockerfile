@@ -37,7 +37,8 @@ RUN pip install ".[serve,summarize]"
 FROM python:3.11-slim
 
 RUN groupadd --gid 10001 textcnn \
-    && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin textcnn
+    && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin textcnn \
+    && install --directory --owner=10001 --group=10001 /feedback
 
 COPY --from=builder /venv /venv
 COPY models /models
