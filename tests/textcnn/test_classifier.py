@@ -28,6 +28,7 @@ from textcnn.artifact import read_artifact
 from textcnn.calibration.calibration import Calibration
 from textcnn.config import RunConfig
 from textcnn.errors import ArtifactError, ConfigError, DataError, LabelError
+from textcnn.golden import TOLERANCES
 from textcnn.inference.engine import EngineOptions
 from textcnn.kernels.native import native
 from textcnn.registry import ENGINES
@@ -443,7 +444,9 @@ def test_a_model_is_held_to_the_answers_it_gave_when_it_was_written(classifier, 
     assert not {one["text"] for one in golden} & set(corpus[0]), "no text of the training is given away"
     for precision in ("float32", "float16", "int8"):
         TextClassifier.load(folder, table_precision=precision)
-    TextClassifier.load(folder, engine="torch")
+        exact = TextClassifier.load(folder, engine="torch").predict_proba([one["text"] for one in golden])
+        found = TextClassifier.load(folder, table_precision=precision).predict_proba([one["text"] for one in golden])
+        assert np.abs(found - exact).max() < TOLERANCES[precision] / 4
     first, probability = next(iter(golden[1]["probabilities"].items()))
     golden[1]["probabilities"][first] = probability - 0.2
     manifest.write_text(json.dumps(content))
