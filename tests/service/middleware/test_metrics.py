@@ -2,9 +2,7 @@ from __future__ import annotations
 
 from service.keys import add_key
 from service.metrics import Metrics, VersionMetrics
-from textcnn.types import LabelScore, Prediction, TokenBatch
-
-from ..conftest import FakeClassifier
+from textcnn.types import LabelScore, Prediction
 
 from ...patience import PATIENCE, until
 
