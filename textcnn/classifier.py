@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,11 @@ import numpy.typing as npt
 from textcnn.answers import decide, expected, is_single, most_probable, predictions
 from textcnn.artifact import Artifact, read_artifact, write_artifact
 from textcnn.calibration.calibration import Method, unknown_share
-from textcnn.config import RunConfig
+from textcnn.config import LANGUAGE, RunConfig
 from textcnn.data.given import as_list
 from textcnn.data.label_rows import Labels
 from textcnn.data.texts import Texts
-from textcnn.errors import EngineError, MissingExtraError, NotFittedError
+from textcnn.errors import DataError, EngineError, MissingExtraError, NotFittedError
 from textcnn.estimator import Estimator
 from textcnn.fitted import Fitted, Tell
 from textcnn.golden import ask_golden
@@ -269,14 +270,17 @@ class TextClassifier(Estimator):
 
         model = self._fitted()
         model.check_one_text("a summary")
+        read = model.artifact.config.text
+        language = language if language and read.segments == "none" else read.language
+        if language and not re.fullmatch(LANGUAGE, language):
+            raise DataError(f"the language is {language!r}, expected its ISO 639-1 code, such as en or de")
         if sentences < 1 or (share is not None and not 0 < share <= 1):
             raise ValueError(f"sentences is {sentences}, expected 1 or more; share is {share}, expected 0 to 1 or None")
-        strings, read = model.texts(texts), model.artifact.config.text
+        strings = model.texts(texts)
         return summarize_texts(
             model.engine, model.artifact.tokenizer, model.labels, strings,
             head=model.head, probabilities=model.probabilities, targets=model.targets(labels, len(strings)),
-            sentences=sentences, share=share,
-            language=language if language and read.segments == "none" else read.language,
+            sentences=sentences, share=share, language=language,
         )  # fmt: skip
 
     def counterfactuals(
@@ -303,7 +307,7 @@ class TextClassifier(Estimator):
             for text, target in zip(strings, wanted, strict=True)
         ]
 
-    def filters(self, texts: Texts = (), *, top_n: int = 10) -> list[Filter]:
+    def filters(self, texts: Texts = (), *, top_n: int = 10, tell: Tell = lambda share: None) -> list[Filter]:
         """What the filters of the network look for: the labels they vote for, their ideal n-grams, dead and alike ones.
 
         With `texts`, also the `top_n` n-grams among them that excite each most, and the most influential filters first.
@@ -320,7 +324,8 @@ class TextClassifier(Estimator):
                 raise EngineError(f"filters are shown for one convolution only: {reason}")
             engine = NgramTableEngine.from_artifact(artifact, EngineOptions(device="cpu"))
         weight = artifact.weights["encoder.blocks.0.weight"]
-        return describe_filters(engine, weight, artifact.tokenizer, model.labels, model.texts(texts), top_n=top_n)
+        strings = model.texts(texts)
+        return describe_filters(engine, weight, artifact.tokenizer, model.labels, strings, top_n=top_n, tell=tell)
 
     def score(self, texts: Texts, labels: Labels) -> float:
         """Share of texts that get their label; exactly all their labels; or the mean of this over the tasks."""

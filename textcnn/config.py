@@ -20,6 +20,7 @@ from textcnn.registry import describe_fault
 Spec = dict[str, Any]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+LANGUAGE = "^[a-z]{2,3}$"  # ISO 639
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what numpy and torch both take
 # tags, so that a fault is told of the kind that was meant and not of both
 ClassWeights = Annotated[
@@ -79,7 +80,7 @@ class TextConfig(Section):
         description="what is encoded by itself and then joined: nothing, each text column, or each sentence of a text",
     )
     language: str = Field(
-        "en", pattern="^[a-z]{2,3}$", description="of the texts (ISO 639-1), for the ends of their sentences"
+        "en", pattern=LANGUAGE, description="of the texts (ISO 639-1), for the ends of their sentences"
     )
 
 

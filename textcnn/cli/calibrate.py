@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, progress_bar, reading_options, tell
+from textcnn.cli.common import FILE, NumberRange, progress_bar, reading_options, tell
 from textcnn.cli.settings import as_trained, expecting_columns, read_labelled
 
 EPILOG = """\b
@@ -35,7 +35,7 @@ on is not kept: then probabilities are the plain softmax.
 )
 @click.option(
     "--abstain-precision",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=NumberRange(0, 1, min_open=True),
     metavar="SHARE",
     help="Abstain so often that this share of the answers is right.",
 )
@@ -62,7 +62,7 @@ def calibrate(
     folder = (output or next_version(find_version(model).parent)).absolute()
     check_place(folder, overwrite=overwrite)
     trained = classifier.artifact_.config
-    with expecting_columns(trained):
+    with expecting_columns(trained, labels=True):
         texts, given, _ = read_labelled(data, as_trained(trained, reading), quiet=False)
     labels: Any = given  # calibrate says which heads it is for
     with progress_bar(quiet=quiet) as told:

@@ -51,9 +51,12 @@ def check(
     from textcnn.doctor import fix as fixing
     from textcnn.errors import DataError
 
+    clean = fixing.clean_copy_path(data) if fix else None
     if reading["bad_rows"]:
         raise click.UsageError("--bad-rows is for training; a check looks at every row and names those")
-    for path in [path for path in (suspects, fixing.clean_copy_path(data) if fix else None) if path]:
+    if clean and suspects and clean.resolve() == suspects.resolve():
+        raise DataError(f"--suspects {suspects} is where --fix writes; name another file")
+    for path in filter(None, (suspects, clean)):
         if path.exists():  # known before the work, not after it
             raise DataError(f"{path} exists already; move it away first")
     with progress_bar(quiet=quiet) as told:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +20,16 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
 SHOWN_COLUMNS = 10
+
+
+class NumberRange(click.FloatRange):
+    """A range without NaN, which click's comparisons let through, and without infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{number} is not in the range {self._describe_range()}.", param, ctx)
+        return number
 
 
 def reading_options(*, labels: bool) -> Callable[[Command], Command]:
@@ -160,6 +171,22 @@ def tell_source(path: Path, source: Examples | TextStream, *, tasks: Sequence[st
     if others:
         more = f" and {len(others) - SHOWN_COLUMNS} more" if len(others) > SHOWN_COLUMNS else ""
         tell([f"  not used: {', '.join(others[:SHOWN_COLUMNS])}{more}"])
+
+
+def check_outputs(outputs: Sequence[Path | None], *, inputs: Sequence[Path | None], overwrite: bool) -> None:
+    """Raises DataError where writing would lose something: known before the work, not after it."""
+    from textcnn.errors import DataError
+
+    written: set[Path] = set()
+    for path in filter(None, outputs):
+        place = path.resolve()
+        if place in written:
+            raise DataError(f"{path} is named twice; each output needs a file of its own")
+        if any(source and source.resolve() == place for source in inputs):
+            raise DataError(f"{path} is read, so it is not written; name another file")
+        if path.exists() and not overwrite:
+            raise DataError(f"{path} exists already; name another file, or pass --overwrite")
+        written.add(place)
 
 
 def write_whole(path: Path, content: str) -> None:

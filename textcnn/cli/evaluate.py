@@ -42,7 +42,7 @@ def evaluate(
     classifier = TextClassifier.load(model, **running)
     other = TextClassifier.load(against, **running) if against else None
     trained = classifier.artifact_.config
-    with expecting_columns(trained):
+    with expecting_columns(trained, labels=True):
         texts, labels, _ = read_labelled(data, as_trained(trained, reading), quiet=False)
     with progress_bar(quiet=quiet) as told:
         figures = classifier.evaluate(texts, labels, tell=lambda share: told("predicting", share))

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, reading_options, tell, write_whole
-from textcnn.cli.pieces import pieces_of
+from textcnn.cli.common import FILE, check_outputs, progress_bar, reading_options, tell, write_whole
+from textcnn.cli.pieces import pieces_of, visible
 
 FILTERS_SHOWN = 20
 
@@ -35,13 +35,15 @@ Examples:
 @click.option("--filters", is_flag=True, help="Show what the filters look for, instead of the layers.")
 @click.option("--corpus", type=FILE, help="With --filters: a table of texts, for the n-grams that excite each filter.")
 @click.option("--html", type=FILE, help="With --filters: write a page with search, for a browser.")
+@click.option("--overwrite", is_flag=True, help="With --html: replace the file if it exists.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option(
     "--top-n", type=click.IntRange(1, 1000), default=10, show_default=True, help="With --filters: n-grams of each."
 )
 @reading_options(labels=False)
 def inspect(
-    model: Path, tokens: int, as_json: bool, filters: bool, corpus: Path | None, html: Path | None, top_n: int,
-    **reading: Any,
+    model: Path, tokens: int, as_json: bool, filters: bool, corpus: Path | None, html: Path | None,
+    overwrite: bool, quiet: bool, top_n: int, **reading: Any,
 ) -> None:  # fmt: skip
     """Show the layers, vocabulary, labels and figures of MODEL (a model folder), or its filters."""
     given = {"--corpus": corpus, "--html": html}
@@ -54,20 +56,22 @@ def inspect(
                 f"--{flag.replace('_', '-')} is about a table; give one with --filters --corpus FILE"
             )
     if filters:
-        _show_filters(model, corpus, html, top_n, as_json, reading)
+        check_outputs([html], inputs=[corpus], overwrite=overwrite)
+        _show_filters(model, corpus, html, top_n, as_json, quiet, reading)
     else:
         _show_layers(model, tokens, as_json)
 
 
 def _show_filters(
-    model: Path, corpus: Path | None, html: Path | None, top_n: int, as_json: bool, reading: dict[str, Any]
+    model: Path, corpus: Path | None, html: Path | None, top_n: int, as_json: bool, quiet: bool, reading: dict[str, Any]
 ) -> None:
     from textcnn.classifier import TextClassifier
 
     classifier = TextClassifier.load(model)
     pieces = pieces_of((), corpus, reading)(classifier.artifact_.config) if corpus else ()
     texts = [text for piece in pieces for text in piece.texts]
-    found = classifier.filters(texts, top_n=top_n)
+    with progress_bar(quiet=quiet or not texts) as told:
+        found = classifier.filters(texts, top_n=top_n, tell=lambda share: told("filters", share))
     report = {
         "model": classifier.name,
         "version": classifier.version,
@@ -90,7 +94,7 @@ def _show_filters(
     width = max(len("votes for"), *(len(one.label) for one in found))
     click.echo(f"filter  width  {'votes for':<{width}}  {'excited most by' if texts else 'ideal n-gram'}")
     for one in found[:FILTERS_SHOWN]:
-        excited = [" ".join(example.text.split()) for example in one.examples[:4]] or [" ".join(one.ideal)]
+        excited = [" ".join(visible(example.text).split()) for example in one.examples[:4]] or [" ".join(one.ideal)]
         click.echo(f"{one.number:>6}  {one.width:>5}  {one.label:<{width}}  {' | '.join(excited)}")
     if len(found) > FILTERS_SHOWN:
         order = "greatest influence" if texts else "strongest votes"

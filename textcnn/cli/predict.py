@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from textcnn.cli.common import FILE, engine_options, reading_options, tell
+from textcnn.cli.common import FILE, NumberRange, engine_options, reading_options, tell
 from textcnn.cli.pieces import bar, input_option, pieces_of, text_list
 
 if TYPE_CHECKING:
@@ -53,14 +53,14 @@ Examples:
 @click.option("--top-k", type=click.IntRange(min=1), default=1, show_default=True, help="Labels for each text.")
 @click.option(
     "--abstain-below",
-    type=click.FloatRange(0, 1),
+    type=NumberRange(0, 1),
     metavar="PROBABILITY",
     help="Mark labels less probable than this as abstained; default: the thresholds kept by textcnn calibrate.",
 )
 @click.option(
     "--label-sets",
     "coverage",
-    type=click.FloatRange(0.01, 0.99),
+    type=NumberRange(0.01, 0.99),
     metavar="COVERAGE",
     help="Also the labels among which the right one is in this share of all texts, e.g. 0.95.",
 )

@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, engine_options, progress_bar, reading_options, tell, tell_source, write_whole
+from textcnn.cli.common import (
+    FILE,
+    check_outputs,
+    engine_options,
+    progress_bar,
+    reading_options,
+    tell,
+    tell_source,
+    write_whole,
+)
 from textcnn.cli.settings import as_trained, expecting_columns, options_of
 
 EPILOG = """\b
@@ -38,18 +47,15 @@ def report(
     from textcnn.classifier import TextClassifier
     from textcnn.data.readers import read_examples
     from textcnn.doctor.check import check
-    from textcnn.errors import DataError
     from textcnn.report.figures import check_reported, report_figures, summary_line
     from textcnn.report.page import report_page
 
-    for path in (output, as_json):
-        if path and path.exists() and not overwrite:  # known before the work, not after it
-            raise DataError(f"{path} exists already; name another file, or pass --overwrite")
+    check_outputs([output, as_json], inputs=[data], overwrite=overwrite)
     classifier = TextClassifier.load(model, **running)
     check_reported(classifier)
     trained = classifier.artifact_.config
     options = options_of(as_trained(trained, reading))
-    with expecting_columns(trained):
+    with expecting_columns(trained, labels=True):
         examples = read_examples(data, options)
     tell_source(data, examples)
     with progress_bar(quiet=quiet) as told:

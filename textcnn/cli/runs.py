@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import runs_option
+from textcnn.cli.common import runs_option, tell
 
 EPILOG = """\b
 Examples:
@@ -44,7 +44,7 @@ def runs(names: tuple[str, ...], runs_folder: Path, as_json: bool) -> None:
 
     if not runs_folder.is_dir():
         raise ReadError(f"there is no folder {runs_folder}; textcnn train makes it where it is called")
-    records = {record["name"]: record for record in read_records(runs_folder)}
+    records = {record["name"]: record for record in read_records(runs_folder, doubt=lambda said: tell([said]))}
     for name in names:
         if name not in records:
             raise ReadError(
@@ -128,7 +128,7 @@ def _figure(record: Mapping[str, Any], path: Sequence[str]) -> Any:
     value: Any = record.get("metrics")
     for part in path:
         value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+    return value if isinstance(value, (int, float)) else None
 
 
 def _percent(value: Any) -> str:

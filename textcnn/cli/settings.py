@@ -115,8 +115,8 @@ def as_trained(config: RunConfig, reading: dict[str, Any]) -> RunConfig:
 
 
 @contextmanager
-def expecting_columns(config: RunConfig) -> Iterator[None]:
-    """Says of a column that is missing that the model was trained on it."""
+def expecting_columns(config: RunConfig, *, labels: bool = False) -> Iterator[None]:
+    """Says of a column that is missing that the model was trained on it; `labels` where theirs is read, too."""
     from textcnn.errors import ColumnError
 
     try:
@@ -125,7 +125,11 @@ def expecting_columns(config: RunConfig) -> Iterator[None]:
         columns = " and ".join(repr(name) for name in config.data.text_columns)
         if not columns:
             raise
-        raise ColumnError(f"{error}. The model was trained on {columns}; --text-column names others") from None
+        said, options = f"{error}. The model was trained on {columns}", "--text-column names"
+        if labels and config.data.label_column:
+            said += f" with labels in {config.data.label_column!r}"
+            options = "--text-column and --label-column name"
+        raise ColumnError(f"{said}; {options} others") from None
 
 
 def _column(table: Any, name: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from textcnn.cli.common import FILE, engine_options, reading_options
+from textcnn.cli.common import FILE, NumberRange, engine_options, reading_options
 from textcnn.cli.pieces import bar, input_option, pieces_of, visible
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ Examples:
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @input_option
 @click.option("--sentences", type=click.IntRange(min=1), default=3, show_default=True, help="Sentences kept at most.")
-@click.option(
-    "--share", type=click.FloatRange(0, 1, min_open=True), help="Keep this share of the length instead, e.g. 0.2."
-)
+@click.option("--share", type=NumberRange(0, 1, min_open=True), help="Keep this share of the length instead, e.g. 0.2.")
 @click.option("--label", help="What speaks for this label instead of the predicted one.")
 @click.option("--language", help="Of the texts (ISO 639-1), for abbreviations; default: as the model was trained.")
 @click.option("--json/--no-json", "as_json", default=None, help="JSON Lines, or for people; default: by the terminal.")

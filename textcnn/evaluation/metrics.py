@@ -52,7 +52,7 @@ def evaluate_predictions(labels: Sequence[str], probabilities: Floats, names: Se
         "accuracy": float(right.mean()),
         "loss": log_loss(of_known, targets) if known.any() else None,
         "macro_f1": float(f1[support > 0].mean()),
-        "mcc": float(matthews_corrcoef(truth, predicted)),
+        "mcc": float(matthews_corrcoef(truth, predicted)) if np.ptp([truth, predicted]) else 0.0,
         "brier": brier(of_known, targets) if known.any() else None,
         "ece": calibration_error(probabilities.max(axis=1), right),
         "ece_adaptive": calibration_error(probabilities.max(axis=1), right, adaptive=True),

@@ -4,7 +4,7 @@ is of any use.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -100,14 +100,16 @@ def describe_filters(
     texts: Sequence[str] = (),
     *,
     top_n: int = 10,
+    tell: Callable[[float], None] = lambda share: None,
 ) -> list[Filter]:
     """All filters, those with the greatest influence first; `top_n` examples of each out of `texts`.
 
+    `tell` gets the share of the texts that is behind, 0 to 1.
     `weight` float32[windows.rows, dim] are the filters as `Windows` lays them out.
     """
     windows = network.table.windows
     votes = network.head_weight - network.head_weight.mean(axis=0)  # [labels, filters]
-    corpus = _Corpus(network, tokenizer, texts, top_n) if len(texts) else None
+    corpus = _Corpus(network, tokenizer, texts, top_n, tell) if len(texts) else None
     duplicates = _duplicates(weight, windows)
     ideals = _ideals(network, tokenizer.tokens)
     silent = np.ptp(votes, axis=0) < SAME
@@ -141,7 +143,14 @@ def describe_filters(
 class _Corpus:
     """What the filters say in some texts: lowest, highest and mean activation, share of texts; n-grams on demand."""
 
-    def __init__(self, network: Network, tokenizer: Tokenizer, texts: Sequence[str], top_n: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        tokenizer: Tokenizer,
+        texts: Sequence[str],
+        top_n: int,
+        tell: Callable[[float], None],
+    ) -> None:
         features = network.table.windows.features
         self._top_n = top_n
         # by filter: the tokens of an n-gram -> activation and characters, the strongest first
@@ -158,6 +167,7 @@ class _Corpus:
             total += winners.activations.sum(axis=0, dtype=np.float64)
             loud += (winners.activations > SAME).sum(axis=0)
             self._collect(winners, reading.batch, reading.spans, some)
+            tell(min(first + TEXTS_AT_ONCE, len(texts)) / len(texts))
         self.mean, self.active = total / len(texts), loud / len(texts)
 
     def _collect(self, winners: Winners, batch: TokenBatch, spans: Offsets, texts: Sequence[str]) -> None:

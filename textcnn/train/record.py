@@ -16,10 +16,12 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+
+from pydantic import BaseModel, ValidationError
 
 from textcnn.artifact import Artifact
 from textcnn.config import RunConfig
@@ -28,8 +30,6 @@ RECORD = "run.json"
 # what decides the figures of a run beside its settings
 PACKAGES = ("textcnn", "torch", "numpy", "scikit-learn", "tokenizers")
 _PIECE = 1 << 20
-# what a record has, at least
-_NEEDED = {"name": str, "status": str, "started": str, "config": dict, "files": dict}
 
 
 class Trained(Protocol):
@@ -147,14 +147,53 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def read_records(home: Path) -> list[dict[str, Any]]:
-    """Every run below a folder, the oldest first; what is no record is passed over."""
+class _File(BaseModel):
+    """What is read again of the facts of a file."""
+
+    path: str
+    sha256: str
+
+
+class _Data(BaseModel):
+    sha256: str
+
+
+class _Git(BaseModel):
+    revision: str
+
+
+class _Environment(BaseModel):
+    packages: dict[str, str] = {}
+
+
+class _Record(BaseModel):
+    """What is read again of a record; it may hold more."""
+
+    name: str
+    status: str
+    started: str
+    config: dict[str, Any]
+    files: dict[str, _File]
+    data: dict[str, _Data] = {}
+    environment: _Environment = _Environment()
+    git: _Git | None = None
+    seconds: float | None = None
+    metrics: dict[str, Any] = {}
+
+
+def read_records(home: Path, *, doubt: Callable[[str], None] = lambda sentence: None) -> list[dict[str, Any]]:
+    """Every run below a folder, the oldest first, by the name of its folder; `doubt` is told what is no record."""
     found = []
-    for path in home.glob(f"*/*/{RECORD}"):
+    for path in sorted(home.glob(f"*/*/{RECORD}")):
         try:
-            record = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(record, dict) and all(isinstance(record.get(key), kind) for key, kind in _NEEDED.items()):
-            found.append(record)
+            read = path.read_bytes()
+            _Record.model_validate_json(read)
+        except OSError as error:
+            doubt(f"{path} cannot be read: {error.strerror or error}")
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            doubt(f"{path} is no record of a run: {where + ': ' if where else ''}{first['msg']}")
+        else:
+            found.append({**json.loads(read), "name": f"{path.parent.parent.name}/{path.parent.name}"})
     return sorted(found, key=lambda record: str(record["started"]))

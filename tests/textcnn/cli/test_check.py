@@ -101,3 +101,8 @@ def test_leaks_are_told(run: Run, here: Path) -> None:
         f["kind"]: f for f in json.loads(run("check", "train.csv", "--test", "train.csv", "--json").out)["findings"]
     }
     assert found["leaks_into_test"]["figures"]["word_for_word"] == 90
+
+
+def test_suspects_and_the_cleaned_copy_need_two_files(mistake: Any, here: Path) -> None:
+    assert "is where --fix writes" in mistake("check", "train.csv", "--fix", "--suspects", "./train.clean.csv")
+    assert not Path("train.clean.csv").exists()

@@ -75,7 +75,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one_whole(
 
     Path("filters.html").write_text("mine")
     monkeypatch.setattr("os.replace", full)
-    ran = run("inspect", model_folder, "--filters", "--html", "filters.html")
+    ran = run("inspect", model_folder, "--filters", "--html", "filters.html", "--overwrite")
     assert (ran.code, ran.err) == (2, "textcnn: cannot write filters.html: No space left on device\n")
     assert Path("filters.html").read_text() == "mine"
     assert not list(here.glob(".*.part"))
@@ -99,3 +99,17 @@ def test_flags_that_belong_together_are_asked_for(mistake: Any, model_folder: Pa
     assert "--html is about the filters; add --filters" in mistake("inspect", model_folder, "--html", "a.html")
     assert "--delimiter is about a table" in mistake("inspect", model_folder, "--filters", "--delimiter", ";")
     assert "no/a.html: No such file" in mistake("inspect", model_folder, "--filters", "--html", "no/a.html")
+
+
+def test_a_page_is_written_over_only_when_asked_and_the_corpus_never(
+    mistake: Any, run: Run, model_folder: Path, here: Path
+) -> None:
+    Path("filters.html").write_text("mine")
+    command = ["inspect", model_folder, "--filters", "--corpus", "train.csv", "--html"]
+    assert "filters.html exists already" in mistake(*command, "filters.html")
+    assert Path("filters.html").read_text() == "mine"
+    assert run(*command, "filters.html", "--overwrite").code == 0
+    assert Path("filters.html").read_text() != "mine"
+    before = Path("train.csv").read_bytes()
+    assert "train.csv is read, so it is not written" in mistake(*command, "train.csv", "--overwrite")
+    assert Path("train.csv").read_bytes() == before

@@ -56,3 +56,29 @@ def test_a_model_with_several_labels_a_text_is_refused_before_anything_is_read(
     small = "model.embedding.dim=8 model.blocks.0.num_filters=4 train.max_epochs=1"
     assert run(*command.split(), *small.split()).code == 0
     assert "the report is for models that give one label to a text" in mistake("report", "models/tasks/1", "tasks.csv")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        (["--output", "test.csv"], "test.csv is read, so it is not written"),
+        (["--output", "./test.csv", "--overwrite"], "test.csv is read, so it is not written"),
+        (["--json", "test.csv", "--overwrite"], "test.csv is read, so it is not written"),
+        (["--output", "a", "--json", "./a", "--overwrite"], "a is named twice"),
+    ],
+)
+def test_the_data_and_the_other_output_are_never_written_over(
+    mistake: Any, here: Path, model_folder: Path, outputs: list[str], message: str
+) -> None:
+    before = Path("test.csv").read_bytes()
+    assert message in mistake("report", model_folder, "test.csv", *outputs)
+    assert Path("test.csv").read_bytes() == before
+    assert not Path("a").exists()
+
+
+def test_a_missing_column_of_labels_names_both_options(mistake: Any, here: Path, run: Run) -> None:
+    small = "model.embedding.dim=8 model.blocks.0.num_filters=4 train.max_epochs=1 --quiet --output models/m/1"
+    assert run("train", "train.csv", *small.split()).code == 0
+    Path("bare.csv").write_text("text\nhello\n")
+    told = mistake("report", "models/m/1", "bare.csv")
+    assert "trained on 'text' with labels in 'label'; --text-column and --label-column name others" in told

@@ -65,3 +65,36 @@ def test_a_run_that_fails_says_why(run: Run, here: Path) -> None:
 def test_a_mistake_is_told(mistake: Any, here: Path, arguments: list[str], message: str) -> None:
     Path("runs").mkdir()
     assert message in mistake("runs", *arguments)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"{",
+        b"[]",
+        b"\xff\xfe\x00",
+        b'{"name": "odd/1", "status": "done"}',
+        b'{"name": "odd/1", "status": "done", "started": "", "config": {}, "files": {"data": {}}}',
+        b'{"name": "odd/1", "status": "done", "started": "", "config": {}, "files": {}, "environment": 5}',
+    ],
+)
+def test_what_is_no_record_is_told_and_hides_no_other(run: Run, two_runs: Path, broken: bytes) -> None:
+    folder = Path("runs/odd/1")
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_bytes(broken)
+    for arguments in ([], ["train/1", "train/2"]):
+        ran = run("runs", *arguments)
+        assert ran.code == 0
+        assert "runs/odd/1/run.json is no record of a run" in ran.err
+        assert "train/2" in ran.out
+
+
+def test_figures_that_are_no_numbers_are_left_out_and_copies_have_their_own_names(run: Run, two_runs: Path) -> None:
+    record = json.loads(Path("runs/train/1/run.json").read_text())
+    folder = Path("runs/train/copy")
+    folder.mkdir()
+    facts = {"metrics": {"validation": {"accuracy": "good"}}, "git": None, "seconds": None}
+    (folder / "run.json").write_text(json.dumps({**record, **facts}))
+    ran = run("runs", "train/1", "train/copy")
+    assert ran.code == 0
+    assert ran.out.splitlines()[0].split() == ["train/1", "train/copy"]

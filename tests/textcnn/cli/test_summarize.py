@@ -37,3 +37,5 @@ def test_another_label_may_be_asked_for(run: Run, model_folder: Path) -> None:
 def test_mistakes_are_told(mistake: Any, model_folder: Path) -> None:
     assert "did you mean 'repair'" in mistake("summarize", model_folder, "a", "--label", "repairs")
     assert "--share" in mistake("summarize", model_folder, "a", "--share", "0")
+    assert "--share" in mistake("summarize", model_folder, "a", "--share", "nan")
+    assert "expected its ISO 639-1 code" in mistake("summarize", model_folder, "a", "--language", "German")

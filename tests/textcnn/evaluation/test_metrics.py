@@ -99,3 +99,8 @@ def test_one_text_leaves_the_accuracy_open() -> None:
 
 def test_a_confusion_matrix_has_a_row_for_each_true_class() -> None:
     assert confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist() == [[1, 1], [0, 1]]
+
+
+def test_one_label_everywhere_leaves_nothing_to_correlate() -> None:
+    figures = evaluate_predictions(["a", "a"], rows(0, 0), NAMES)
+    assert (figures["accuracy"], figures["mcc"]) == (1.0, 0.0)

@@ -164,3 +164,10 @@ def test_the_page_shows_every_filter_and_finds_words(classifier: TextClassifier,
     ]
     assert 0 < len(expected) < 16
     assert found.count("<article>") == len(expected)
+
+
+def test_how_much_of_the_corpus_is_behind_is_told(classifier: TextClassifier) -> None:
+    told: list[float] = []
+    classifier.filters(["where is my parcel"] * 5000, tell=told.append)
+    assert told == sorted(told)
+    assert (told[-1], len(told)) == (1.0, 3)

@@ -120,3 +120,16 @@ def test_mistakes_are_told(classifier: TextClassifier, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "sentencex", None)
     with pytest.raises(MissingExtraError, match=r"telling sentences apart needs sentencex.*textcnn\[summarize\]"):
         classifier.summarize([TEXT])
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n", "🙂🙂", "?!...", "a" * 5000, "包裹在哪里？谢谢。", "\ud800 \x00", "no end " * 900]
+)
+@pytest.mark.parametrize("asked", [{"sentences": 99}, {"share": 1.0}, {"share": 1e-9}])
+def test_any_text_gets_a_summary_of_sentences_of_its_own(
+    classifier: TextClassifier, text: str, asked: dict[str, Any]
+) -> None:
+    (summary,) = classifier.summarize([text], **asked)
+    assert [text[one.start : one.end] for one in summary.sentences] == [one.text for one in summary.sentences]
+    assert len(summary.sentences) <= summary.total
+    assert bool(summary.sentences) == bool(text.strip())
