@@ -101,7 +101,8 @@ class App:
         if self._lifecycle.draining:
             answer.headers.append(CLOSE)
         try:
-            await answer(send, scope.get("textcnn.send_whole"))
+            # taken out, for it refers to the scope
+            await answer(send, scope.pop("textcnn.send_whole", None))
         except Exception as error:
             log_failure(error)
             raise  # half an answer is out: only breaking the connection tells the client so

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import trustme
+import uvicorn
+from uvicorn.server import ServerState
 
-from service.guard import send_whole
+from service.guard import Limits, guarded, send_whole
 from service.keys import add_key
 
 from ..patience import PATIENCE, until
@@ -185,6 +189,32 @@ async def test_nothing_is_written_to_who_has_left():
     wire.cycle.disconnected = True
     await send_whole(wire.cycle, 200, [], b"body")
     assert wire.written == []
+
+
+@pytest.mark.anyio
+async def test_requests_leave_nothing_for_the_collector_of_garbage(make_client):
+    """What refers to itself stays until the collector comes, and it keeps everybody waiting then."""
+    config = uvicorn.Config(make_client().app, http=guarded(Limits(10, 10)), lifespan="off", log_config=None)
+    config.load()
+    transport = Mock(spec=asyncio.Transport, is_closing=lambda: False, get_extra_info=lambda name, default=None: None)
+    connection = config.http_protocol_class(config=config, server_state=ServerState(), app_state={})
+    connection.connection_made(transport)
+
+    async def ask(times: int) -> None:
+        for _ in range(times):
+            connection.data_received(b"GET /health/live HTTP/1.1\r\nhost: testserver\r\n\r\n")
+            await asyncio.gather(*connection.tasks)
+            transport.reset_mock()
+
+    await ask(3)
+    gc.collect()
+    gc.disable()
+    try:
+        await ask(50)
+        assert gc.collect() < 50
+    finally:
+        gc.enable()
+    connection.connection_lost(None)
 
 
 def test_a_trickle_on_a_connection_that_was_used_is_closed_too(server):
