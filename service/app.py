@@ -55,6 +55,9 @@ log = logging.getLogger(__name__)
 
 FORMATS = (hugging_face, tei, open_inference, mlflow, tf_serving)
 GAUGES_SECONDS = 1.0
+# How many more containers there must be until the collector of garbage looks at them. Requests leave none, but those
+# under way are several thousand now and then; with Python's own 700 it holds everybody up dozens of times a second.
+GARBAGE = (20_000, 10, 10)
 
 
 class App:
@@ -166,6 +169,7 @@ def create_app(
         # What there is now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GARBAGE)
         fields = {"models": [f"{deployment.name}/{deployment.version}" for deployment in registry.all()]}
         log.info("ready", extra={"fields": {**fields, "default": registry.default}})
         try:
