@@ -1,7 +1,7 @@
 """The Open Inference Protocol v2, as KServe, Triton and MLServer speak it; with Triton's binary tensors.
 
-One input, BYTES [n] or [n, 1]. What comes out depends on the model, and its metadata lists it with the labels that the
-columns stand for:
+One input, BYTES [n] or [n, 1]; of a model that reads several texts together [n, texts]. What comes out depends on the
+model, and its metadata lists it with the labels that the columns stand for:
 
 one label a text       label BYTES [n], empty where the model abstains; abstained BOOL [n];
                        probabilities FP32 [n, labels]
@@ -29,13 +29,13 @@ from service.deployment import Deployment
 from service.errors import InvalidRequestError, UnsupportedMediaTypeError
 from service.route import Route
 from service.routes.classify import parse_unrepeated
-from service.routes.foreign import ERRORS, Foreign, documented, errors_as, in_order, plain_error, whole
+from service.routes.foreign import ERRORS, Foreign, documented, errors_as, flag, in_order, plain_error, whole
 from textcnn.types import Prediction, task_labels
 
 LENGTH_HEADER = b"inference-header-content-length"
 MODEL = "/v2/models/{name}"
 VERSION = "/v2/models/{name}/versions/{version}"
-NOT_TEXT = "The input must be one tensor of datatype BYTES and shape [n] or [n, 1]."
+NOT_TEXT = "The input must be one tensor of datatype BYTES and shape {}"
 
 
 def routes(foreign: Foreign) -> list[Route]:
@@ -68,7 +68,7 @@ def routes(foreign: Foreign) -> list[Route]:
                 "name": deployment.name,
                 "versions": [other.version for other in foreign.registry.all() if other.name == deployment.name],
                 "platform": "textcnn",
-                "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
+                "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1, *_more_axes(deployment)]}],
                 "outputs": [output.metadata() for output in _outputs(deployment).values()],
             }
         )
@@ -83,7 +83,7 @@ def routes(foreign: Foreign) -> list[Route]:
         """Labels in the format of the Open Inference Protocol."""
         content, tensors = await _read(call)
         deployment = deployment_of(call)
-        texts = _texts(content, tensors)
+        texts = _texts(content, tensors, deployment.texts_per_record)
         wanted = _wanted(content, _outputs(deployment))
         predictions = await foreign.classify(call, deployment, texts, "data", says_tasks=True)
         return _answer(content, deployment, predictions, wanted)
@@ -143,32 +143,44 @@ async def _read(call: Call) -> tuple[dict[str, Any], bytes]:
     return content, body[length:]
 
 
-def _texts(content: dict[str, Any], tensors: bytes) -> list[Any]:
+def _more_axes(deployment: Deployment) -> list[int]:
+    return [deployment.texts_per_record] if deployment.texts_per_record > 1 else []
+
+
+def _texts(content: dict[str, Any], tensors: bytes, together: int) -> list[Any]:
+    """The texts, or lists of those that are read `together`. Raises InvalidRequestError."""
+    wanted = "[n] or [n, 1]." if together == 1 else f"[n, {together}]: this model reads so many together."
+    not_text = InvalidRequestError(NOT_TEXT.format(wanted))
     inputs = content.get("inputs")
     if type(inputs) is not list or len(inputs) != 1 or type(inputs[0]) is not dict:
-        raise InvalidRequestError(NOT_TEXT)
+        raise not_text
     tensor = inputs[0]
     shape = tensor.get("shape")
     parameters = tensor.get("parameters") or {}
-    if type(parameters) is not dict or tensor.get("datatype") != "BYTES" or type(shape) is not list:
-        raise InvalidRequestError(NOT_TEXT)
-    if len(shape) not in (1, 2) or not all(type(size) is int for size in shape) or shape[1:] not in ([], [1]):
-        raise InvalidRequestError(NOT_TEXT)
+    if type(parameters) is not dict or tensor.get("datatype") != "BYTES" or type(shape) is not list or not shape:
+        raise not_text
+    axes = ([], [1]) if together == 1 else ([together],)
+    if not all(type(size) is int for size in shape) or shape[1:] not in axes:
+        raise not_text
     size = parameters.get("binary_data_size")
     if size is not None:
         if type(size) is not int or size != len(tensors):
             raise InvalidRequestError("binary_data_size is not the size of what follows the JSON.")
-        texts = _unpacked(tensors)
+        texts: list[Any] = _unpacked(tensors)
     elif tensors:
         raise InvalidRequestError("There are bytes after the JSON that no input claims by binary_data_size.")
     else:
         data = tensor.get("data")
         if type(data) is not list:
             raise InvalidRequestError("data must be a list of strings.")
-        texts = [row[0] if type(row) is list and len(row) == 1 else row for row in data]
-    if len(texts) != shape[0]:
-        raise InvalidRequestError(f"The shape says {shape[0]} texts, the data has {len(texts)}.")
-    return texts
+        # nested or flat, row by row
+        texts = [text for row in data for text in (row if type(row) is list and len(row) == together else [row])]
+    if len(texts) != shape[0] * together:
+        count = f"{shape[0]} times {together}" if together > 1 else shape[0]
+        raise InvalidRequestError(f"The shape says {count} texts, the data has {len(texts)}.")
+    if together == 1:
+        return texts
+    return [texts[first : first + together] for first in range(0, len(texts), together)]
 
 
 def _unpacked(tensors: bytes) -> list[str]:
@@ -286,7 +298,7 @@ def _mask(labels: tuple[str, ...]) -> Callable[[Prediction], list[bool]]:
 
 def _wanted(content: dict[str, Any], outputs: dict[str, Output]) -> list[Wanted]:
     """The outputs asked for, else all. Raises InvalidRequestError."""
-    everything = bool((content.get("parameters") or {}).get("binary_data_output"))
+    everything = flag(content.get("parameters") or {}, "binary_data_output")
     wanted: list[Wanted] = []
     for asked in content.get("outputs") or [{"name": name} for name in outputs]:
         output = outputs.get(asked["name"]) if type(asked) is dict and type(asked.get("name")) is str else None
@@ -300,7 +312,8 @@ def _wanted(content: dict[str, Any], outputs: dict[str, Output]) -> list[Wanted]
         classes = whole(parameters.get("classification"), "classification")
         if classes and not output.scored:
             raise InvalidRequestError(f"classification: {output.name} has no probabilities to rank.")
-        wanted.append(Wanted(output, classes, bool(parameters.get("binary_data", everything))))
+        binary = flag(parameters, "binary_data") if parameters.get("binary_data") is not None else everything
+        wanted.append(Wanted(output, classes, binary))
     return wanted
 
 

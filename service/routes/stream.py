@@ -57,6 +57,8 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
         """
         if call.media_type() not in MEDIA_TYPES:
             raise UnsupportedMediaTypeError("Send lines of JSON: Content-Type: application/x-ndjson.")
+        if call.scope.get("http_version") == "1.0":  # it knows no end of an answer but that of the connection
+            raise InvalidRequestError("A stream needs HTTP/1.1. (Behind nginx: proxy_http_version 1.1.)")
         asked = _asked(call)
         deployment = registry.choose(asked.model)
         top_k = labels_wanted(asked, deployment)

@@ -33,8 +33,10 @@ def routes(foreign: Foreign) -> list[Route]:
         deployment = foreign.registry.choose()
         if flag(content, "raw_scores"):
             raise InvalidRequestError("`raw_scores`: this model gives probabilities only")
-        if content.get("truncate") is False:
+        if content.get("truncate") is not None and not flag(content, "truncate"):
             raise InvalidRequestError("`truncate`: this model always cuts what is longer than it reads")
+        if content.get("truncation_direction") not in (None, "Right", "right"):
+            raise InvalidRequestError("`truncation_direction`: this model cuts where it was trained to")
         texts, single = _texts(content.get("inputs"))
         started = perf_counter()
         predictions = await foreign.classify(call, deployment, texts, "inputs")

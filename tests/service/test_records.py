@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 
 import httpx
 import pytest
@@ -205,3 +206,61 @@ def test_half_a_pair_is_refused_in_the_shape_of_the_format(pairs, path, inputs):
     response = pairs.post(path, json={"inputs": inputs})
     assert response.status_code == 422
     assert isinstance(response.json()["error"], str)
+
+
+MLFLOW = [
+    {"inputs": [PAIR, PAIR[::-1]]}, {"instances": [PAIR, PAIR[::-1]]},
+    {"dataframe_split": {"columns": ["question", "answer"], "data": [PAIR, PAIR[::-1]]}},
+    {"dataframe_records": [dict(zip("qa", pair, strict=True)) for pair in (PAIR, PAIR[::-1])]},
+    {"inputs": {"question": PAIR, "answer": PAIR[::-1]}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", MLFLOW)
+def test_mlflow_has_a_column_for_each_text(pairs, body):
+    assert pairs.post("/invocations", json=body).json() == {"predictions": ["apple", "banana"]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"dataframe_split": {"columns": ["q", "a", "text"], "data": [["a", "b", "c"]]}},
+        {"dataframe_records": [{"text": "a"}]}, {"inputs": {"text": ["a"]}}, {"inputs": {"q": ["a"], "a": ["b", "c"]}},
+        {"inputs": {}}, {"inputs": "a"}, {"inputs": [["a", None]]},
+    ],
+)  # fmt: skip
+def test_mlflow_with_other_columns_is_refused(pairs, body):
+    assert pairs.post("/invocations", json=body).status_code == 422
+
+
+def tensor(**more):
+    return {"name": "text", "datatype": "BYTES", "shape": [2, 2], "data": [PAIR, PAIR[::-1]], **more}
+
+
+@pytest.mark.parametrize("data", [[PAIR, PAIR[::-1]], [*PAIR, *PAIR[::-1]]])
+def test_the_open_protocol_has_a_column_for_each_text(pairs, data):
+    assert pairs.get("/v2/models/fake").json()["inputs"][0]["shape"] == [-1, 2]
+    answer = pairs.post("/v2/models/fake/infer", json={"inputs": [tensor(data=data)], "outputs": [{"name": "label"}]})
+    assert answer.json()["outputs"] == [
+        {"name": "label", "shape": [2], "datatype": "BYTES", "data": ["apple", "banana"]}
+    ]
+
+
+@pytest.mark.parametrize(
+    "more", [{"shape": [2]}, {"shape": [2, 1]}, {"shape": [1, 4]}, {"shape": [4]}, {"shape": [3, 2]},
+             {"data": [PAIR, PAIR[0]]}, {"data": [PAIR, [1, 2]]}, {"data": PAIR}],
+)  # fmt: skip
+def test_the_open_protocol_refuses_another_shape(pairs, more):
+    response = pairs.post("/v2/models/fake/infer", json={"inputs": [tensor(**more)]})
+    assert response.status_code == 422
+    assert "2" in response.json()["error"] or "string" in response.json()["error"]
+
+
+def test_pairs_come_as_binary_tensors_too(pairs):
+    packed = b"".join(struct.pack("<I", len(text)) + text.encode() for text in (*PAIR, *PAIR[::-1]))
+    asked = {"inputs": [{**tensor(parameters={"binary_data_size": len(packed)}), "data": None}]}
+    del asked["inputs"][0]["data"]
+    head = json.dumps({**asked, "outputs": [{"name": "label"}]}).encode()
+    headers = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(head))}
+    answer = pairs.post("/v2/models/fake/infer", content=head + packed, headers=headers)
+    assert answer.json()["outputs"][0]["data"] == ["apple", "banana"]

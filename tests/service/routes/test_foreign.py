@@ -125,7 +125,9 @@ REFUSED = [
     ("/models/fake", {"inputs": "a", "parameters": {"function_to_apply": "sigmoid"}}),
     ("/models/fake", {"inputs": "a", "parameters": {"top_k": 0}}), ("/models/fake", {"inputs": "a", "parameters": 1}),
     ("/predict", {"inputs": []}), ("/predict", {"inputs": [[1]]}), ("/predict", {"inputs": "a", "raw_scores": True}),
-    ("/predict", {"inputs": "a", "truncate": False}), ("/predict", {"inputs": [["a"], []]}),
+    ("/predict", {"inputs": "a", "truncate": False}), ("/predict", {"inputs": "a", "truncate": "yes"}),
+    ("/predict", {"inputs": "a", "truncation_direction": "Left"}),
+    ("/predict", {"inputs": "a", "truncation_direction": ["Right"]}), ("/predict", {"inputs": [["a"], []]}),
     ("/invocations", {}), ("/invocations", {"inputs": ["a"], "instances": ["a"]}), ("/invocations", {"inputs": [1]}),
     ("/invocations", {"dataframe_split": []}), ("/invocations", {"dataframe_records": [{"a": "x", "b": "y"}]}),
     ("/invocations", {"dataframe_split": {"columns": ["a", "b"], "data": []}}), ("/invocations", {"inputs": {}}),
@@ -141,7 +143,11 @@ REFUSED = [
     (INFER, {"inputs": [tensor()], "outputs": [{"name": "label", "parameters": {"classification": 1}}]}),
     (INFER, {"inputs": [tensor()], "outputs": ["label"]}), (INFER, {"inputs": [tensor()], "outputs": [{"name": [1]}]}),
     (INFER, {"inputs": [tensor()], "outputs": [{"name": "probabilities"}] * 2}),
-    (INFER, {"inputs": [tensor()], "id": 5}),
+    (INFER, {"inputs": [tensor()], "id": 5}), (INFER, {"inputs": [tensor(shape=[])]}),
+    (INFER, {"inputs": [tensor()], "parameters": {"binary_data_output": "yes"}}),
+    (INFER, {"inputs": [tensor()], "outputs": [{"name": "label", "parameters": {"binary_data": 1}}]}),
+    ("/invocations", {"dataframe_split": {"columns": ["text", "text"], "data": [["a", "b"]]}}),
+    ("/invocations", {"inputs": {"text": ["a"], "id": [1, 2]}}),
 ]  # fmt: skip
 
 

@@ -224,6 +224,16 @@ def test_a_stream_that_ended_before_the_service_stops_has_no_such_line(start, ta
     assert server.ended()[0] == 0
 
 
+def test_a_client_that_does_not_know_answers_without_a_length_is_told(launch):
+    address = urlsplit(launch().wait_until_ready().url)
+    with socket.create_connection((address.hostname, address.port), timeout=60) as client:
+        head = HEAD.replace(b"HTTP/1.1", b"HTTP/1.0") + b"content-length: 4\r\n\r\n"
+        client.sendall(head + b'"a"\n')
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 422 ") and b"proxy_http_version 1.1" in answer
+    assert b"chunked" not in answer
+
+
 @pytest.mark.anyio
 async def test_of_a_client_that_left_nothing_is_begun_that_was_not():
     messages = [{"type": "http.request", "body": b'"a"\n' * 10, "more_body": True}, {"type": "http.disconnect"}]
