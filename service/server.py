@@ -38,7 +38,7 @@ EXIT_CODES: dict[Ending, int] = {"well": 0, "cannot start": USER_ERROR, "killed"
 BACKLOG = 2048
 # Less than the 10 s after which container engines kill.
 GRACEFUL_SHUTDOWN_SECONDS = 8
-CUT_OFF_SECONDS = 7  # before uvicorn would cancel what is under way
+CUT_OFF_SECONDS = 5  # well before uvicorn would cancel what is under way
 EXIT_SECONDS = 1.0  # from the last answer to the end of the process
 # How long the event loop may wait for a batch's thread to let go of the interpreter; Python's own 5 ms is too long.
 SWITCH_SECONDS = 0.0005
