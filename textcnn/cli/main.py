@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
 from typing import Any
@@ -46,6 +49,8 @@ Shell completion: eval "$(_TEXTCNN_COMPLETE=bash_source textcnn)"   (also zsh_so
 # Threads of torch that wait for one another without a pause take the core that the other one needs, on a busy machine:
 # training is then ten times slower, and never faster. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # What the core does without, by the names under which it is imported.
 TRAIN_EXTRA = ("charset_normalizer", "gensim", "pyarrow", "scipy", "sklearn", "torch", "tqdm")
@@ -91,6 +96,21 @@ def _silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+@contextmanager
+def _whole_output() -> Iterator[None]:
+    """With PYTHONUNBUFFERED, Python takes no notice where a disk has room for a part only of what is written."""
+    given = sys.stdout
+    if not isinstance(getattr(given, "buffer", None), io.RawIOBase):
+        yield
+        return
+    sys.stdout = open(given.fileno(), "w", 1, given.encoding, given.errors, closefd=False)  # line by line
+    try:
+        yield
+        sys.stdout.flush()
+    finally:
+        sys.stdout = given
+
+
 def _remember_interrupts() -> list[int]:
     """A list that holds each SIGINT once it came; it raises KeyboardInterrupt as ever."""
     came: list[int] = []
@@ -108,7 +128,8 @@ def main() -> None:
     """Run a command. A mistake of the user ends with its message and exit code 2; Ctrl-C with 130."""
     interrupts = _remember_interrupts()
     try:
-        code = cli.main(prog_name="textcnn", standalone_mode=False)
+        with _whole_output():
+            code = cli.main(prog_name="textcnn", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = 2
@@ -122,7 +143,7 @@ def main() -> None:
         click.echo(f"textcnn: {MissingExtraError('this command', package=package, extra='train')}", err=True)
         code = 2
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in NO_ROOM:
             raise
         click.echo(f"textcnn: cannot write {error.filename or 'the output'}: {error.strerror}", err=True)
         code = 2

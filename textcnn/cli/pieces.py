@@ -69,7 +69,9 @@ def pieces_of(
 def _given(texts: Sequence[str], config: RunConfig) -> list[Piece]:
     count = config.model.texts_per_record
     if len(texts) % count:
-        raise click.UsageError(f"the model reads {count} texts together, and {len(texts)} were given: TEXT TEXT ...")
+        raise click.UsageError(
+            f"the model reads {count} texts together, and {len(texts)} cannot be divided so; give TEXT TEXT ..."
+        )
     if count == 1:
         return [Piece(list(texts))]
     from textcnn.types import join_texts

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import signal
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ def train(
     from textcnn.classifier import TextClassifier
     from textcnn.errors import ArtifactError, ConfigError
     from textcnn.train.checkpoint import CHECKPOINT
-    from textcnn.train.record import recorded
+    from textcnn.train.interrupt import Interrupt
+    from textcnn.train.record import alone, recorded
 
     config = configure(
         config_file, preset, overrides, reading=reading, vectors=vectors, mode=mode, device=device, seed=seed,
@@ -84,8 +86,10 @@ def train(
     if test and config.data.test_fraction:
         raise ConfigError("data.test_fraction holds texts out to test on, and --test gives some: choose one of both")
     home = _home(output, data)
+    above = home or (output or Path()).parent
+    made = [path for path in (above, *above.absolute().parents) if not path.exists()]
     folder = (reserve_version(home, resume=resume) if home else output or Path()).absolute()
-    click.get_current_context().call_on_close(partial(_remove_if_empty, folder))
+    click.get_current_context().call_on_close(partial(_remove_empty, [*([folder] if home else []), *made]))
     if not folder.parent.name:
         raise ArtifactError(f"--output {output} has no name of a model: give <folder>/<name>/<version>")
     check_place(folder, overwrite=overwrite)
@@ -100,13 +104,13 @@ def train(
 
     run_folder = runs_folder / folder.parent.name / folder.name
     progress = _progress(run_folder, quiet)
-    with recorded(run_folder, config=config, files={"data": data, "validation": validation, "test": test}) as record:
+    files = {"data": data, "validation": validation, "test": test}
+    with alone(run_folder), Interrupt(raising=True), recorded(run_folder, config=config, files=files) as record:
         model = TextClassifier(config).fit(
             texts, labels, validation=held_out, progress=progress, run_folder=run_folder, resume=resume
         )
         interrupted = bool(model.metrics_["interrupted"])
         if interrupted:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not lose what the first one kept
             tell(["saving it ..."])
         if tested:
             model.record("test", model.evaluate(*tested))
@@ -153,12 +157,11 @@ def reserve_version(home: Path, *, resume: bool = False) -> Path:
         return folder
 
 
-def _remove_if_empty(folder: Path) -> None:
-    for empty in (folder, folder.parent, folder.parent.parent):
-        try:
-            empty.rmdir()
-        except OSError:  # something is in it
-            return
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Those that this run has made, in the order given, and nothing came to stand in."""
+    for folder in folders:
+        with suppress(OSError):  # something is in it, or it is not there
+            folder.rmdir()
 
 
 def _progress(run_folder: Path, quiet: bool) -> Any:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 FORCED = 3  # a third Ctrl-C ends at once: something hangs
 
 
 class Interrupt:
-    """From `start` to `end`, SIGINT is only remembered; `asked` says so. Does nothing outside the main thread."""
+    """A context in which SIGINT is only remembered; `asked` says so. Does nothing outside the main thread.
 
-    def __init__(self) -> None:
+    With `raising` it raises KeyboardInterrupt as ever, until a training inside has heeded one: what that kept is to be
+    saved then, and whoever presses twice does not want to lose it.
+    """
+
+    def __init__(self, *, raising: bool = False) -> None:
+        self._raising = raising
         self._count = 0
         self._before: Any = None
 
@@ -21,15 +26,20 @@ class Interrupt:
     def asked(self) -> bool:
         return self._count > 0
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._remember)
+        return self
 
-    def end(self) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._before is not None:
+            if isinstance(outer := getattr(self._before, "__self__", None), Interrupt):
+                outer._count += self._count
             signal.signal(signal.SIGINT, self._before)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
+        if self._raising and not self._count:
+            raise KeyboardInterrupt
         self._count += 1
         if self._count >= FORCED:
             raise KeyboardInterrupt

@@ -126,82 +126,81 @@ def fit_network(
     progress.begin(steps=steps, epochs=config.max_epochs, done=done, history=history)
     lengths = train.texts.lengths
     saved = time.monotonic()
-    epoch, interrupted, interrupt = first_epoch, False, Interrupt()
-    interrupt.start()
+    epoch, interrupted = first_epoch, False
     try:
-        for epoch in range(first_epoch, config.max_epochs + 1):
-            if stopping.stop:
-                break
-            network.train()
-            objective.start(epoch)
-            epoch_started, seen_before = time.monotonic(), sums[2]
-            batches = epoch_batches(
-                lengths, config.batch_size, seed=config.seed, epoch=epoch, by_length=not network.encoder.fused
-            )
-            numbered = list(enumerate(batches))[first_step:]
-            for step, (ids, target) in enumerate(prefetched(prepare, numbered), start=first_step):
-                schedule.before_step(optimizer, (epoch - 1) * steps + step)
-                with _precision(config, device):
-                    loss, logits = objective(ids, target)
-                optimizer.zero_grad()
-                scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-                if config.clip_norm:
-                    scaler.unscale_(optimizer)
-                    clip_gradients_(network, config.clip_norm)
-                scaler.step(optimizer)
-                scaler.update()
-                network.constrain()
-                average.update()
+        with Interrupt() as interrupt:
+            for epoch in range(first_epoch, config.max_epochs + 1):
+                if stopping.stop:
+                    break
+                network.train()
+                objective.start(epoch)
+                epoch_started, seen_before = time.monotonic(), sums[2]
+                batches = epoch_batches(
+                    lengths, config.batch_size, seed=config.seed, epoch=epoch, by_length=not network.encoder.fused
+                )
+                numbered = list(enumerate(batches))[first_step:]
+                for step, (ids, target) in enumerate(prefetched(prepare, numbered), start=first_step):
+                    schedule.before_step(optimizer, (epoch - 1) * steps + step)
+                    with _precision(config, device):
+                        loss, logits = objective(ids, target)
+                    optimizer.zero_grad()
+                    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                    if config.clip_norm:
+                        scaler.unscale_(optimizer)
+                        clip_gradients_(network, config.clip_norm)
+                    scaler.step(optimizer)
+                    scaler.update()
+                    network.constrain()
+                    average.update()
 
-                sums[0] += float(loss.detach()) * len(target)
-                sums[1] += network.head.right(logits.detach(), target)
-                sums[2] += len(target)
-                if interrupt.asked:
-                    if checkpoint:
+                    sums[0] += float(loss.detach()) * len(target)
+                    sums[1] += network.head.right(logits.detach(), target)
+                    sums[2] += len(target)
+                    if interrupt.asked:
+                        if checkpoint:
+                            save(epoch, step + 1)
+                        raise KeyboardInterrupt
+                    # once in a while: tell, and keep what is there
+                    if step % REFRESH_STEPS == 0:
+                        check_bounds(sums[0] / sums[2], epoch, config)
+                        rate = (sums[2] - seen_before) / (time.monotonic() - epoch_started)
+                        progress.step(
+                            epoch, step, loss=sums[0] / sums[2], accuracy=sums[1] / sums[2], texts_per_second=rate
+                        )
+                    if checkpoint and time.monotonic() - saved >= checkpoint.every_seconds:
                         save(epoch, step + 1)
-                    raise KeyboardInterrupt
-                # once in a while: tell, and keep what is there
-                if step % REFRESH_STEPS == 0:
-                    check_bounds(sums[0] / sums[2], epoch, config)
-                    rate = (sums[2] - seen_before) / (time.monotonic() - epoch_started)
-                    progress.step(
-                        epoch, step, loss=sums[0] / sums[2], accuracy=sums[1] / sums[2], texts_per_second=rate
-                    )
+                        saved = time.monotonic()
+                check_bounds(sums[0] / sums[2], epoch, config)
+                seconds = time.monotonic() - epoch_started
+                record: dict[str, Any] = {
+                    "epoch": epoch,
+                    "train_loss": sums[0] / sums[2],
+                    "train_accuracy": sums[1] / sums[2],
+                    "learning_rate": optimizer.param_groups[0]["lr"],
+                    "seconds": seconds,
+                    "texts_per_second": (sums[2] - seen_before) / seconds,
+                }
+                with average.applied():
+                    if validation is not None:
+                        figures = score(network, validation, distinct, criterion)
+                        record |= {f"validation_{key}": value for key, value in figures.items()}
+                        is_best = stopping.better(epoch, **figures)
+                        schedule.after_epoch(loss=figures["loss"])
+                    else:
+                        is_best, stopping.best_epoch = True, epoch
+                    if is_best:
+                        best = {name: value.detach().clone() for name, value in network.state_dict().items()}
+                history.append(record)
+                progress.epoch(record, best=is_best)
+                first_step, sums = 0, [0.0, 0.0, 0]
                 if checkpoint and time.monotonic() - saved >= checkpoint.every_seconds:
-                    save(epoch, step + 1)
+                    save(epoch + 1, 0)
                     saved = time.monotonic()
-            check_bounds(sums[0] / sums[2], epoch, config)
-            seconds = time.monotonic() - epoch_started
-            record: dict[str, Any] = {
-                "epoch": epoch,
-                "train_loss": sums[0] / sums[2],
-                "train_accuracy": sums[1] / sums[2],
-                "learning_rate": optimizer.param_groups[0]["lr"],
-                "seconds": seconds,
-                "texts_per_second": (sums[2] - seen_before) / seconds,
-            }
-            with average.applied():
-                if validation is not None:
-                    figures = score(network, validation, distinct, criterion)
-                    record |= {f"validation_{key}": value for key, value in figures.items()}
-                    is_best = stopping.better(epoch, **figures)
-                    schedule.after_epoch(loss=figures["loss"])
-                else:
-                    is_best, stopping.best_epoch = True, epoch
-                if is_best:
-                    best = {name: value.detach().clone() for name, value in network.state_dict().items()}
-            history.append(record)
-            progress.epoch(record, best=is_best)
-            first_step, sums = 0, [0.0, 0.0, 0]
-            if checkpoint and time.monotonic() - saved >= checkpoint.every_seconds:
-                save(epoch + 1, 0)
-                saved = time.monotonic()
     except KeyboardInterrupt:
         interrupted = True
         kept = f"the weights of epoch {stopping.best_epoch}" if best else f"the weights of the unfinished epoch {epoch}"
         progress.note(f"interrupted: keeping {kept}")
     finally:
-        interrupt.end()
         progress.end()
     if best:
         network.load_state_dict(best)

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ValidationError
 
 from textcnn.artifact import Artifact
 from textcnn.config import RunConfig
+from textcnn.errors import ArtifactError
 
 RECORD = "run.json"
 # what decides the figures of a run beside its settings
@@ -40,6 +41,27 @@ class Trained(Protocol):
 
     @property
     def artifact_(self) -> Artifact: ...
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """No other process trains in `folder`, which is there, meanwhile. Raises ArtifactError where one does already."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows has none
+        yield
+        return
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go when the process ends, however
+        except BlockingIOError:
+            raise ArtifactError(
+                f"another training is under way in {folder}; wait for its end, or choose another --output"
+            ) from None
+        yield
+    finally:
+        os.close(held)
 
 
 class RunRecord:

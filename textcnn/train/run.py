@@ -73,9 +73,7 @@ def train_classifier(
     if run_folder:
         every = ready.config.train.checkpoint_seconds
         checkpoint = Checkpoint(run_folder / CHECKPOINT, ready.fingerprint, every)
-    interrupt = Interrupt()
-    interrupt.start()  # also while what was trained is measured and calibrated
-    try:
+    with Interrupt():  # also while what was trained is measured and calibrated
         result = fit_network(
             ready.network, ready.train, ready.held_out, ready.config.train,
             auxiliary=ready.config.model.auxiliary, class_weights=ready.class_weights, progress=progress,
@@ -87,8 +85,6 @@ def train_classifier(
         config = _with_thresholds(ready)
         if ready.held_out is not None:
             metrics["expected"] = _expected(ready, config, network, calibration)
-    finally:
-        interrupt.end()
     weights = {
         name: value.detach().numpy()
         for name, value in network.state_dict().items()

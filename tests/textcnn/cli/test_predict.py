@@ -215,6 +215,16 @@ def test_a_failure_before_the_first_row_leaves_nothing(mistake: Any, model_folde
     assert not Path("out.csv.partial").exists()
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_fits_on_the_disk_only_in_part_is_told(model_folder: Path, here: Path, unbuffered: str) -> None:
+    command = f"ulimit -f 4; exec '{sys.executable}' -m textcnn.cli.main predict '{model_folder}' > out.jsonl"
+    done = subprocess.run(
+        ["bash", "-c", command], env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        input="where is my parcel\n" * 500, capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "textcnn: cannot write the output: File too large\n")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_told(mistake: Any, model_folder: Path, here: Path) -> None:
     Path("out.jsonl.partial").symlink_to("/dev/full")

@@ -70,7 +70,7 @@ def test_arguments_and_lines_make_records(run: Run, model: str) -> None:
     ran = run("predict", model, stdin=b"a\tb\nc\nd\te\n")
     assert ran.code == 2 and len(ran.out.splitlines()) == 1, "what came before is answered"
     assert "standard input: line 2 has one text, expected 2 with a tab between each two" in ran.err
-    assert "the model reads 2 texts together, and 3 were given" in run("predict", model, "a", "b", "c").err
+    assert "the model reads 2 texts together, and 3 cannot be divided so" in run("predict", model, "a", "b", "c").err
 
 
 def test_evidence_says_which_text_it_is_in(run: Run, model: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from textcnn import TextClassifier
 from textcnn.cli.train import reserve_version
 from textcnn.train.checkpoint import CHECKPOINT
+from textcnn.train.record import alone
 
 from ...conftest import tiny_corpus, write_csv
 from ...patience import PATIENCE, until
@@ -74,6 +75,24 @@ def test_versions_count_up(run: Run, here: Path) -> None:
     assert reserve_version(home, resume=True) == home / "12"
     (home / "12" / "manifest.json").touch()
     assert reserve_version(home, resume=True) == home / "13"
+
+
+def test_a_second_training_of_the_same_run_ends_before_it_begins(mistake: Any, here: Path) -> None:
+    Path("runs/m/1").mkdir(parents=True)
+    with alone(Path("runs/m/1")):
+        said = mistake("train", "train.csv", *SHORT, "--output", "models/m/1")
+    assert "another training is under way in runs/m/1; wait for its end, or choose another --output" in said
+    assert not Path("models").exists()
+
+
+@pytest.mark.parametrize("output", ["of/mine/new/1", "of/mine/new", "new/1"])
+def test_a_training_that_fails_takes_back_the_folders_that_it_made_and_no_other(
+    mistake: Any, here: Path, output: str
+) -> None:
+    Path("of/mine").mkdir(parents=True)
+    Path("bad.csv").write_text("text,label\n" + "the same,a\n" * 9)
+    mistake("train", "bad.csv", *SHORT, "--output", output)
+    assert sorted(path.name for path in here.rglob("*") if path.is_dir() and "runs" not in path.parts) == ["mine", "of"]
 
 
 def test_an_output_without_a_number_names_the_model(run: Run, here: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from textcnn import TextClassifier
 from textcnn.config import RunConfig
-from textcnn.train.record import RECORD, git_revision, read_records, recorded
+from textcnn.errors import ArtifactError
+from textcnn.train.record import RECORD, alone, git_revision, read_records, recorded
 
 from ...conftest import tiny_corpus
 
@@ -43,6 +44,16 @@ def test_a_run_from_python_is_recorded_with_the_data_in_memory(tmp_path: Path, c
     assert (one["name"], one["status"], one["metrics"]) == ("mine/1", "done", dict(classifier.metrics_))
     assert one["config"] == classifier.artifact_.config.model_dump(mode="json")
     assert one["data"] == two["data"] != three["data"]
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
+    with alone(tmp_path):
+        with pytest.raises(ArtifactError, match="another training is under way"), alone(tmp_path):
+            pass
+        with alone(tmp_path.parent):
+            pass
+    with alone(tmp_path):
+        pass
 
 
 def test_what_raises_has_failed(data: Path, tmp_path: Path) -> None:
