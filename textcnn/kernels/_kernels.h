@@ -95,6 +95,10 @@ INLINE vs FN(load_i8)(const int8_t *p) { return __builtin_convertvector(*(const 
     {                                                                                                                  \
         const ELEM *rows = g->rows;                                                                                    \
         OUT *raw = SCALED ? malloc((size_t)g->features * sizeof(OUT)) : NULL;                                          \
+        if (SCALED && !raw) {                                                                                          \
+            *g->failed = 1;                                                                                            \
+            return;                                                                                                    \
+        }                                                                                                              \
         for (int64_t text = begin; text < end; text++) {                                                               \
             const int32_t *tokens = g->values + g->offsets[text];                                                      \
             int length = (int)(g->offsets[text + 1] - g->offsets[text]);                                               \
@@ -325,7 +329,10 @@ static void FN(backward_columns)(const backward_t *b, int64_t first, int64_t las
 {
     int64_t columns = last - first, pitch = (columns + LF - 1) / LF * LF;
     float *scratch = aligned_alloc(64, (size_t)((2 * b->words + 2) * pitch * 4 + 63) / 64 * 64);
-    if (!scratch) return;
+    if (!scratch) {
+        *b->failed = 1;
+        return;
+    }
     float *x = scratch, *grad_x = x + b->words * pitch, *weight = grad_x + b->words * pitch, *grad_weight = weight + pitch;
     memset(scratch, 0, (size_t)((2 * b->words + 2) * pitch) * sizeof(float));
     for (int64_t word = 0; word < b->words; word++)

@@ -31,6 +31,7 @@ typedef struct {
     const float *scale; /* int8: value of one unit, a feature each */
     float *out;         /* [texts, features]; -inf where the text is empty */
     int32_t *argmax;    /* [texts, features]: start of the winning window, INT32_MIN where the text is empty; or NULL */
+    int *failed;        /* set to 1 where there is no memory */
 } gather_t;
 
 typedef struct {
@@ -74,6 +75,7 @@ typedef struct {
     int64_t groups, words, dim;
     const float *x, *weight;
     float *grad_x, *grad_weight; /* grad_x may be NULL */
+    int *failed;                 /* set to 1 where there is no memory */
 } backward_t;
 
 typedef struct {
@@ -103,6 +105,7 @@ typedef struct {
     float *out;
     int64_t dim, columns, tiles;
     int width, reverse, back;
+    int *failed; /* set to 1 where there is no memory */
 } tiles_t;
 
 typedef struct {
@@ -187,7 +190,8 @@ typedef struct {
     int failed;
 } buffers_t;
 
-/* The data of a C-contiguous array, or NULL for None. Sets `failed` with an exception otherwise. */
+/* The data of a C-contiguous array, or NULL for None. Sets `failed` with an exception otherwise; a kernel without memory
+ * sets it without one. */
 static void *take(buffers_t *b, PyObject *array, int writable)
 {
     if (b->failed || array == Py_None) return NULL;
@@ -202,7 +206,7 @@ static void *take(buffers_t *b, PyObject *array, int writable)
 static PyObject *finish(buffers_t *b)
 {
     for (int i = 0; i < b->used; i++) PyBuffer_Release(&b->views[i]);
-    if (b->failed) return NULL;
+    if (b->failed) return PyErr_Occurred() ? NULL : PyErr_NoMemory();
     Py_RETURN_NONE;
 }
 
@@ -234,6 +238,7 @@ static PyObject *gather_max(PyObject *self, PyObject *args)
     g.scale = take(&b, scale, 0);
     g.out = take(&b, out, 1);
     g.argmax = take(&b, argmax, 1);
+    g.failed = &b.failed;
     RUN((precision == 4 ? kernels->gather_f32 : precision == 2 ? kernels->gather_f16 : kernels->gather_i8)(&g, begin, end));
 }
 
@@ -316,10 +321,8 @@ static PyObject *gather_logits(PyObject *self, PyObject *args)
     a.bias = take(&b, head_bias, 0);
     float *logits = take(&b, out, 1), *features = NULL;
     a.in_dim = g.features, a.out_dim = out_dim;
-    if (!b.failed && !(features = malloc(sizeof(float) * LOGITS_AT_ONCE * (size_t)g.features))) {
-        PyErr_NoMemory();
-        b.failed = 1;
-    }
+    g.failed = &b.failed;
+    if (!b.failed && !(features = malloc(sizeof(float) * LOGITS_AT_ONCE * (size_t)g.features))) b.failed = 1;
     if (!b.failed) {
         Py_BEGIN_ALLOW_THREADS
         void (*gather)(const gather_t *, int64_t, int64_t) =
@@ -426,6 +429,7 @@ static PyObject *conv_max_backward(PyObject *self, PyObject *args)
     c.grad_x = take(&b, grad_x, 1);
     c.grad_weight = take(&b, grad_weight, 1);
     c.words = words, c.dim = dim, c.groups = groups;
+    c.failed = &b.failed;
     RUN(kernels->conv_max_backward(&c, begin, end));
 }
 
@@ -533,37 +537,38 @@ static PyObject *tile_pack(PyObject *self, PyObject *args)
     RUN(kernels->tile_pack(&p, begin, end));
 }
 
+/* The arguments of tile_conv and tile_outer; `beside` are the packed weights of the one, the gradients of the other. */
+static int take_tiles(PyObject *args, tiles_t *p, buffers_t *b, const float **beside, long long *begin, long long *end)
+{
+    PyObject *x, *other, *rows, *out;
+    long long dim, columns, tiles;
+    if (!PyArg_ParseTuple(args, "OOOOLLLippLL", &x, &other, &rows, &out, &dim, &columns, &tiles, &p->width, &p->reverse,
+                          &p->back, begin, end))
+        return 0;
+    p->x = take(b, x, 0);
+    *beside = take(b, other, 0);
+    p->rows = take(b, rows, 0);
+    p->out = take(b, out, 1);
+    p->dim = dim, p->columns = columns, p->tiles = tiles;
+    p->failed = &b->failed;
+    return 1;
+}
+
 static PyObject *tile_conv(PyObject *self, PyObject *args)
 {
-    PyObject *x, *packed, *rows, *out;
     tiles_t p = {0};
     buffers_t b = {0};
-    long long dim, columns, begin, end;
-    if (!PyArg_ParseTuple(args, "OOOOLLippLL", &x, &packed, &rows, &out, &dim, &columns, &p.width, &p.reverse, &p.back,
-                          &begin, &end))
-        return NULL;
-    p.x = take(&b, x, 0);
-    p.packed = take(&b, packed, 0);
-    p.rows = take(&b, rows, 0);
-    p.out = take(&b, out, 1);
-    p.dim = dim, p.columns = columns;
+    long long begin, end;
+    if (!take_tiles(args, &p, &b, &p.packed, &begin, &end)) return NULL;
     RUN(kernels->tile_conv(&p, begin, end));
 }
 
 static PyObject *tile_outer(PyObject *self, PyObject *args)
 {
-    PyObject *x, *grad, *rows, *out;
     tiles_t p = {0};
     buffers_t b = {0};
-    long long dim, columns, tiles, begin, end;
-    if (!PyArg_ParseTuple(args, "OOOOLLLipLL", &x, &grad, &rows, &out, &dim, &columns, &tiles, &p.width, &p.reverse, &begin,
-                          &end))
-        return NULL;
-    p.x = take(&b, x, 0);
-    p.grad = take(&b, grad, 0);
-    p.rows = take(&b, rows, 0);
-    p.out = take(&b, out, 1);
-    p.dim = dim, p.columns = columns, p.tiles = tiles;
+    long long begin, end;
+    if (!take_tiles(args, &p, &b, &p.grad, &begin, &end)) return NULL;
     RUN(kernels->tile_outer(&p, begin, end));
 }
 

@@ -60,24 +60,16 @@ def fo_pool_backward(
     reverse: bool, begin: int, end: int, /,
 ) -> None: ...  # fmt: skip
 def tile_pack(
-    weight: Floats,
-    packed: Floats,
-    dim: int,
-    columns: int,
-    width: int,
-    reverse: bool,
-    back: bool,
-    begin: int,
-    end: int,
-    /,
-) -> None: ...
+    weight: Floats, packed: Floats, dim: int, columns: int, width: int, reverse: bool, back: bool, begin: int,
+    end: int, /,
+) -> None: ...  # fmt: skip
 def tile_conv(
-    x: Floats, packed: Floats, rows: Places, out: Floats, dim: int, columns: int, width: int, reverse: bool, back: bool,
-    begin: int, end: int, /,
+    x: Floats, packed: Floats, rows: Places, out: Floats, dim: int, columns: int, tiles: int, width: int, reverse: bool,
+    back: bool, begin: int, end: int, /,
 ) -> None: ...  # fmt: skip
 def tile_outer(
     x: Floats, grad: Floats, rows: Places, out: Floats, dim: int, columns: int, tiles: int, width: int, reverse: bool,
-    begin: int, end: int, /,
+    back: bool, begin: int, end: int, /,
 ) -> None: ...  # fmt: skip
 def distinct(values: Ids, seen: Ids, unique: Ids, local: Ids, count: int, /) -> int: ...
 def merge_windows(

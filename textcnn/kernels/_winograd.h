@@ -109,6 +109,8 @@ static void FN(tile_conv)(const tiles_t *p, int64_t begin, int64_t end)
                 for (int64_t t = 0; t < count; t++) FN(lower)(p, m + t * PACK, panel + t, b * PACK, keep);
             }
         }
+    else
+        *p->failed = 1;
     free(m), free(zeros), free(lifted);
 }
 
@@ -141,6 +143,8 @@ static void FN(tile_outer)(const tiles_t *p, int64_t begin, int64_t end)
                                        depth, p->out + (point * rows + c) * pitch + column, pitch, first > 0);
             }
         }
+    else
+        *p->failed = 1;
     free(zeros), free(x), free(grad), free(row), free(grad_row);
 }
 

@@ -94,7 +94,7 @@ class _Tiles:
         arrays = x.detach().numpy(), packed.numpy(), self.rows, out.numpy()
 
         def texts(begin: int, end: int) -> None:
-            module.tile_conv(*arrays, dim, columns, *how, int(self.bounds[begin]), int(self.bounds[end]))
+            module.tile_conv(*arrays, dim, columns, self.count, *how, int(self.bounds[begin]), int(self.bounds[end]))
 
         _share(texts, len(self.bounds) - 1, max(1, GRAIN * (len(self.bounds) - 1) // self.count))
         return out
@@ -105,7 +105,7 @@ class _Tiles:
         blocks = -(-out_dim // module.PACK)
         points = x.new_empty(4, in_dim + -in_dim % ROWS, blocks * module.PACK)
         arrays = x.detach().numpy(), grad.numpy(), self.rows, points.numpy()
-        sizes = in_dim, out_dim, self.count, self.width, self.reverse
+        sizes = in_dim, out_dim, self.count, self.width, self.reverse, False
         _share(lambda begin, end: module.tile_outer(*arrays, *sizes, begin, end), 4 * blocks, 1)
         zero, plus, minus, last = points[:, :in_dim, :out_dim].transpose(1, 2)
         even, odd = (plus + minus) / 2, (plus - minus) / 2

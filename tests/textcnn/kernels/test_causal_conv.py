@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -111,14 +107,3 @@ def test_nothing_of_a_neighbour_leaks_into_a_text() -> None:
     spoiled = x.clone()
     spoiled[:3] = torch.nan
     assert torch.equal(causal_conv(spoiled, weight, offsets)[3:], causal_conv(x, weight, offsets)[3:])
-
-
-@compiled
-@pytest.mark.parametrize("instruction_set", ["base", "v3"])
-def test_older_instruction_sets_give_the_same_numbers(instruction_set: str) -> None:
-    """The choice is made once at import, so each runs this file's parity tests in a process of its own."""
-    options = ["-q", "-p", "no:cacheprovider", "-k", "compiled"]
-    environment = {**os.environ, "TEXTCNN_INSTRUCTION_SET": instruction_set}
-    command = [sys.executable, "-m", "pytest", *options, __file__]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -175,14 +172,3 @@ def test_half_precision_is_pooled_in_float32(half: torch.dtype) -> None:
 def test_zoneout_keeps_about_as_many_channels_as_asked() -> None:
     kept = zoneout(torch.full((100, 100), 0.5), 0.3) == 1.0
     assert 0.25 < kept.float().mean() < 0.35
-
-
-@compiled
-@pytest.mark.parametrize("instruction_set", ["base", "v3"])
-def test_older_instruction_sets_give_the_same_numbers(instruction_set: str) -> None:
-    """The choice is made once at import, so each runs this file's parity tests in a process of its own."""
-    options = ["-q", "-p", "no:cacheprovider", "-k", "compiled"]
-    environment = {**os.environ, "TEXTCNN_INSTRUCTION_SET": instruction_set}
-    command = [sys.executable, "-m", "pytest", *options, __file__]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
