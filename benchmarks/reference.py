@@ -85,7 +85,7 @@ def train_epoch(network: SentenceCnn, optimizer: torch.optim.Optimizer, ids: Ten
     for chosen in torch.split(torch.randperm(len(ids)), BATCH):
         loss = F.cross_entropy(network(ids[chosen]), targets[chosen])
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         network.clip()
 

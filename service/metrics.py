@@ -151,7 +151,7 @@ class Metrics:
         together = self.registry
         if METRICS_FOLDER in os.environ:
             together = CollectorRegistry()
-            MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+            MultiProcessCollector(together)
         return generate_latest(WithDrift(together, self.expected))
 
 

@@ -59,7 +59,7 @@ class Worker:
         now = time.monotonic()
         self._pause = FIRST_PAUSE if now - self.started > STEADY_SECONDS else min(2 * self._pause, LONGEST_PAUSE)
         self.restart_at = now + self._pause
-        mark_process_dead(self.process.pid)  # type: ignore[no-untyped-call]
+        mark_process_dead(self.process.pid)
         fields = {"pid": self.process.pid, "exit_code": self.process.exitcode, "restart_in": self._pause}
         log.error("a process died", extra={"fields": fields})
 

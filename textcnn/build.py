@@ -20,8 +20,8 @@ from textcnn.presets import DEFAULT_PRESET, preset_names, preset_settings
 from textcnn.registry import AUGMENTATIONS, BLOCKS, HEADS, JOINS, LOSSES, POOLINGS, TOKENIZERS, Registry, nearest
 from textcnn.types import Floats
 
-# Adam's was chosen on TREC, CR and the example data: twice the usual one, half the epochs, the same accuracy.
 USUAL_JOINS = {"columns": "compare", "sentences": "document"}  # by text.segments
+# Adam's was chosen on TREC, CR and the example data: twice the usual one, half the epochs, the same accuracy.
 LEARNING_RATES = {"adam": 0.002, "adamw": 0.002, "adadelta": 1.0, "sgd": 0.1}
 
 
@@ -167,7 +167,7 @@ def _segment_faults(config: RunConfig) -> list[str]:
     faults = JOINS.check(join, "model.join") if join else []
     if faults:
         return faults
-    wanted = JOINS.get(join["type"]).segments if join else "none"  # type: ignore[attr-defined]
+    wanted = JOINS.get(join["type"]).segments if join else "none"
     if wanted != segments:
         return [
             f"model.join is {join['type']!r}, which joins {wanted}: set text.segments to {wanted!r}, not {segments!r}"
@@ -188,7 +188,7 @@ def _segment_faults(config: RunConfig) -> list[str]:
 def _network_faults(config: RunConfig) -> list[str]:
     """What only building finds, from a network without memory: parts that do not fit together, with their sizes."""
     head, loss = config.model.head["type"], config.train.loss.get("type")
-    losses = HEADS.get(head).losses  # type: ignore[attr-defined]
+    losses = HEADS.get(head).losses
     if config.train.r_drop and not is_single(config.model.head):
         return [f"train.r_drop compares answers of one softmax, which a {head} head does not give; set it to 0"]
     if loss and loss not in losses:

@@ -1,7 +1,8 @@
 """The configuration of a run: frozen sections, read from TOML, changed by `section.key=value`, checked as a whole.
 
-Every section forbids unknown names. The parts of the network (`model.blocks`, `model.pooling`, `model.head`) are tables
-`{type = "name", ...options}` whose schema is the constructor of that part; `textcnn.build.resolve` checks those.
+Every section forbids unknown names. The parts of the network (`model.blocks`, `model.pooling`, `model.join`,
+`model.head`) are tables `{type = "name", ...options}` whose schema is the constructor of that part;
+`textcnn.build.resolve` checks those.
 """
 
 from __future__ import annotations

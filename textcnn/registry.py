@@ -55,7 +55,7 @@ class Registry:
             importlib.import_module(self._home)
         return sorted({*self._parts, *self._lazy})
 
-    def get(self, name: str) -> Callable[..., Any]:
+    def get(self, name: str) -> Any:
         """The class or function of that name. Raises ConfigError with the known names."""
         if name not in self._parts and name in self._lazy:
             module, _, attribute = self._lazy[name].partition(":")

@@ -51,7 +51,7 @@ TEXTS = st.one_of(
 def engines(model_folder: Path) -> dict[str, TextClassifier]:
     """The tiny classifier on every engine that can run it."""
     artifact, options = read_artifact(model_folder), EngineOptions()
-    able = [name for name in ENGINES if ENGINES.get(name).why_not(artifact, options) is None]  # type: ignore[attr-defined]
+    able = [name for name in ENGINES if ENGINES.get(name).why_not(artifact, options) is None]
     return {name: TextClassifier.load(model_folder, engine=name) for name in able}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -156,9 +156,9 @@ def tell_source(path: Path, source: Examples | TextStream, *, tasks: Sequence[st
     """
     taken = [f"text from {' and '.join(repr(name) for name in source.text_columns)}"]
     label, rows = getattr(source, "label_column", ""), ""
-    if label:
+    if label and isinstance(source, Sized):
         taken.append(f"label from {label!r}")
-        rows = f"{len(source):,} rows; "  # type: ignore[arg-type]
+        rows = f"{len(source):,} rows; "
     if source.delimiter not in ("", ","):
         taken.append(f"{source.delimiter!r} between fields")
     if source.encoding:

@@ -17,10 +17,9 @@ Examples:
   textcnn runs reviews/1 reviews/2
   textcnn runs --json | jq '.[] | select(.status == "done") | .metrics.validation.accuracy'
 
-Every textcnn train is recorded in runs/<name>/<version>/run.json, or in the folder that --runs or TEXTCNN_RUNS names,
-from anywhere: settings, figures, versions of packages, git
-revision, and the SHA-256 of its data. With TensorBoard installed, its curves are in the folder beside:
-tensorboard --logdir runs
+Every textcnn train is recorded in runs/<name>/<version>/run.json, or in the folder that --runs or TEXTCNN_RUNS names:
+settings, figures, versions of packages, git revision, and the SHA-256 of its data. With TensorBoard installed, its
+curves are in the folder beside: tensorboard --logdir runs
 """
 FIGURES = (
     ("validation accuracy", ("validation", "accuracy")),

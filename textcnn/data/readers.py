@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -183,7 +183,7 @@ class TextStream(Iterator[TextChunk]):
     def doubts(self) -> tuple[str, ...]:
         return (*self._file.doubts, *self._file.bad.notes)
 
-    def _read(self, path: Path, batch_rows: int) -> Iterator[TextChunk]:
+    def _read(self, path: Path, batch_rows: int) -> Generator[TextChunk, None, None]:
         with read_errors(path), self._file as file:
             before = 0.0
             for part in file.parts():
@@ -205,7 +205,7 @@ class TextStream(Iterator[TextChunk]):
 
     def close(self) -> None:
         """Give the file back before its end."""
-        self._chunks.close()  # type: ignore[attr-defined]
+        self._chunks.close()
         self._file.close()
 
 

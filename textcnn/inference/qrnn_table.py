@@ -8,7 +8,7 @@ import numpy as np
 
 from textcnn.artifact import Artifact
 from textcnn.inference.engine import EngineOptions, weights_of
-from textcnn.inference.ngram_table import LINEAR_HEADS, NgramTable, linear_head, word_vectors
+from textcnn.inference.ngram_table import NgramTable, linear_head, why_not_linear, word_vectors
 from textcnn.kernels.native import native
 from textcnn.kernels.table_gather import PARTS, affine, gate_states
 from textcnn.kernels.windows import Windows
@@ -41,10 +41,8 @@ class QRNNTableEngine:
             return f"it needs exactly one qrnn block of one layer, the model has {', '.join(kinds) or 'none'}"
         if model.pooling["type"] != "max_over_time":
             return f"it needs pooling max_over_time, the model has {model.pooling['type']}"
-        if model.head["type"] not in LINEAR_HEADS:
-            return f"it needs a head that is linear ({', '.join(LINEAR_HEADS)}), the model has {model.head['type']}"
-        if model.head.get("hidden_dim"):
-            return f"it needs a head without hidden layer, the model's has {model.head['hidden_dim']} units"
+        if reason := why_not_linear(model.head):
+            return reason
         if options.table_precision != "float32":
             return f"its tables are float32, and {options.table_precision} was asked for"
         if native() is None:

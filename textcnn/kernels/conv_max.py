@@ -35,7 +35,7 @@ def conv_max(
     way = choose("conv_max", x, repeatable=False)
     if way == "torch":
         return conv_max_ref(x, values, offsets, weight, bias, windows)
-    features, starts = _kernels(way).apply(x, values, offsets, weight, windows)  # type: ignore[no-untyped-call]
+    features, starts = _kernels(way).apply(x, values, offsets, weight, windows)
     return features + bias, starts
 
 

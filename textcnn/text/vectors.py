@@ -174,7 +174,8 @@ def _read(path: str | Path, form: _Format, wanted: Collection[str] | None, limit
     picked: dict[bytes, bytes] = {}
     seen = 0
     with _opened(path) as file:
-        for seen, (word, row) in enumerate(_records(file, form, limit), 1):  # noqa: B007, counts when the loop has ended
+        for word, row in _records(file, form, limit):
+            seen += 1
             if (sought is None or word in sought) and word not in picked and _is_row(path, form, word, row):
                 picked[word] = row
         return _parse(form, picked), seen
@@ -209,7 +210,8 @@ def _records(file: BinaryIO, form: _Format, limit: int | None) -> Iterator[tuple
     expected = form.count if limit is None or form.count is None else min(limit, form.count)
     records = _binary_records(file, form.dim) if form.name == "word2vec binary" else _text_records(file)
     number = 0
-    for number, record in enumerate(islice(records, limit if expected is None else expected), 1):  # noqa: B007
+    for record in islice(records, limit if expected is None else expected):
+        number += 1
         yield record
     if expected is not None and number < expected:
         raise VectorsError(

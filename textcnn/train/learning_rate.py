@@ -66,7 +66,7 @@ def _rise(ready: Prepared, rates: Sequence[float], tell: Callable[[float], None]
         target = torch.from_numpy(ready.train.targets[chosen]).to(device)
         loss, _ = objective(distinct(ready.train.texts.take(chosen)).to(device), target)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         network.constrain()
         average = SMOOTHING * average + (1 - SMOOTHING) * float(loss.detach())

@@ -144,7 +144,7 @@ def fit_network(
                     with _precision(config, device):
                         loss, logits = objective(ids, target)
                     optimizer.zero_grad()
-                    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                    scaler.scale(loss).backward()
                     if config.clip_norm:
                         scaler.unscale_(optimizer)
                         clip_gradients_(network, config.clip_norm)

@@ -100,7 +100,7 @@ def _fit(
             for step, batch in enumerate(prefetched(prepare, items)):
                 loss, right = objective(*batch)
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimizer.step()
                 count = len(batch[0])
                 losses, rights, seen = losses + float(loss.detach()) * count, rights + right * count, seen + count

@@ -117,4 +117,5 @@ def _words(source: Artifact) -> Floats:
     """float32[V, dim], the channels added."""
     weights: Mapping[str, Any] = source.weights
     parts = [weights[EMBEDDING + name] for name in ("fixed", "weight") if EMBEDDING + name in weights]
-    return np.sum(parts, axis=0, dtype=np.float32)  # type: ignore[no-any-return]
+    total: Floats = np.sum(parts, axis=0, dtype=np.float32)
+    return total

@@ -44,6 +44,6 @@ def test_what_a_bag_teaches_reaches_filters_and_words() -> None:
     model = autoencoder()
     ids = Distinct(9)(TokenBatch.from_lists([[2, 3, 4]]))
     loss, _ = model.loss(ids, Distinct(9)(TokenBatch.from_lists([[2, 3, 8]])), torch.tensor([[1.0, 1.0, 0.0]]))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     for name, value in model.named_parameters():
         assert value.grad is not None and bool(value.grad.to_dense().abs().sum() > 0), name
