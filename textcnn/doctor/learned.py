@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import StratifiedKFold
@@ -26,8 +28,9 @@ Exact = npt.NDArray[np.float64]
 Learner = Callable[[csr_matrix, Offsets, csr_matrix], Exact]
 
 # Texts of so many characters together, and so many labels times rows, are looked at closely, in so many folds; more of
-# them less so, in fewer.
-CLOSELY, CLOSELY_LABELS = 3_000_000, 200_000
+# them less so, in fewer. Where characters times labels are not more than MOST_CLOSELY, by more models and twice: 25
+# seconds of processor time at most.
+CLOSELY, CLOSELY_LABELS, MOST_CLOSELY = 3_000_000, 200_000, 5_000_000
 FOLDS, CLOSE_FOLDS = 5, 10
 # A row is named where another label is so many times as probable as its own, to models that have not seen the row.
 TIMES = 15.0
@@ -47,8 +50,8 @@ _SMALLEST = 1e-6
 def mislabelled(table: Table, tell: Callable[[float], None]) -> Iterator[Finding]:
     """Rows whose label models trained on the others find improbable: confident learning (Northcutt et al. 2021).
 
-    The models are linear, naive Bayes and logistic regression. `tell` gets the share that is done, 0 to 1. Equal texts
-    are in one fold, or a row would vouch for its copy.
+    The models are linear: naive Bayes, logistic regression, and both in one. Equal texts are in one fold, or a row
+    would vouch for its copy. `tell` gets the share that is done, 0 to 1.
     """
     names = LabelSet.from_labels(table.labels)
     targets = names.encode(table.labels)
@@ -88,16 +91,36 @@ class Doubts(NamedTuple):
 
 
 def doubts_of(table: Table, targets: Offsets, tell: Callable[[float], None]) -> Doubts:
-    """What models that did not see a row think of its label."""
-    logs, fold_of = out_of_fold(table, targets, tell)
-    mean = np.mean(logs, axis=0)
-    together = np.log(_together(logs, targets, fold_of)) if mean.shape[1] <= MOST_WEIGHED else mean
+    """What models that did not see a row think of its label: the mean over the partitions into folds."""
+    labels, characters = int(targets.max()) + 1, sum(map(len, table.texts))
+    size = labels * len(table)
+    closely = characters <= CLOSELY and size <= CLOSELY_LABELS
+    most_closely = closely and characters * (labels if labels > 2 else 1) <= MOST_CLOSELY
+    models = _models(table, size, closely=closely, most_closely=most_closely)
+    weighed = labels <= MOST_WEIGHED
+    together, plain = [], []
+    for part in range(parts := 2 if most_closely else 1):
+        fold_of = _folds(table, targets, CLOSE_FOLDS if closely else FOLDS, seed=part)
+        logs: list[Exact] = []
+        for features, learner in models:
+            done = part + len(logs) / len(models)
+            logs.append(
+                _asked(features, targets, fold_of, learner, partial(_tell_part, tell, done, len(models), parts))
+            )
+        plain.append(np.mean(logs, axis=0))
+        together.append(np.log(_together(logs, targets, fold_of)) if weighed else plain[-1])
     tell(1.0)
-    ratio, better = _over_own(together, targets)
+    judged = np.mean(together, axis=0)
+    ratio, better = _over_own(judged, targets)
     # Weighed, they know how often labels are wrong here, and where that is often they grant every label its chance;
     # the mean does not.
-    named = np.maximum(ratio, _over_own(mean, targets)[0]) >= TIMES
-    return Doubts(ratio, better, named, float((together.argmax(axis=1) == targets).mean()))
+    named = np.maximum(ratio, _over_own(np.mean(plain, axis=0), targets)[0]) >= TIMES
+    return Doubts(ratio, better, named, float((judged.argmax(axis=1) == targets).mean()))
+
+
+def _tell_part(tell: Callable[[float], None], done: float, models: int, parts: int, share: float) -> None:
+    """`share` of one of the models of one of the partitions; the last step is not done yet."""
+    tell(0.99 * (done + share / models) / parts)
 
 
 def _over_own(logs: Exact, targets: Offsets) -> tuple[Exact, Offsets]:
@@ -107,30 +130,26 @@ def _over_own(logs: Exact, targets: Offsets) -> tuple[Exact, Offsets]:
     return np.exp(others.max(axis=1) - logs[rows, targets]), others.argmax(axis=1)
 
 
-def out_of_fold(table: Table, targets: Offsets, tell: Callable[[float], None]) -> tuple[list[Exact], Offsets]:
-    """Log-probabilities of each label by each of several models that did not see the row, float64[N, labels], and the
-    fold of each row, int64[N].
-    """
-    size = (int(targets.max()) + 1) * len(table)
-    closely = sum(map(len, table.texts)) <= CLOSELY and size <= CLOSELY_LABELS
-    fold_of = _folds(table, targets, CLOSE_FOLDS if closely else FOLDS)
-    counts = [table.wider_words, _characters(table.texts)] if closely else [table.words_and_pairs]
+def _models(table: Table, size: int, *, closely: bool, most_closely: bool) -> list[tuple[csr_matrix, Learner]]:
+    """What is learned from, and how. `size` is labels times rows."""
     passes = int(np.clip(STEPS // len(table), FEWEST, MOST))
     learners: list[Learner] = [_bayes]
     if size <= LARGE:
         learners.append(partial(_linear, passes=passes))
-    logs: list[Exact] = []
-    for features in map(_weighed, counts):
-        for learner in learners:
-            asked = _asked(
-                features, targets, fold_of, learner,
-                lambda share: tell((len(logs) + share) / (len(counts) * len(learners) + 1)),
-            )  # fmt: skip
-            logs.append(np.log(asked))
-    return logs, fold_of
+    if not closely:
+        return [(_weighed(table.words_and_pairs), learner) for learner in learners]
+    words, characters = _weighed(table.wider_words), _weighed(_characters(table.texts))
+    models = [(features, learner) for features in (words, characters) for learner in learners]
+    if not most_closely:
+        return models
+    pairs = _weighed(table.distant_pairs)
+    models += [(pairs, learner) for learner in learners]
+    if size <= MOST_WEIGHED * len(table):
+        models.append((words, _bayes_linear))
+    return models
 
 
-def _folds(table: Table, targets: Offsets, folds: int) -> Offsets:
+def _folds(table: Table, targets: Offsets, folds: int, *, seed: int) -> Offsets:
     """The fold of each row, int64[N]; equal texts are in the fold of the first of them."""
     first_of: dict[str, int] = {}
     first = np.array([first_of.setdefault(key, i) for i, key in enumerate(table.keys)])
@@ -138,10 +157,10 @@ def _folds(table: Table, targets: Offsets, folds: int) -> Offsets:
     fold_of = np.zeros(len(table), np.int64)
     counts = np.bincount(targets[distinct])
     if counts[counts > 0].min() >= folds:
-        split = StratifiedKFold(folds, shuffle=True, random_state=0).split(distinct, targets[distinct])
+        split = StratifiedKFold(folds, shuffle=True, random_state=seed).split(distinct, targets[distinct])
         parts = [inside for _, inside in split]
     else:
-        parts = np.array_split(np.random.default_rng(0).permutation(len(distinct)), folds)
+        parts = np.array_split(np.random.default_rng(seed).permutation(len(distinct)), folds)
     for fold, inside in enumerate(parts):
         fold_of[distinct[inside]] = fold
     chosen: Offsets = fold_of[first]
@@ -151,7 +170,10 @@ def _folds(table: Table, targets: Offsets, folds: int) -> Offsets:
 def _asked(
     features: csr_matrix, targets: Offsets, fold_of: Offsets, learner: Learner, tell: Callable[[float], None]
 ) -> Exact:
-    """What `learner` says of each fold, trained on the others, float64[N, labels]; never 0."""
+    """Log-probabilities of each fold's labels by `learner`, trained on the others, float64[N, labels].
+
+    `tell` gets the share of the folds that is behind.
+    """
     result = np.full((len(targets), int(targets.max()) + 1), _SMALLEST)
     for fold in range(int(fold_of.max()) + 1):
         learn, ask = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
@@ -159,8 +181,8 @@ def _asked(
         if len(known) > 1 and len(ask):
             result[np.ix_(ask, known)] = learner(features[learn], targets[learn], features[ask])
         tell((fold + 1) / (int(fold_of.max()) + 1))
-    bounded: Exact = np.maximum(result, _SMALLEST)
-    return bounded
+    logs: Exact = np.log(np.maximum(result, _SMALLEST))
+    return logs
 
 
 def _together(logs: Sequence[Exact], targets: Offsets, fold_of: Offsets) -> Exact:
@@ -190,6 +212,30 @@ def _bayes(learn: csr_matrix, targets: Offsets, ask: csr_matrix) -> Exact:
 def _linear(learn: csr_matrix, targets: Offsets, ask: csr_matrix, *, passes: int) -> Exact:
     model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=passes, tol=None, random_state=0, n_jobs=-1)
     return model.fit(learn, targets).predict_proba(ask)  # type: ignore[no-any-return]
+
+
+def _bayes_linear(learn: csr_matrix, targets: Offsets, ask: csr_matrix) -> Exact:
+    """Logistic regression of each label against the rest, its features weighed by naive Bayes' log-count ratio.
+
+    Wang and Manning (2012), where it was the strongest linear model on short texts.
+    """
+    has = learn.copy()
+    has.data[:] = 1.0
+    texts = np.asarray(has.sum(axis=0)).ravel() + 2.0
+    columns = []
+    labels = np.unique(targets)
+    for label in labels[1:] if len(labels) == 2 else labels:
+        own = np.asarray(has[targets == label].sum(axis=0)).ravel() + 1.0
+        others = texts - own
+        ratio = np.log(own / own.sum()) - np.log(others / others.sum())
+        model = LogisticRegression(solver="liblinear", dual=True, tol=0.01, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # near enough, and bounded in time
+            model.fit(learn.multiply(ratio).tocsr(), targets == label)
+        columns.append(model.predict_proba(ask.multiply(ratio).tocsr())[:, 1])
+    found: Exact = np.stack(columns if len(labels) > 2 else [1.0 - columns[0], columns[0]], axis=1)
+    found /= np.maximum(found.sum(axis=1, keepdims=True), _SMALLEST)
+    return found
 
 
 def _characters(texts: Sequence[str]) -> csr_matrix:

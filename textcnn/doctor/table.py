@@ -18,6 +18,8 @@ from textcnn.types import Offsets, TokenBatch
 # columns for pairs of neighbouring words: a prime, and odd numbers that scatter the pairs over them
 PAIRS = 8_388_593
 _MIX, _MIX_TOO, _FURTHER = 1_000_003, 7_368_787, 5_915_587
+# Two words are a pair of a text where they are not further apart than this.
+APART = 10
 _NOTHING_TO_READ = re.compile(r"[\W_]+")
 
 
@@ -79,6 +81,26 @@ class Table:
         """The same and each three words in a row, and each two with one between them, float32[N, words + PAIRS]."""
         return _counts(self.ids, len(self.tokenizer), wider=True)
 
+    @cached_property
+    def distant_pairs(self) -> csr_matrix:
+        """How often each word, and each two words in their order, at most APART apart, stand in each text.
+
+        float32[N, words + PAIRS]. The first two words count once more, as such.
+        """
+        ids, vocabulary = self.ids, len(self.tokenizer)
+        values, row = ids.values.astype(np.int64), np.repeat(np.arange(len(ids)), ids.lengths)
+        place = np.arange(len(values)) - np.repeat(ids.offsets[:-1], ids.lengths)
+        rows, columns = [row], [values]
+        for distance in range(1, APART + 1):
+            second = np.flatnonzero(place >= distance)
+            rows.append(row[second])
+            columns.append(vocabulary + (values[second - distance] * _MIX + values[second] * _MIX_TOO) % PAIRS)
+        for first in (0, 1):
+            here = np.flatnonzero(place == first)
+            rows.append(row[here])
+            columns.append(vocabulary + (values[here] * _FURTHER + (first + 1) * _MIX) % PAIRS)
+        return _matrix(np.concatenate(rows), np.concatenate(columns), len(ids), vocabulary + PAIRS)
+
 
 def _counts(ids: TokenBatch, vocabulary: int, *, wider: bool = False) -> csr_matrix:
     row = np.repeat(np.arange(len(ids)), ids.lengths)
@@ -92,10 +114,12 @@ def _counts(ids: TokenBatch, vocabulary: int, *, wider: bool = False) -> csr_mat
         earlier = _shifted(before, firsts)
         columns.append(vocabulary + (earlier * _FURTHER + before * _MIX + values * _MIX_TOO) % PAIRS)
         columns.append(vocabulary + (earlier * _FURTHER + values * _MIX_TOO) % PAIRS)
-    rows = np.tile(row, len(columns))
-    matrix = csr_matrix(
-        (np.ones(len(rows), np.float32), (rows, np.concatenate(columns))), shape=(len(ids), vocabulary + PAIRS)
-    )
+    return _matrix(np.tile(row, len(columns)), np.concatenate(columns), len(ids), vocabulary + PAIRS)
+
+
+def _matrix(rows: Offsets, columns: Offsets, texts: int, width: int) -> csr_matrix:
+    """How often each column is named for each row."""
+    matrix = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(texts, width))
     matrix.sum_duplicates()
     return matrix
 

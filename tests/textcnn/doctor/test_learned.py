@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from textcnn.doctor.learned import TIMES, doubts_of, mislabelled, shortcuts
-from textcnn.doctor.table import Table
+from textcnn.doctor.learned import TIMES, _bayes_linear, doubts_of, mislabelled, shortcuts
+from textcnn.doctor.table import APART, Table
 
 from ...conftest import tiny_corpus
 
@@ -50,11 +50,11 @@ def test_flipped_labels_are_found_where_many_are() -> None:
     assert len(named - set(range(0, 600, 5))) <= 6
 
 
-def test_many_labels_and_long_data_take_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_labels_and_long_data_take_quicker_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     texts, labels = tiny_corpus(300)
     given = ["repair", *labels[1:]]
     assert labels[0] != "repair"
-    for name in ("CLOSELY_LABELS", "CLOSELY", "MOST_WEIGHED", "LARGE"):
+    for name in ("MOST_CLOSELY", "CLOSELY_LABELS", "CLOSELY", "MOST_WEIGHED", "LARGE"):
         monkeypatch.setattr(f"textcnn.doctor.learned.{name}", 0)
         (finding,) = mislabelled(Table(texts, given, np.arange(300)), quiet)
         assert finding.suspects[0].row == 0
@@ -82,3 +82,25 @@ def test_a_word_that_only_one_label_has_is_a_shortcut() -> None:
     (finding,) = shortcuts(Table(marked, labels, np.arange(90)))
     assert finding.level == "warning"
     assert finding.figures["words"][0] == {"word": "ref7", "label": "billing", "of_the_word": 1.0, "of_the_label": 1.0}
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+def test_words_weighed_by_naive_bayes_tell_topics_apart(labels: int) -> None:
+    texts, names = tiny_corpus(200)
+    targets = np.unique(names, return_inverse=True)[1]
+    kept = np.flatnonzero(targets < labels)
+    table = Table([texts[i] for i in kept], [names[i] for i in kept], kept)
+    learn, ask = np.arange(len(kept)) % 5 < 3, np.arange(len(kept)) % 5 >= 3
+    features = table.words_and_pairs
+    found = _bayes_linear(features[learn], targets[kept][learn], features[ask])
+    assert found.shape == (ask.sum(), labels)
+    np.testing.assert_allclose(found.sum(axis=1), 1.0)
+    assert (found.argmax(axis=1) == targets[kept][ask]).mean() > 0.9
+
+
+def test_pairs_of_words_are_counted_as_far_as_they_may_stand_apart() -> None:
+    """By hand: one text of twelve different words."""
+    counts = Table([" ".join("abcdefghijkl")], ["x"], np.arange(1)).distant_pairs
+    pairs = sum(12 - distance for distance in range(1, APART + 1))
+    assert counts.sum() == 12 + pairs + 2
+    assert counts.nnz == counts.sum()
