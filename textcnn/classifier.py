@@ -338,7 +338,7 @@ class TextClassifier(Estimator):
 
     def evaluate(self, texts: Texts, labels: Labels, *, tell: Tell = lambda share: None) -> dict[str, Any]:
         """Accuracy, log loss, macro F1 and figures by label or task; see textcnn.evaluation."""
-        from textcnn.evaluation.by_head import evaluate_rows, level_accuracies
+        from textcnn.evaluation.by_head import evaluate_rows, level_accuracies, scale_figures
         from textcnn.evaluation.metrics import evaluate_predictions
 
         model = self._fitted()
@@ -349,6 +349,8 @@ class TextClassifier(Estimator):
         figures = evaluate_predictions(rows.flat, found, model.labels)
         if model.head["type"] == "hierarchy":
             figures["levels"] = level_accuracies(rows.flat, found, model.labels, model.head)
+        if model.head["type"] == "ordinal":
+            figures["scale"] = scale_figures(rows.flat, found, model.labels)
         return figures
 
     def compare(

@@ -62,7 +62,10 @@ def evaluate(
         click.echo(line)
     tell_unknown_labels(figures)
     if "micro_f1" in figures:
-        click.echo(f"a text counts as right with exactly its labels; micro F1 {figures['micro_f1']:.2%}")
+        click.echo(
+            f"a text counts as right with exactly its labels; micro F1 {figures['micro_f1']:.2%}, "
+            f"mean F1 of a text {figures['samples_f1']:.2%}, calibration error of the labels {figures['ece']:.2%}"
+        )
     for task, own in figures.get("tasks", {"": figures}).items():
         if task:
             click.echo(f"\n{task}: accuracy {own['accuracy']:.2%}, macro F1 {own['macro_f1']:.2%}")
@@ -97,6 +100,12 @@ def _summary(figures: dict[str, Any]) -> list[str]:
     if figures.get("top"):
         tops = ", ".join(f"{k} most probable {share:.1%}" for k, share in figures["top"].items())
         lines.append(f"the right label is among the {tops}")
+    if figures.get("scale"):
+        scale = figures["scale"]
+        lines.append(
+            f"ordered labels are missed by {scale['mean_distance']:.2f} steps on average, {scale['within_one']:.1%} by "
+            f"one at most; quadratic kappa {scale['quadratic_kappa']:.3f}"
+        )
     for depth, share in enumerate(figures.get("levels", ()), start=1):
         lines.append(f"level {depth} of the labels: accuracy {share:.2%}")
     if "float32_accuracy" in figures:

@@ -15,10 +15,9 @@ from textcnn.cli.common import (
     progress_bar,
     reading_options,
     tell,
-    tell_source,
     write_whole,
 )
-from textcnn.cli.settings import as_trained, expecting_columns, options_of
+from textcnn.cli.settings import as_trained, expecting_columns, options_of, read_rows
 
 EPILOG = """\b
 Examples:
@@ -45,24 +44,29 @@ def report(
 ) -> None:  # fmt: skip
     """Write a page on how good MODEL is on the labelled texts of DATA, and where it fails."""
     from textcnn.classifier import TextClassifier
-    from textcnn.data.readers import read_examples
     from textcnn.doctor.check import check
-    from textcnn.report.figures import check_reported, report_figures, summary_line
+    from textcnn.report.figures import report_figures, summary_line
     from textcnn.report.page import report_page
 
     check_outputs([output, as_json], inputs=[data], overwrite=overwrite)
     classifier = TextClassifier.load(model, **running)
-    check_reported(classifier)
     trained = classifier.artifact_.config
-    options = options_of(as_trained(trained, reading))
+    config = as_trained(trained, reading)
     with expecting_columns(trained, labels=True):
-        examples = read_examples(data, options)
-    tell_source(data, examples)
+        examples, labels = read_rows(data, config, quiet=False)
+    head = classifier.head["type"]
+    if head == "multi_task":  # the doctor looks at one column of labels: textcnn check --label-column TASK
+        no_check = True
+    separator = trained.data.label_separator if head == "multi_label" else ""
     with progress_bar(quiet=quiet) as told:
-        checkup = None if no_check else check(data, options, tell=lambda what, share: told(what, share / 2))
+        checkup = (
+            None
+            if no_check
+            else check(data, options_of(config), separator=separator, tell=lambda what, share: told(what, share / 2))
+        )
         begun = 0.0 if no_check else 0.5
         figures = report_figures(
-            classifier, examples, checkup, tell=lambda what, share: told(what, begun + share * (1 - begun))
+            classifier, examples, labels, checkup, tell=lambda what, share: told(what, begun + share * (1 - begun))
         )
     write_whole(output, report_page(figures))
     if as_json:

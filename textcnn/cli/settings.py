@@ -13,7 +13,7 @@ from textcnn.cli.common import tell_source
 if TYPE_CHECKING:
     from textcnn.config import RunConfig
     from textcnn.data.label_rows import Labels
-    from textcnn.data.readers import ReadOptions
+    from textcnn.data.readers import Examples, ReadOptions
 
 
 def configure(
@@ -73,11 +73,17 @@ def read_labelled(path: Path, config: RunConfig, quiet: bool) -> Labelled:
 
     Raises ReadError, ColumnError, BadRowsError; ConfigError where tasks need columns.
     """
+    examples, labels = read_rows(path, config, quiet)
+    taken = {"text_columns": examples.text_columns, "label_column": examples.label_column}
+    return Labelled(examples.texts, labels, config.model_copy(update={"data": config.data.model_copy(update=taken)}))
+
+
+def read_rows(path: Path, config: RunConfig, quiet: bool) -> tuple[Examples, Labels]:
+    """The same with all columns and the numbers of the rows."""
     from textcnn.data.readers import read_examples
     from textcnn.errors import ConfigError
 
-    data = config.data
-    by_task, tasks = config.model.head["type"] == "multi_task", data.task_columns
+    by_task, tasks = config.model.head["type"] == "multi_task", config.data.task_columns
     if by_task and not tasks:
         raise ConfigError("a multi_task head needs data.task_columns: --task-column NAME, once for each task")
     options = options_of(config)
@@ -86,9 +92,7 @@ def read_labelled(path: Path, config: RunConfig, quiet: bool) -> Labelled:
     examples = read_examples(path, options, labels=not by_task)
     if not quiet:
         tell_source(path, examples, tasks=tasks if by_task else ())
-    taken = {"text_columns": examples.text_columns, "label_column": examples.label_column}
-    labels = {task: _column(examples.table, task) for task in tasks} if by_task else examples.labels
-    return Labelled(examples.texts, labels, config.model_copy(update={"data": data.model_copy(update=taken)}))
+    return examples, {task: _column(examples.table, task) for task in tasks} if by_task else examples.labels
 
 
 def options_of(config: RunConfig) -> ReadOptions:

@@ -11,12 +11,15 @@ from textcnn.answers import node_of, thresholds
 from textcnn.data.label_rows import LabelRows
 from textcnn.data.labels import LabelSet
 from textcnn.errors import DataError, MissingExtraError
-from textcnn.evaluation.metrics import evaluate_predictions
+from textcnn.evaluation.metrics import evaluate_predictions, label_areas
 from textcnn.types import Floats, task_labels
 
 
 def evaluate_rows(rows: LabelRows, probabilities: Floats, names: LabelSet, head: dict[str, Any]) -> dict[str, Any]:
     """As `evaluate_predictions`; with several labels a text, exactly all of them count as right.
+
+    Then `samples_f1` is the mean F1 of a text's labels, `ece` the calibration error of the labels' probabilities, and
+    the areas are means over the labels that some texts have and others have not.
 
     With tasks, `tasks` has the figures of each on the texts that have its label, and `accuracy` and `macro_f1` are
     their means.
@@ -40,6 +43,28 @@ def level_accuracies(
         right = [node_of(label, head["separator"], depth) == node for label, node in zip(labels, found, strict=True)]
         shares.append(sum(right) / len(right))
     return shares
+
+
+def scale_figures(labels: Sequence[str], probabilities: Floats, names: Sequence[str]) -> dict[str, float] | None:
+    """How far ordered labels are missed, in steps: the mean, the share within one step, and quadratic kappa.
+
+    Cohen's kappa weighed by the squared distance (Cohen 1968): 1 is best, 0 what chance gives. None where no text has a
+    label of the scale.
+    """
+    from sklearn.metrics import cohen_kappa_score
+
+    places = {name: place for place, name in enumerate(names)}
+    known = [row for row, label in enumerate(labels) if label in places]
+    if not known:
+        return None
+    truth, said = np.array([places[labels[row]] for row in known]), probabilities[known].argmax(axis=1)
+    steps = np.abs(truth - said)
+    one = len({*truth.tolist(), *said.tolist()}) == 1  # then kappa is 0 / 0
+    return {
+        "mean_distance": float(steps.mean()),
+        "within_one": float((steps <= 1).mean()),
+        "quadratic_kappa": 0.0 if one else float(cohen_kappa_score(truth, said, weights="quadratic")),
+    }
 
 
 def _tasks(rows: LabelRows, probabilities: Floats, names: LabelSet) -> dict[str, Any]:
@@ -69,26 +94,35 @@ def _many(rows: LabelRows, probabilities: Floats, names: LabelSet, head: dict[st
         from sklearn.metrics import precision_recall_fscore_support
     except ImportError:
         raise MissingExtraError("evaluation", package="scikit-learn", extra="train") from None
+    from textcnn.evaluation.reliability import calibration_error, error_by_chance
+
     if not len(rows):
         raise DataError("there is no row to evaluate")
     known = set(names.names)
     unknown = np.array([not known.issuperset(row) for row in rows.rows])
     truth = LabelRows(tuple(tuple(label for label in row if label in known) for row in rows.rows), many=True)
     wanted = truth.encode(names)
-    given = probabilities >= thresholds(head, len(names))
+    least = thresholds(head, len(names))
+    given = probabilities >= least
     right = (given == (wanted > 0.5)).all(1) & ~unknown
+    both = (given & (wanted > 0.5)).sum(1)
+    either = given.sum(1) + np.array([len(set(row)) for row in rows.rows])
     of_truth = np.where(wanted > 0.5, probabilities, 1.0 - probabilities)
     micro = precision_recall_fscore_support(wanted, given, average="micro", zero_division=0.0)
     precision, recall, f1, support = precision_recall_fscore_support(wanted, given, zero_division=0.0)
     return {
         "texts": len(rows),
         "accuracy": float(right.mean()),
+        "samples_f1": float(np.where(either > 0, 2 * both / np.maximum(either, 1), 1.0).mean()),
+        "ece": calibration_error(probabilities.ravel(), wanted.ravel() > 0.5),
+        "ece_by_chance": error_by_chance(probabilities.ravel()),
+        **label_areas(wanted > 0.5, probabilities),
         "loss": float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
         "micro_f1": float(micro[2]),
         "macro_f1": float(f1[support > 0].mean()) if support.any() else 0.0,
         "unknown_labels": int(unknown.sum()),
         "labels": {
-            name: {"precision": float(p), "recall": float(r), "f1": float(f), "texts": int(n)}
-            for name, p, r, f, n in zip(names.names, precision, recall, f1, support, strict=True)
+            name: {"precision": float(p), "recall": float(r), "f1": float(f), "texts": int(n), "threshold": float(t)}
+            for name, p, r, f, n, t in zip(names.names, precision, recall, f1, support, least, strict=True)
         },
     }

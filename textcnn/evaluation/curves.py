@@ -17,24 +17,37 @@ Curve = dict[str, list[float]]
 
 def roc(probabilities: Floats, targets: Offsets, names: Sequence[str]) -> dict[str, Any]:
     """Of each label that some texts have and others have not: false and true positive rates, and the area."""
-    found = {}
-    for index, name in _mixed(targets, names):
-        truth, scores = targets == index, probabilities[:, index]
-        false, true, _ = roc_curve(truth, scores)
-        found[name] = {**_thin(x=false, y=true), "area": float(roc_auc_score(truth, scores))}
-    return found
+    return _roc(probabilities, targets[:, None] == np.arange(len(names)), names)
 
 
 def precision_recall(probabilities: Floats, targets: Offsets, names: Sequence[str]) -> dict[str, Any]:
     """Of each label that some texts have and others have not: recall and precision, and the average precision."""
+    return _precision_recall(probabilities, targets[:, None] == np.arange(len(names)), names)
+
+
+def binary_curves(probabilities: Floats, truth: npt.NDArray[np.bool_], names: Sequence[str]) -> dict[str, Any]:
+    """Both, where a text may have several labels: truth bool[texts, labels]."""
+    return {
+        "roc": _roc(probabilities, truth, names),
+        "precision_recall": _precision_recall(probabilities, truth, names),
+    }
+
+
+def _roc(probabilities: Floats, truth: npt.NDArray[np.bool_], names: Sequence[str]) -> dict[str, Any]:
     found = {}
-    for index, name in _mixed(targets, names):
-        truth, scores = targets == index, probabilities[:, index]
-        precision, recall, _ = precision_recall_curve(truth, scores)
-        found[name] = {
-            **_thin(x=recall[::-1], y=precision[::-1]),
-            "area": float(average_precision_score(truth, scores)),
-        }
+    for index in _mixed(truth):
+        false, true, _ = roc_curve(truth[:, index], probabilities[:, index])
+        area = float(roc_auc_score(truth[:, index], probabilities[:, index]))
+        found[names[index]] = {**_thin(x=false, y=true), "area": area}
+    return found
+
+
+def _precision_recall(probabilities: Floats, truth: npt.NDArray[np.bool_], names: Sequence[str]) -> dict[str, Any]:
+    found = {}
+    for index in _mixed(truth):
+        precision, recall, _ = precision_recall_curve(truth[:, index], probabilities[:, index])
+        area = float(average_precision_score(truth[:, index], probabilities[:, index]))
+        found[names[index]] = {**_thin(x=recall[::-1], y=precision[::-1]), "area": area}
     return found
 
 
@@ -51,9 +64,9 @@ def risk_coverage(confidence: Floats, right: npt.NDArray[np.bool_]) -> dict[str,
     return {**curve, "area": float(risk.mean())}
 
 
-def _mixed(targets: Offsets, names: Sequence[str]) -> list[tuple[int, str]]:
-    counts = np.bincount(targets, minlength=len(names))
-    return [(index, name) for index, name in enumerate(names) if 0 < counts[index] < len(targets)]
+def _mixed(truth: npt.NDArray[np.bool_]) -> list[int]:
+    found: list[int] = np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0)).tolist()
+    return found
 
 
 def _thin(**columns: npt.NDArray[Any]) -> Curve:

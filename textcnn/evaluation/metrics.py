@@ -87,16 +87,19 @@ def areas(probabilities: Floats, targets: Offsets) -> dict[str, float | None]:
 
     None where no label has both texts of its own and of others.
     """
+    return label_areas(targets[:, None] == np.arange(probabilities.shape[1]), probabilities)
+
+
+def label_areas(truth: Bools, scores: Floats) -> dict[str, float | None]:
+    """The same where a text may have several labels: truth bool[texts, labels]."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    mixed = [index for index, count in enumerate(np.bincount(targets)) if 0 < count < len(targets)]
-    if not mixed:
+    mixed = truth.any(axis=0) & ~truth.all(axis=0)
+    if not mixed.any():
         return {"roc_auc": None, "average_precision": None}
-    truth = targets[:, None] == np.array(mixed)
-    scores = probabilities[:, mixed]
     return {
-        "roc_auc": float(roc_auc_score(truth, scores, average="macro")),
-        "average_precision": float(average_precision_score(truth, scores, average="macro")),
+        "roc_auc": float(roc_auc_score(truth[:, mixed], scores[:, mixed], average="macro")),
+        "average_precision": float(average_precision_score(truth[:, mixed], scores[:, mixed], average="macro")),
     }
 
 

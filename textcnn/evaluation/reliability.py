@@ -106,6 +106,11 @@ def fit_and_measure(validation: Validation, method: Method) -> tuple[Calibration
     }
 
 
+def pair_diagram(probabilities: Floats, truth: Bools) -> list[dict[str, float]]:
+    """The same of every label of every text, where a text may have several: truth bool[texts, labels]."""
+    return [asdict(part) for part in reliability_bins(probabilities.ravel(), truth.ravel())]
+
+
 def diagram(probabilities: Floats, targets: Offsets) -> list[dict[str, float]]:
     """The bins of the reliability diagram, as plain numbers."""
     return [

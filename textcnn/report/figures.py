@@ -8,16 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from textcnn.answers import is_single
 from textcnn.classifier import TextClassifier
 from textcnn.data.columns import shorten
+from textcnn.data.label_rows import LabelRows, Labels
 from textcnn.data.readers import Examples
 from textcnn.doctor.check import Checkup
-from textcnn.errors import DataError, EngineError
-from textcnn.evaluation.curves import precision_recall, risk_coverage, roc
-from textcnn.evaluation.metrics import confusion, encode_labels, evaluate_predictions
-from textcnn.evaluation.reliability import diagram
+from textcnn.errors import EngineError
 from textcnn.report.behaviour import behaviour
+from textcnn.report.questions import Question, questions_of
 from textcnn.report.slices import by_columns, by_length
 from textcnn.types import TEXT_BREAK, Explanation, Floats
 
@@ -32,65 +30,92 @@ MOST_CHECKED = 2000
 TEXT_CHARACTERS, EVIDENCE_CHARACTERS = 1000, 5000
 FILTERS, FILTER_NGRAMS, NGRAM_CHARACTERS = 60, 6, 80
 TEXTS_AT_ONCE = 1024
+# What a reader may look for and not find.
+_UNCALIBRATED = (
+    "Probabilities are as the network gives them: calibration, abstaining, label sets and familiarity are for models "
+    "that give one label to a text."
+)
+NOTES = {
+    "multi_label": (
+        _UNCALIBRATED,
+        "A label is given from a probability on that training chose for it on validation texts. A text counts as right "
+        "with exactly its labels.",
+    ),
+    "multi_task": (_UNCALIBRATED, "Each task is measured on the texts that have a label of it."),
+}
 
 
 def report_figures(
-    model: TextClassifier, examples: Examples, checkup: Checkup | None, *, tell: Tell = lambda what, share: None
+    model: TextClassifier,
+    examples: Examples,
+    labels: Labels,
+    checkup: Checkup | None,
+    *,
+    tell: Tell = lambda what, share: None,
 ) -> dict[str, Any]:
-    """Figures, curves, slices and examples of `model` on `examples`. Raises DataError for several labels a text."""
-    check_reported(model)
+    """Figures, curves, slices and examples of `model` on `examples`, whose labels suit its head.
+
+    With a multi_task head, `tasks` holds of each task what otherwise stands beside it, on the texts that have a label
+    of it. Raises DataError where there are none.
+    """
     probabilities = _probabilities(model, examples.texts, lambda share: tell("predicting", 0.4 * share))
-    every, truth, known = encode_labels(examples.labels, model.labels)
-    predicted = probabilities.argmax(axis=1)
-    right, confidence = predicted == truth, probabilities.max(axis=1)
-    of_known, targets = probabilities[known], truth[known]
     tell("figures", 0.4)
-    figures = evaluate_predictions(examples.labels, probabilities, model.labels)
-    counts = confusion(truth, predicted, len(every))
-    lengths = model.artifact_.tokenizer.encode(examples.texts).lengths
-    tell("behaviour", 0.5)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(examples))[:MOST_CHECKED])
-    some = [examples.texts[i] for i in chosen.tolist()]
-    checks = behaviour(model, some, tell=lambda share: tell("behaviour", 0.5 + 0.25 * share))
+    rows = LabelRows.read(labels, model.head["type"], model.artifact_.config.data.label_separator)
+    views: dict[str, dict[str, Any]] = {}
+    questions = questions_of(model, rows, probabilities)
+    for number, question in enumerate(questions):
+        begun, part = 0.4 + 0.35 * number / len(questions), 0.35 / len(questions)
+        named = f"behaviour {question.task}".strip()
+
+        def tell_share(share: float, begun: float = begun, part: float = part, named: str = named) -> None:
+            tell(named, begun + part * share)
+
+        views[question.task] = _view(model, examples, question, tell_share)
     tell("filters", 0.75)
-    filters = _filters(model, some)
-    tell("evidence", 0.95)
-    worst = _worst(model, examples, probabilities, right)
+    filters = _filters(model, _some(examples.texts))
     tell("done", 1.0)
-    return {
+    common = {
         "model": model.name,
         "version": model.version,
-        "labels": every,
+        "head": model.head["type"],
         "rows": len(examples),
-        "figures": figures,
+        "notes": list(NOTES.get(model.head["type"], ())),
         "history": list(model.metrics_.get("history") or []),
         "best_epoch": model.metrics_.get("best_epoch"),
         "calibration": model.metrics_.get("calibration"),
-        "confusion": counts.tolist(),
-        "cells": _cells(examples, truth, predicted, confidence, len(every)),
-        "reliability": diagram(of_known, targets) if known.any() else [],
-        "roc": roc(of_known, targets, model.labels),
-        "precision_recall": precision_recall(of_known, targets, model.labels),
-        "risk_coverage": risk_coverage(confidence, right),
+        "filters": filters,
+        "data": checkup.to_dict() if checkup else None,
+    }
+    if rows.tasks:
+        return {**common, "tasks": views}
+    return {**common, **views[""]}
+
+
+def _view(
+    model: TextClassifier, examples: Examples, question: Question, tell: Callable[[float], None]
+) -> dict[str, Any]:
+    """What the page shows of one question: its figures and curves, its mistakes, and what changes them."""
+    own = question.rows.tolist()
+    texts = [examples.texts[i] for i in own]
+    lengths = model.artifact_.tokenizer.encode(texts).lengths
+    table = examples.table.take(own)
+    checks = behaviour(question, _some(texts), tell=tell)
+    return {
+        **question.figures(),
+        "cells": _cells(examples, question),
         "lengths": _histogram(lengths),
         "slices": {
-            "length in tokens": by_length(lengths, right),
-            **by_columns(examples.table, right, without=[*examples.text_columns, examples.label_column]),
+            "length in tokens": by_length(lengths, question.right),
+            **by_columns(table, question.right, without=[*examples.text_columns, *question.columns(examples)]),
         },
-        "worst": worst,
-        "filters": filters,
+        "worst": _worst(model, examples, question),
         "behaviour": checks,
-        "data": checkup.to_dict() if checkup else None,
     }
 
 
-def check_reported(model: TextClassifier) -> None:
-    """Raises DataError for a model that gives several labels to a text."""
-    if not is_single(model.head):
-        raise DataError(
-            f"the report is for models that give one label to a text; this one has a {model.head['type']} head. "
-            "textcnn evaluate measures it"
-        )
+def _some(texts: Sequence[str]) -> list[str]:
+    chosen = np.sort(np.random.default_rng(0).permutation(len(texts))[:MOST_CHECKED])
+    return [texts[i] for i in chosen.tolist()]
 
 
 def _probabilities(model: TextClassifier, texts: Sequence[str], tell: Callable[[float], None]) -> Floats:
@@ -133,53 +158,46 @@ def _filters(model: TextClassifier, texts: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _cells(
-    examples: Examples,
-    truth: npt.NDArray[np.int64],
-    predicted: npt.NDArray[np.int64],
-    confidence: Floats,
-    classes: int,
-) -> dict[str, list[dict[str, Any]]]:
+def _cells(examples: Examples, question: Question) -> dict[str, list[dict[str, Any]]]:
     """Texts by `true,predicted` cell of the confusion matrix, the most confident first."""
-    order = np.argsort(-confidence, kind="stable").tolist()
-    filled = len(np.unique(truth * classes + predicted))
-    most = int(np.clip(MOST_IN_CELLS // filled, FEWEST_IN_A_CELL, MOST_IN_A_CELL))
+    most = int(
+        np.clip(MOST_IN_CELLS // max(len({cell[:2] for cell in question.cells}), 1), FEWEST_IN_A_CELL, MOST_IN_A_CELL)
+    )
     cells: dict[str, list[dict[str, Any]]] = {}
-    for i in order:
-        cell = cells.setdefault(f"{truth[i]},{predicted[i]}", [])
+    for true, said, row, probability in sorted(question.cells, key=lambda cell: -cell[3]):
+        cell = cells.setdefault(f"{true},{said}", [])
         if len(cell) < most:
             cell.append(
                 {
-                    "row": int(examples.row_numbers[i]),
-                    "text": shorten(examples.texts[i], TEXT_CHARACTERS),
-                    "probability": round(float(confidence[i]), 4),
+                    "row": int(examples.row_numbers[row]),
+                    "text": shorten(examples.texts[row], TEXT_CHARACTERS),
+                    "probability": round(probability, 4),
                 }
             )
     return cells
 
 
-def _worst(
-    model: TextClassifier, examples: Examples, probabilities: Floats, right: npt.NDArray[np.bool_]
-) -> list[dict[str, Any]]:
-    """The most confident mistakes with the n-grams that speak for the label given."""
-    confidence = probabilities.max(axis=1)
-    wrong = np.flatnonzero(~right)
-    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:WORST].tolist()
-    if not wrong:
+def _worst(model: TextClassifier, examples: Examples, question: Question) -> list[dict[str, Any]]:
+    """The most confident mistakes with the n-grams that speak for the label given, or for the one that was missed."""
+    worst = sorted(question.mistakes, key=lambda mistake: -mistake.probability)[:WORST]
+    if not worst:
         return []
-    texts = [examples.texts[i] for i in wrong]
+    texts = [examples.texts[mistake.row] for mistake in worst]
+    explained = model.explain(texts, labels=[question.output(mistake.about) for mistake in worst], top_n=NGRAMS)
     return [
         {
-            "row": int(examples.row_numbers[i]),
-            "label": examples.labels[i],
-            "predicted": explanation.label,
-            "probability": round(explanation.probability, 4),
+            "row": int(examples.row_numbers[mistake.row]),
+            "label": mistake.label,
+            "predicted": mistake.predicted,
+            "probability": round(mistake.probability, 4),
+            "about": mistake.about,
+            "missed": mistake.missed,
             "text": text.replace(TEXT_BREAK, "\n")[:EVIDENCE_CHARACTERS],
             "characters": len(text),
             "exact": explanation.exact,
             "evidence": [mark for mark in marks(explanation.in_record(text)) if mark["end"] <= EVIDENCE_CHARACTERS],
         }
-        for i, text, explanation in zip(wrong, texts, model.explain(texts, top_n=NGRAMS), strict=True)
+        for mistake, text, explanation in zip(worst, texts, explained, strict=True)
     ]
 
 
@@ -207,7 +225,9 @@ def _histogram(lengths: npt.NDArray[np.int64], *, bars: int = 30) -> list[dict[s
 
 
 def summary_line(figures: dict[str, Any]) -> str:
-    """For the terminal."""
+    """For the terminal; with several tasks a line of each."""
+    if "tasks" in figures:
+        return "\n".join(f"{task}: {summary_line(view)}" for task, view in figures["tasks"].items())
     measured: dict[str, Any] = figures["figures"]
     low, high = measured["intervals"]["accuracy"]
     weakest: Sequence[Any] = min(

@@ -48,14 +48,16 @@ def test_a_mistake_is_told(mistake: Any, here: Path, model_folder: Path, argumen
     assert message in mistake("report", *(model_folder if part == "MODEL" else part for part in arguments))
 
 
-def test_a_model_with_several_labels_a_text_is_refused_before_anything_is_read(
-    mistake: Any, run: Run, here: Path
-) -> None:
-    Path("tasks.csv").write_text("text,coarse,fine\n" + "parcel,x,u\nlamp,y,v\n" * 20)
+def test_several_tasks_are_reported_one_by_one(run: Run, here: Path) -> None:
+    Path("tasks.csv").write_text("text,coarse,fine\n" + "parcel,x,u\nlamp,y,v\nlamp,y,\n" * 20)
     command = "train tasks.csv --task-column coarse --task-column fine --quiet --output models/tasks/1"
     small = "model.embedding.dim=8 model.blocks.0.num_filters=4 train.max_epochs=1"
     assert run(*command.split(), *small.split()).code == 0
-    assert "the report is for models that give one label to a text" in mistake("report", "models/tasks/1", "tasks.csv")
+    ran = run("report", "models/tasks/1", "tasks.csv", "--json", "figures.json")
+    assert ran.code == 0
+    assert [line.split(" accuracy")[0] for line in ran.out.splitlines()] == ["coarse:", "fine:"]
+    figures = json.loads(Path("figures.json").read_text())
+    assert {task: own["figures"]["texts"] for task, own in figures["tasks"].items()} == {"coarse": 60, "fine": 40}
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def test_figures_are_those_of_an_evaluation_and_plain_values(
     model: TextClassifier, examples: Examples, checkup: Checkup
 ) -> None:
     told: list[float] = []
-    report = report_figures(model, examples, checkup, tell=lambda what, share: told.append(share))
+    report = report_figures(model, examples, examples.labels, checkup, tell=lambda what, share: told.append(share))
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert report["figures"] == model.evaluate(examples.texts, examples.labels)
     assert report["labels"] == ["billing", "delivery", "repair", "weather"]
@@ -33,7 +33,7 @@ def test_figures_are_those_of_an_evaluation_and_plain_values(
 
 
 def test_the_worst_mistakes_come_with_what_spoke_for_them(model: TextClassifier, examples: Examples) -> None:
-    worst = report_figures(model, examples, None)["worst"]
+    worst = report_figures(model, examples, examples.labels, None)["worst"]
     assert [error["probability"] for error in worst] == sorted((e["probability"] for e in worst), reverse=True)
     assert all(error["label"] != error["predicted"] for error in worst)
     (nasty,) = (error for error in worst if error["text"] == NASTY)
@@ -44,7 +44,7 @@ def test_the_worst_mistakes_come_with_what_spoke_for_them(model: TextClassifier,
 def test_filters_are_the_most_influential_ones_with_what_excites_them(
     model: TextClassifier, examples: Examples
 ) -> None:
-    filters = report_figures(model, examples, None)["filters"]
+    filters = report_figures(model, examples, examples.labels, None)["filters"]
     found = model.filters(examples.texts, top_n=6)
     assert filters["count"] == len(found) == 16
     assert [one["number"] for one in filters["shown"]] == [one.number for one in found]
@@ -59,13 +59,13 @@ def test_a_network_without_filters_says_why(
         raise EngineError("filters are shown for one convolution only: it has none")
 
     monkeypatch.setattr(model, "filters", none)
-    report = report_figures(model, examples, None)
+    report = report_figures(model, examples, examples.labels, None)
     assert report["filters"] == {"why_not": "filters are shown for one convolution only: it has none"}
 
 
 def test_a_huge_text_does_not_make_a_huge_report(model: TextClassifier, examples: Examples) -> None:
     huge = dataclasses.replace(examples, texts=["where is my parcel " * 20_000] * len(examples))
-    report = report_figures(model, huge, None)
+    report = report_figures(model, huge, huge.labels, None)
     assert len(json.dumps(report)) < 500_000
     assert report["worst"][0]["characters"] == 380_000
     assert len(report["worst"][0]["text"]) == EVIDENCE_CHARACTERS
@@ -74,10 +74,10 @@ def test_a_huge_text_does_not_make_a_huge_report(model: TextClassifier, examples
 def test_many_cells_share_the_room_for_texts(
     model: TextClassifier, examples: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = report_figures(model, examples, None)["cells"]
+    few = report_figures(model, examples, examples.labels, None)["cells"]
     assert max(map(len, few.values())) > FEWEST_IN_A_CELL
     monkeypatch.setattr("textcnn.report.figures.MOST_IN_CELLS", 1)
-    many = report_figures(model, examples, None)["cells"]
+    many = report_figures(model, examples, examples.labels, None)["cells"]
     assert many.keys() == few.keys()
     assert max(map(len, many.values())) == FEWEST_IN_A_CELL
 
@@ -94,12 +94,12 @@ def test_one_text_is_enough(model: TextClassifier, examples: Examples) -> None:
         texts=examples.texts[:1], labels=examples.labels[:1],
         row_numbers=examples.row_numbers[:1], table=examples.table[:1],
     )  # fmt: skip
-    assert report_figures(model, one, None)["rows"] == 1
+    assert report_figures(model, one, one.labels, None)["rows"] == 1
 
 
 def test_a_model_that_knows_none_of_the_labels_has_a_report(model: TextClassifier, examples: Examples) -> None:
     strange = dataclasses.replace(examples, labels=["weather"] * len(examples))
-    report = report_figures(model, strange, None)
+    report = report_figures(model, strange, strange.labels, None)
     assert report["figures"]["accuracy"] == 0.0
     json.dumps(report, allow_nan=False)
 
@@ -107,4 +107,4 @@ def test_a_model_that_knows_none_of_the_labels_has_a_report(model: TextClassifie
 @pytest.mark.parametrize("text", ["", "\ud800", "one"])
 def test_odd_texts_do_no_harm(model: TextClassifier, examples: Examples, text: str) -> None:
     odd = dataclasses.replace(examples, texts=[text] * len(examples))
-    report_figures(model, odd, None)
+    report_figures(model, odd, odd.labels, None)

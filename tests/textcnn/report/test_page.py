@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from textcnn.doctor.check import Checkup
 from textcnn.report.figures import report_figures
 from textcnn.report.page import report_page
 
+from ...conftest import TINY, tiny_corpus
 from .conftest import NASTY
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -25,23 +27,23 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 @pytest.fixture(scope="session")
 def figures(model: TextClassifier, examples: Examples, checkup: Checkup) -> dict[str, Any]:
-    return report_figures(model, examples, checkup)
+    return report_figures(model, examples, examples.labels, checkup)
 
 
-@pytest.fixture
-def opened(figures: dict[str, Any], tmp_path: Path) -> Iterator[Any]:
+@contextmanager
+def browser_of(figures: dict[str, Any], folder: Path, *, width: int = 1280) -> Iterator[Any]:
     """The page in a browser; at the end, nothing may have been complained of or asked for."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium")
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = tmp_path / "report.html"
+    path = folder / "report.html"
     path.write_text(report_page(figures), "utf-8")
     complaints: list[str] = []
     with api.sync_playwright() as playwright:
         # a sandbox of its own is refused to root
         options = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        page = browser.new_page(color_scheme="dark")
+        page = browser.new_page(color_scheme="dark", viewport={"width": width, "height": 800})
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: complaints.append(dialog.message))
@@ -50,6 +52,12 @@ def opened(figures: dict[str, Any], tmp_path: Path) -> Iterator[Any]:
         yield page
         browser.close()
     assert not [complaint for complaint in complaints if complaint != "data:,"]
+
+
+@pytest.fixture
+def opened(figures: dict[str, Any], tmp_path: Path) -> Iterator[Any]:
+    with browser_of(figures, tmp_path) as page:
+        yield page
 
 
 def test_the_page_holds_the_figures_and_asks_for_nothing(figures: dict[str, Any]) -> None:
@@ -109,3 +117,52 @@ def test_it_turns_from_dark_to_light(opened: Any) -> None:
     before = opened.evaluate(ground)
     opened.click("#theme")
     assert opened.evaluate(ground) != before
+
+
+@pytest.mark.browser
+def test_nothing_hangs_over_the_edge_of_a_telephone(figures: dict[str, Any], tmp_path: Path) -> None:
+    with browser_of(figures, tmp_path, width=390) as page:
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        over = "[...document.querySelectorAll('.card')].filter(one => one.scrollWidth > one.clientWidth)"
+        assert page.evaluate(f"{over}.map(one => one.textContent)") == []
+
+
+@pytest.mark.browser
+def test_of_a_long_text_what_says_nothing_is_folded(figures: dict[str, Any], tmp_path: Path) -> None:
+    error = {**figures["worst"][0], "text": "x" * 1000 + "here", "characters": 1004}
+    error["evidence"] = [{"start": 1000, "end": 1004, "adds": 1.0}]
+    with browser_of({**figures, "worst": [error]}, tmp_path) as page:
+        assert "… 840 characters …" in page.inner_text("#worst")
+        assert page.inner_text("#worst mark") == "here"
+        page.click("#worst button.more")
+        assert "x" * 1000 + "here" in page.inner_text("#worst")
+
+
+@pytest.mark.browser
+def test_one_of_several_tasks_is_shown_and_another_by_choice(figures: dict[str, Any], tmp_path: Path) -> None:
+    own = {key: figures[key] for key in ("figures", "labels", "confusion", "cells", "reliability", "roc")}
+    own |= {
+        key: figures[key] for key in ("precision_recall", "risk_coverage", "lengths", "slices", "worst", "behaviour")
+    }
+    rest = {key: value for key, value in figures.items() if key not in own}
+    with browser_of({**rest, "tasks": {"topic": own, "tone": own}}, tmp_path) as page:
+        assert page.inner_text("h1").endswith(", topic")
+        page.select_option("#task", "tone")
+        assert page.inner_text("h1").endswith(", tone")
+        assert [row.inner_text().split()[0] for row in page.query_selector_all("#overview tbody tr")] == [
+            "topic",
+            "tone",
+        ]
+        assert len(page.query_selector_all("h2")) == 10
+
+
+@pytest.mark.browser
+def test_several_labels_a_text_have_a_page_too(examples: Examples, tmp_path: Path) -> None:
+    texts, labels = tiny_corpus(60)
+    many = [f"{label}|shop" if label == "billing" else label for label in labels]
+    config = {**TINY, "model": {**TINY["model"], "head": {"type": "multi_label"}}}
+    several = TextClassifier(config).fit(texts, many)
+    with browser_of(report_figures(several, examples, examples.labels, None), tmp_path) as page:
+        assert "Exactly the labels" in page.inner_text("#overview")
+        assert "given wrongly" in page.inner_text("#confusion")
+        assert "Probabilities are as the network gives them" in page.inner_text("#overview")
