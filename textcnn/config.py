@@ -22,6 +22,7 @@ Spec = dict[str, Any]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 LANGUAGE = "^[a-z]{2,3}$"  # ISO 639
+Dim = Annotated[int, Field(ge=1, le=65_536)]  # a slip of the hand is refused, not computed with
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what numpy and torch both take
 # tags, so that a fault is told of the kind that was meant and not of both
 ClassWeights = Annotated[
@@ -88,11 +89,13 @@ class TextConfig(Section):
 class CharactersConfig(Section):
     """A second channel: how each word is written, by a convolution over its characters (Kim et al. 2016)."""
 
-    num_filters: Annotated[int, Field(ge=0)] = Field(0, description="filters a width; 0: words have no such channel")
+    num_filters: Annotated[int, Field(ge=0, le=65_536)] = Field(
+        0, description="filters a width; 0: words have no such channel"
+    )
     filter_widths: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1)] = Field(
         (2, 3, 4, 5), description="characters that a filter spans"
     )
-    dim: Positive = Field(16, description="width of the vector of a character")
+    dim: Dim = Field(16, description="width of the vector of a character")
     hidden_words: Fraction = Field(
         0.1, description="share of a batch's words that lose their own vector in training, so that characters must do"
     )
@@ -110,7 +113,7 @@ class EmbeddingConfig(Section):
         "auto",
         description="rand learns its own vectors, the others start from a file; auto: static with vectors, else rand",
     )
-    dim: Positive = Field(300, description="width of the vectors; taken from the file where one is given")
+    dim: Dim = Field(300, description="width of the vectors; taken from the file where one is given")
     vectors: str = Field("", description="word2vec .bin/.txt, GloVe .txt, fastText .bin/.vec or gensim .kv, also .gz")
     scale: Annotated[float, Field(gt=0)] = Field(0.25, description="rand: vectors drawn from U[-scale, scale]")
     dropout: Fraction = Field(0.0, description="share of the numbers in the word vectors dropped in training")

@@ -154,6 +154,32 @@ def test_parts_that_do_not_fit_are_found_before_training_with_their_sizes() -> N
     )
 
 
+@pytest.mark.parametrize("huge", [10**9, 10**30])
+def test_a_slip_of_the_hand_is_refused_before_anything_is_computed_with_it(huge: int) -> None:
+    for block in (
+        {"type": "kim_conv", "num_filters": huge},
+        {"type": "kim_conv", "num_filters": [huge, 1, 1]},
+        {"type": "kim_conv", "dilation": huge},
+        {"type": "kim_conv", "stride": huge},
+        {"type": "pointwise_conv", "num_filters": huge},
+        {"type": "inception", "num_filters": huge},
+        {"type": "inception", "reduction": huge},
+        {"type": "local_max", "width": huge},
+        {"type": "qrnn", "hidden_dim": huge},
+        {"type": "qrnn", "num_layers": huge},
+    ):
+        (fault,) = faults_of({"model": {"blocks": [block]}})
+        assert "less than or equal to" in fault and str(huge) in fault
+    for model in (
+        {"embedding": {"dim": huge}},
+        {"embedding": {"characters": {"num_filters": huge}}},
+        {"head": {"type": "single_label", "hidden_dim": huge}},
+        {"pooling": {"type": "attention", "hidden_dim": huge}},
+    ):
+        (fault,) = faults_of({"model": model})
+        assert "less than or equal to" in fault and str(huge) in fault
+
+
 def test_options_inside_nested_parts_are_written_out() -> None:
     block = {"type": "residual", "blocks": [{"type": "kim_conv", "num_filters": 4}]}
     config = resolve({"model": {"blocks": [block]}})

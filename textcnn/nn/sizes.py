@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
+from pydantic import Field
 
 from textcnn.kernels.windows import Padding
 
 Tensor = torch.Tensor
 Length = TypeVar("Length", int, Tensor)
+# bounds far above any use: a slip of the hand is refused, not computed with
+Channels = Annotated[int, Field(ge=1, le=65_536)]
+Tokens = Annotated[int, Field(ge=1, le=10_000)]
 
 
 def window_span(width: int, dilation: int) -> int:

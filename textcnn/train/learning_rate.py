@@ -15,6 +15,7 @@ from textcnn.data.label_rows import Labels
 from textcnn.errors import DataError
 from textcnn.nn.ragged import Distinct
 from textcnn.presets import DEFAULT_PRESET
+from textcnn.train.memory import memory_told
 from textcnn.train.objective import Objective, make_loss
 from textcnn.train.optimizers import make_optimizer
 from textcnn.train.progress import Progress
@@ -24,6 +25,7 @@ SMOOTHING = 0.9  # of the losses, which are those of single batches
 DIVERGED = 3.0  # times the least loss so far, and the test is over
 
 
+@memory_told()
 def learning_rates(
     config: RunConfig,
     texts: Sequence[str],

@@ -19,6 +19,7 @@ from textcnn.errors import ConfigError, DataError
 from textcnn.nn.autoencoder import BagAutoencoder, SequenceAutoencoder
 from textcnn.nn.ragged import Distinct, RaggedIds
 from textcnn.presets import DEFAULT_PRESET
+from textcnn.train.memory import memory_told
 from textcnn.train.optimizers import make_optimizer
 from textcnn.train.progress import REFRESH_STEPS, Progress
 from textcnn.train.run import learn_text
@@ -33,6 +34,7 @@ Rebuild = Literal["bag", "sequence"]
 Batch = tuple[RaggedIds, RaggedIds, *tuple[torch.Tensor, ...]]
 
 
+@memory_told()
 def pretrain_encoder(
     config: RunConfig | Mapping[str, Any] | None,
     texts: Sequence[str],

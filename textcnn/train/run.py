@@ -33,6 +33,7 @@ from textcnn.text.tokenizers import Tokenizer
 from textcnn.train.checkpoint import CHECKPOINT, Checkpoint
 from textcnn.train.interrupt import Interrupt
 from textcnn.train.loop import Examples, TrainingResult, fit_network, score
+from textcnn.train.memory import memory_told
 from textcnn.train.progress import Progress
 from textcnn.train.transfer import check_fits, learn_tokens, start_from, with_source
 from textcnn.types import Floats
@@ -55,6 +56,7 @@ class Prepared:
     fingerprint: str
 
 
+@memory_told()
 def train_classifier(
     config: RunConfig | Mapping[str, Any] | None,
     preset: str,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from textcnn.nn.activations import Activation
 from textcnn.nn.blocks.kim_conv import Width
 from textcnn.nn.blocks.parallel import Parallel
+from textcnn.nn.sizes import Channels, Tokens
 from textcnn.registry import BLOCKS
-
-Count = Annotated[int, Field(ge=1)]
 
 
 @BLOCKS.register("inception")
@@ -27,9 +24,9 @@ class Inception(Parallel):
         in_dim: int,
         *,
         filter_widths: tuple[Width, ...] = (3, 5),
-        num_filters: Count = 64,
-        reduction: Count = 32,
-        pool_width: Count = 3,
+        num_filters: Channels = 64,
+        reduction: Channels = 32,
+        pool_width: Tokens = 3,
         activation: Activation = "relu",
     ) -> None:
         def conv(filters: int, width: int = 1) -> dict[str, Any]:

@@ -12,15 +12,14 @@ from torch import nn
 from textcnn.errors import ConfigError
 from textcnn.kernels.windows import Padding, Windows
 from textcnn.nn.activations import ACTIVATIONS, NON_DECREASING, Activation
-from textcnn.nn.sizes import count_windows, mask_of, padding_of, union, window_span
+from textcnn.nn.sizes import Channels, Tokens, count_windows, mask_of, padding_of, union, window_span
 from textcnn.registry import BLOCKS
 
 Tensor = torch.Tensor
 Width = Annotated[int, Field(ge=1, le=64)]
-Count = Annotated[int, Field(ge=1)]
 # tags, so that a fault is told of the kind that was meant and not of both
 PerWidth = Annotated[
-    Annotated[Count, Tag("<number>")] | Annotated[tuple[Count, ...], Tag("<list>")],
+    Annotated[Channels, Tag("<number>")] | Annotated[tuple[Channels, ...], Tag("<list>")],
     Discriminator(lambda value: "<list>" if isinstance(value, (list, tuple)) else "<number>"),
 ]
 
@@ -46,8 +45,8 @@ class KimConv(nn.Module):
         filter_widths: Annotated[tuple[Width, ...], Field(min_length=1)] = (3, 4, 5),
         num_filters: PerWidth = 100,
         activation: Activation = "relu",
-        stride: Count = 1,
-        dilation: Count = 1,
+        stride: Tokens = 1,
+        dilation: Tokens = 1,
         padding: Padding = "same",
         scale: Annotated[float, Field(ge=0)] = 0.0,
     ) -> None:

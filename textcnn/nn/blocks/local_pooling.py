@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import nn
 
-from textcnn.nn.sizes import mask_of, padding_of
+from textcnn.nn.sizes import Tokens, mask_of, padding_of
 from textcnn.registry import BLOCKS
 
 Tensor = torch.Tensor
-Count = Annotated[int, Field(ge=1)]
 
 
 class LocalPooling(nn.Module):
@@ -25,7 +23,7 @@ class LocalPooling(nn.Module):
     """
 
     def __init__(
-        self, in_dim: int, *, width: Count = 3, stride: Count = 2, padding: Literal["valid", "same"] = "valid"
+        self, in_dim: int, *, width: Tokens = 3, stride: Tokens = 2, padding: Literal["valid", "same"] = "valid"
     ) -> None:
         super().__init__()
         self.out_dim = in_dim

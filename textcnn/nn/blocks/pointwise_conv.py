@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import nn
 
 from textcnn.nn.activations import ACTIVATIONS, Activation
+from textcnn.nn.sizes import Channels
 from textcnn.registry import BLOCKS
 
 Tensor = torch.Tensor
@@ -18,9 +16,7 @@ Tensor = torch.Tensor
 class PointwiseConv(nn.Module):
     """y_t = f(W x_t + b) (Lin et al. 2013, network in network): (B, T, in_dim), mask -> (B, T, num_filters), mask."""
 
-    def __init__(
-        self, in_dim: int, *, num_filters: Annotated[int, Field(ge=1)] = 100, activation: Activation = "relu"
-    ) -> None:
+    def __init__(self, in_dim: int, *, num_filters: Channels = 100, activation: Activation = "relu") -> None:
         super().__init__()
         self.out_dim = num_filters
         self.activation = activation

@@ -12,6 +12,7 @@ from textcnn.kernels.causal_conv import causal_conv
 from textcnn.kernels.fo_pool import gate_pool, zoneout
 from textcnn.kernels.table_gather import PARTS
 from textcnn.nn.dropout import dropout
+from textcnn.nn.sizes import Channels
 from textcnn.registry import BLOCKS
 
 Tensor = torch.Tensor
@@ -32,10 +33,10 @@ class QRNN(nn.Module):
         self,
         in_dim: int,
         *,
-        hidden_dim: Annotated[int, Field(ge=1)] = 256,
+        hidden_dim: Channels = 256,
         window: Annotated[int, Field(ge=1, le=64)] = 2,
         recurrent_pooling: RecurrentPooling = "fo",
-        num_layers: Annotated[int, Field(ge=1)] = 1,
+        num_layers: Annotated[int, Field(ge=1, le=100)] = 1,
         bidirectional: bool = False,
         dense: bool = False,
         zoneout: Annotated[float, Field(ge=0, lt=1)] = 0.0,

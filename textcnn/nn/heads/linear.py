@@ -15,7 +15,7 @@ from textcnn.nn.max_norm import clip_rows_
 Tensor = torch.Tensor
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Bound = Annotated[float, Field(ge=0)]
-HiddenDim = Annotated[int, Field(ge=0)]
+HiddenDim = Annotated[int, Field(ge=0, le=65_536)]
 
 
 class LinearHead(nn.Module):

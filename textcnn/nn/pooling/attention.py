@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import nn
 
+from textcnn.nn.sizes import Channels
 from textcnn.registry import POOLINGS
 
 Tensor = torch.Tensor
@@ -20,7 +18,7 @@ class Attention(nn.Module):
     (B, T, in_dim), mask -> (B, in_dim); zeros for an empty text.
     """
 
-    def __init__(self, in_dim: int, *, hidden_dim: Annotated[int, Field(ge=1)] = 64) -> None:
+    def __init__(self, in_dim: int, *, hidden_dim: Channels = 64) -> None:
         super().__init__()
         self.out_dim = in_dim
         self.hidden = nn.Linear(in_dim, hidden_dim)
