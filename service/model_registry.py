@@ -281,9 +281,12 @@ class ModelRegistry:
 
         try:
             classifier, timings = await asyncio.to_thread(load)
-        except Exception:
+        except Exception as error:
             self._metrics.reloads.labels("failed").inc()
-            raise
+            if isinstance(error, TextCNNError):
+                raise
+            log.exception("a model cannot be loaded", extra={"fields": {"model": name, "version": version}})
+            raise ArtifactError(f"{path} cannot be loaded, by a {type(error).__name__} that the log has") from None
         self._metrics.reloads.labels("ok").inc()
         deployment = Deployment(
             classifier,

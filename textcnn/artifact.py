@@ -414,7 +414,7 @@ def _parsed(path: Path, content: memoryview, parse: Callable[[memoryview], Parse
     """What `parse` makes of the content of `path`. Raises ArtifactError that names the file."""
     try:
         return parse(content)
-    except (TextCNNError, ValueError) as error:
+    except (TextCNNError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from None
 
 

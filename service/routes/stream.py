@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 
 import numpy as np
@@ -72,10 +72,15 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
             return asyncio.ensure_future(work)
 
         async def answers() -> AsyncGenerator[bytes]:
-            most = inference.lines_at_once(call, LINES_AT_ONCE)
-            blocks = Blocks(call, longest=longest_line(settings.max_text_chars), most=most)
-            reading = asyncio.ensure_future(blocks.read())
             under_way: asyncio.Task[bytes] | None = None
+
+            def give_up() -> None:
+                if under_way:
+                    under_way.cancel()
+
+            most = inference.lines_at_once(call, LINES_AT_ONCE)
+            blocks = Blocks(call, longest=longest_line(settings.max_text_chars), most=most, gone=give_up)
+            reading = asyncio.ensure_future(blocks.read())
             try:
                 with deployment.held():  # to its end a stream is answered by the version that it began with
                     while block := await blocks.next():
@@ -89,10 +94,12 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
                 if call.cut:
                     yield error_line(blocks.number + 1, NotReadyError(STOPPING))
                     await asyncio.sleep(LINGER_SECONDS)
+            except asyncio.CancelledError:
+                if not blocks.client_left:
+                    raise
             finally:
                 reading.cancel()
-                if under_way:
-                    under_way.cancel()
+                give_up()
 
         return Stream(answers(), [*HEADERS])
 
@@ -113,10 +120,15 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
 
 
 class Blocks:
-    """The lines of a request: what has come since the last block was taken is the next. `number` is the last line's."""
+    """The lines of a request: what has come since the last block was taken is the next. `number` is the last line's.
 
-    def __init__(self, call: Call, *, longest: int, most: int) -> None:
+    `gone` is called when the client leaves.
+    """
+
+    def __init__(self, call: Call, *, longest: int, most: int, gone: Callable[[], None] = lambda: None) -> None:
         self.number = 0
+        self.client_left = False
+        self._gone = gone
         self._call = call
         self._longest = longest
         self._most = most
@@ -141,8 +153,10 @@ class Blocks:
             if self._rest.strip() and not self._skipping and not self._call.cut:
                 self._ready.append(self._rest)
         except ClientGoneError:
+            self.client_left = True
             self._ready.clear()  # nobody waits for what has come and is not begun
             self._size = 0
+            self._gone()
         finally:
             self._ended = True
             self._changed.set()

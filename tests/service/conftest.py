@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from textcnn.errors import DataError
 from textcnn.types import Explanation, LabelScore, Ngram, Prediction, Ranking, split_texts
 
 ROOT = Path(__file__).resolve().parents[2]
+# httpx gives up after 5 s, which says nothing on a machine under load
+get, post = partial(httpx.get, timeout=60), partial(httpx.post, timeout=60)
 
 
 class FakeClassifier:

@@ -77,7 +77,7 @@ def test_a_model_that_cannot_be_loaded_ends_with_the_reason_and_code_2(start, wo
 
 def test_it_answers_over_http_and_ends_with_0_on_sigterm(start):
     server = start("--max-body-bytes", "1000").wait_until_ready()
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         answer = client.post("/v1/classify", json={"text": "a cherry"})
         assert answer.json()["predictions"][0]["label"] == "cherry"
         assert "server" not in answer.headers
@@ -100,7 +100,7 @@ def test_ctrl_c_ends_it_without_a_traceback(start):
 
 def test_workers_share_the_port_and_end_together(start):
     server = start("--workers", "2").wait_until_ready()
-    assert httpx.post(server.url + "/v1/classify", json={"text": "banana"}).status_code == 200
+    assert post(server.url + "/v1/classify", json={"text": "banana"}).status_code == 200
     code, log = server.stop()
     assert code == 0
     assert "Traceback" not in log
@@ -113,7 +113,7 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(start):
     os.kill(victim, signal.SIGKILL)
     until(lambda: len(set(children(server.process.pid)) - {victim}) == len(first), "a replacement")
     for _ in range(20):
-        assert httpx.post(server.url + "/v1/classify", json={"text": "banana"}).status_code in (200, 503)
+        assert post(server.url + "/v1/classify", json={"text": "banana"}).status_code in (200, 503)
     code, log = server.stop()
     assert code == 0
     died = [json.loads(line) for line in log.splitlines() if "a process died" in line]
@@ -142,7 +142,7 @@ def test_the_metrics_of_all_workers_are_added_up(start):
     for _ in range(30):
         assert httpx.post(server.url + "/v1/classify", json={"text": "a"}).status_code == 200
     for _ in range(5):
-        lines = httpx.get(server.url + "/metrics").text.splitlines()
+        lines = get(server.url + "/metrics").text.splitlines()
         assert 'textcnn_texts_total{model="fake",version="3"} 30.0' in lines
         assert 'textcnn_confidence_count{model="fake",version="3"} 30.0' in lines
 
@@ -168,8 +168,9 @@ def test_sigterm_says_not_ready_first_and_still_answers(start):
 def test_models_are_changed_on_a_port_of_its_own(start):
     port = free_port()
     server = start("--admin-port", str(port)).wait_until_ready()
-    assert httpx.get(f"http://127.0.0.1:{port}/admin/models").json()["models"]["fake"]["loaded"] == ["3"]
-    assert httpx.get(f"{server.url}/admin/models").status_code == 404
+    assert get(f"http://127.0.0.1:{port}/admin/models").json()["models"]["fake"]["loaded"] == ["3"]
+    assert get(f"{server.url}/admin/models").status_code == 404
+    assert listening(port) == {"0100007F"}  # 127.0.0.1, as /proc has it
     code, log = server.stop()
     assert code == 0
     assert "exception" not in log and "Traceback" not in log
@@ -251,7 +252,7 @@ def test_a_key_is_revoked_and_another_let_in_without_a_restart(start, tmp_path, 
 
     def statuses(key):
         # each over a connection of its own, so that every process is asked
-        return {httpx.get(server.url + "/v1/models", headers={"authorization": f"Bearer {key}"}).status_code
+        return {get(server.url + "/v1/models", headers={"authorization": f"Bearer {key}"}).status_code
                 for _ in range(8)}  # fmt: skip
 
     assert statuses(old) == {200}

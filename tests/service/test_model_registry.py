@@ -144,6 +144,22 @@ async def test_a_broken_version_replaces_nothing(registry, tmp_path):
     assert not (tmp_path / "models" / "serving.json").exists()
 
 
+async def test_a_version_that_fails_in_a_way_that_nobody_expected_replaces_nothing_and_says_what(
+    registry, loads, monkeypatch, caplog
+):
+    await registry.start()
+    before = registry.choose()
+
+    def fail(path):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(registry, "_load", fail)
+    with pytest.raises(ArtifactError, match="m/2 cannot be loaded, by a MemoryError that the log has"):
+        await registry.activate("m", "2")
+    assert registry.choose() is before
+    assert "no room" in caplog.text
+
+
 async def test_a_model_without_a_version_before_cannot_be_rolled_back(registry):
     await registry.start()
     with pytest.raises(ArtifactError, match="no version to go back to"):
@@ -299,7 +315,7 @@ async def test_a_model_that_fails_its_warm_up_is_not_published(classifier, monke
     make_model("models/m/1")
     monkeypatch.setattr(classifier, "classify", fail)
     registry = ModelRegistry(Settings(models=tmp_path / "models"), Metrics(), lambda path: classifier)
-    with pytest.raises(RuntimeError, match="broken"):
+    with pytest.raises(ArtifactError, match="by a RuntimeError"):
         await registry.start()
     assert registry.all() == []
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from service.keys import add_key
@@ -17,6 +19,12 @@ def keys(tmp_path):
     file = tmp_path / "keys.jsonl"
     made = {scope: add_key(file, scope, [scope], 0) for scope in ("infer", "admin", "metrics")}
     return file, made
+
+
+@pytest.fixture
+def stopped(monkeypatch):
+    """No time passes, so that no rate fills up again while the test runs."""
+    monkeypatch.setattr("service.admission.monotonic", lambda: 0.0)
 
 
 def ask(client, method, path, key=None, **headers):
@@ -38,6 +46,19 @@ def test_each_route_takes_keys_of_its_scope_and_no_others(make_client, keys, met
         assert response.headers["www-authenticate"] == "Bearer"
 
 
+def test_every_other_route_takes_keys_of_its_scope_and_no_others_too(make_client, keys, tmp_path):
+    file, made = keys
+    client = make_client(keys=file, feedback=tmp_path / "feedback")
+    asking = [route for route in client.app.routes if route.needs is not None]
+    assert len(asking) > 20
+    for route in asking:
+        path = re.sub(r"{\w+}", "fake", route.path)
+        for scope, key in made.items():
+            refused = ask(client, route.method, path, key).status_code in (401, 403)
+            assert refused == (scope != route.needs), (route.method, route.path, scope)
+        assert ask(client, route.method, path).status_code == 401, route.path
+
+
 def test_every_route_that_asks_for_no_key_is_known_to(make_client, keys):
     app = make_client(keys=keys[0]).app
     free = {route.path for route in app.routes if route.needs is None}
@@ -56,7 +77,7 @@ def test_only_a_bearer_header_presents_a_key(make_client, keys, value):
     assert response.status_code == (200 if value.lower().startswith("bearer ") else 401)
 
 
-def test_trying_out_keys_is_slowed_down_and_the_right_one_still_works(make_client, keys):
+def test_trying_out_keys_is_slowed_down_and_the_right_one_still_works(make_client, keys, stopped):
     file, made = keys
     client = make_client(keys=file)
     statuses = [ask(client, "GET", "/v1/models", "wrong").status_code for _ in range(100)]
@@ -65,7 +86,7 @@ def test_trying_out_keys_is_slowed_down_and_the_right_one_still_works(make_clien
     assert ask(client, "GET", "/v1/models", made["infer"]).status_code == 200
 
 
-def test_a_key_over_its_rate_is_told_when_to_come_back(make_client, tmp_path):
+def test_a_key_over_its_rate_is_told_when_to_come_back(make_client, tmp_path, stopped):
     key = add_key(tmp_path / "keys", "slow", ["infer"], 1)
     client = make_client(keys=tmp_path / "keys")
     statuses = [ask(client, "POST", "/v1/classify", key).status_code for _ in range(4)]
@@ -75,7 +96,7 @@ def test_a_key_over_its_rate_is_told_when_to_come_back(make_client, tmp_path):
     assert response.json()["error"]["code"] == "rate_limited"
 
 
-def test_the_rate_of_a_key_is_that_of_all_processes_together(make_client, tmp_path):
+def test_the_rate_of_a_key_is_that_of_all_processes_together(make_client, tmp_path, stopped):
     key = add_key(tmp_path / "keys", "shop", ["infer"], 4)
     client = make_client(keys=tmp_path / "keys", workers=4)
     responses = [ask(client, "POST", "/v1/classify", key) for _ in range(4)]

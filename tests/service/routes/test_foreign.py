@@ -12,6 +12,8 @@ import tritonclient.http as triton
 
 from textcnn.types import LabelScore, Prediction
 
+from .test_admin import HOSTILE
+
 JSON = {"content-type": "application/json"}
 
 
@@ -119,6 +121,7 @@ def test_a_list_of_lists_is_a_batch_for_tei_and_a_list_of_two_is_a_pair(limited)
 
 
 INFER = "/v2/models/fake/infer"
+FITTING = {"inputs": [tensor()], "instances": ["a"], "examples": ["a"]}
 REFUSED = [
     ("/models/fake", {}), ("/models/fake", {"inputs": 1}), ("/models/fake", {"inputs": []}),
     ("/models/fake", {"inputs": ["a"] * 6}), ("/models/fake", {"inputs": "x" * 21}),
@@ -196,6 +199,28 @@ def test_an_unknown_model_is_not_found(limited, path):
     response = limited.post(path, json=body)
     assert response.status_code == 404
     assert "none" in response.json()["error"]
+
+
+@pytest.mark.parametrize("name", HOSTILE[1:])  # httpx itself resolves the first
+@pytest.mark.parametrize(
+    "path",
+    ["/models/{}", "/models/fake/{}", "/v1/models/{}:predict", "/v1/models/fake/versions/{}:classify",
+     "/v2/models/{}/infer", "/v2/models/fake/versions/{}/infer"],
+)  # fmt: skip
+def test_no_name_of_a_model_is_a_path(limited, path, name):
+    response = limited.post(path.format(name), json=FITTING)
+    assert response.status_code in (404, 422), response.text  # 422: this body is another format's
+    assert "manifest" not in response.text and "/models" not in response.text.replace("/v1/models", "")
+
+
+def test_an_address_in_a_text_is_a_text(limited, monkeypatch):
+    asked = []
+    monkeypatch.setattr("socket.getaddrinfo", lambda *of, **more: asked.append(of))
+    monkeypatch.setattr("socket.socket.connect", lambda *of: asked.append(of))
+    for path, body, _ in ANSWERS:
+        fetched = json.loads(json.dumps(body).replace('"cherry"', '"http://evil/x.py"'))
+        assert limited.post(path, json=fetched).status_code == 200
+    assert asked == []
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ def test_a_line_without_end_is_given_up_and_the_next_is_answered(launch):
             yield b"x" * 1000
         yield b'\n"cherry"\n'
 
-    with httpx.Client(base_url=launch("--max-text-chars", "10").wait_until_ready().url) as client:
+    url = launch("--max-text-chars", "10").wait_until_ready().url
+    with httpx.Client(base_url=url, timeout=60) as client:
         answers = ask(client, pieces())
     assert [answer["line"] for answer in answers] == [1, 2]
     assert "bytes" in answers[0]["error"]["message"]
@@ -242,9 +243,24 @@ async def test_of_a_client_that_left_nothing_is_begun_that_was_not():
         return messages.pop(0)
 
     call = Call({"method": "POST", "path": PATH, "headers": []}, receive, 1000)
-    blocks = Blocks(call, longest=100, most=8192)
+    told = []
+    blocks = Blocks(call, longest=100, most=8192, gone=lambda: told.append("gone"))
     await blocks.read()
     assert await blocks.next() is None
+    assert blocks.client_left and told == ["gone"]
+
+
+def test_a_service_that_stops_does_not_wait_for_lines_whose_client_left(start, talks):
+    server = start("--drain-seconds", "0.1").wait_until_ready()
+    talk = talks(server)
+    talk.send("banana")
+    talk.answers(1)
+    talk.send(*["wait"] * 3)  # the model keeps these for 10 s each
+    time.sleep(0.3)
+    talk.socket.close()
+    code, log = server.stop()
+    assert code == 0
+    assert "Traceback" not in log and "xception" not in log
 
 
 def test_a_client_that_does_not_read_is_left_behind_when_the_service_stops(start, talks):
