@@ -17,10 +17,13 @@ from service.route import Route
 from service.routes.foreign import ERRORS, Foreign, documented, errors_as, flag
 
 TYPES = {422: "Validation", 429: "Overloaded", 500: "Backend", 503: "Unhealthy"}
+EMPTY = "`inputs` cannot be empty"
 NOT_INPUTS = "`inputs` must be a string, a list of strings that are read together, or a list of such lists"
 
 
 def _error(status: int, code: str, message: str) -> tuple[int, Any]:
+    if message == EMPTY:
+        return 400, {"error": f"Input validation error: {message}", "error_type": "Empty"}
     # it has a status of its own for a model that failed
     return 424 if status == 500 else status, {"error": message, "error_type": TYPES.get(status, "Validation")}
 
@@ -102,7 +105,7 @@ def _texts(inputs: Any) -> tuple[list[Any], bool]:
     if type(inputs) is not list:
         raise InvalidRequestError(NOT_INPUTS)
     if not inputs:
-        raise InvalidRequestError("`inputs` cannot be empty")
+        raise InvalidRequestError(EMPTY)
     if all(type(part) is str for part in inputs):
         return [inputs[0] if len(inputs) == 1 else inputs], True
     if not all(type(part) is list and part for part in inputs):

@@ -120,6 +120,12 @@ def test_a_list_of_lists_is_a_batch_for_tei_and_a_list_of_two_is_a_pair(limited)
         assert (response.status_code, response.json()["error_type"]) == (422, "Validation")
 
 
+def test_an_empty_batch_is_an_error_of_its_own_for_tei(limited):
+    response = limited.post("/predict", json={"inputs": []})
+    said = {"error": "Input validation error: `inputs` cannot be empty", "error_type": "Empty"}
+    assert (response.status_code, response.json()) == (400, said)
+
+
 INFER = "/v2/models/fake/infer"
 FITTING = {"inputs": [tensor()], "instances": ["a"], "examples": ["a"]}
 REFUSED = [
@@ -127,7 +133,7 @@ REFUSED = [
     ("/models/fake", {"inputs": ["a"] * 6}), ("/models/fake", {"inputs": "x" * 21}),
     ("/models/fake", {"inputs": "a", "parameters": {"function_to_apply": "sigmoid"}}),
     ("/models/fake", {"inputs": "a", "parameters": {"top_k": 0}}), ("/models/fake", {"inputs": "a", "parameters": 1}),
-    ("/predict", {"inputs": []}), ("/predict", {"inputs": [[1]]}), ("/predict", {"inputs": "a", "raw_scores": True}),
+    ("/predict", {"inputs": [[1]]}), ("/predict", {"inputs": "a", "raw_scores": True}),
     ("/predict", {"inputs": "a", "truncate": False}), ("/predict", {"inputs": "a", "truncate": "yes"}),
     ("/predict", {"inputs": "a", "truncation_direction": "Left"}),
     ("/predict", {"inputs": "a", "truncation_direction": ["Right"]}), ("/predict", {"inputs": [["a"], []]}),
