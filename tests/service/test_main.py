@@ -18,7 +18,7 @@ import trustme
 from service.keys import add_key
 
 from ..patience import PATIENCE, until
-from .conftest import free_port
+from .conftest import free_port, get, post
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -262,3 +262,10 @@ def test_a_key_is_revoked_and_another_let_in_without_a_restart(start, tmp_path, 
     until(lambda: (statuses(old), statuses(new)) == ({401}, {200}), "the new keys")
     assert server.process.poll() is None
     server.stop()
+
+
+def listening(port: int) -> set[str]:
+    """Addresses on which somebody listens on a port."""
+    rows = [line.split() for file in ("tcp", "tcp6") for line in Path(f"/proc/net/{file}").read_text().splitlines()[1:]]
+    ends = [local.split(":") for _, local, _, state, *_ in rows if state == "0A"]
+    return {address for address, number in ends if int(number, 16) == port}
