@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import time
+
+import numpy as np
+import pytest
+
 from service.keys import add_key
 from service.metrics import Metrics, VersionMetrics
-from textcnn.types import LabelScore, Prediction
+from textcnn.types import LabelScore, Prediction, TokenBatch
 
 from ...patience import PATIENCE, until
+from ..conftest import FakeClassifier
 
 
 def series(client) -> list[str]:
@@ -35,6 +41,54 @@ def test_no_path_or_method_of_a_client_adds_a_series(client):
         client.request(f"BREW{number}", f"/{number}")
         client.request(f"BREW{number}", "/v1/classify")
     assert len(series(client)) == before
+
+
+NO_TOKENS = TokenBatch(np.empty(0, np.int32), np.zeros(2, np.int64))
+
+
+@pytest.mark.parametrize(
+    ("work", "path", "content"),
+    [
+        ("classify", "/v1/classify", '{"text": "a"}'), ("explain", "/v1/explain", '{"text": "a"}'),
+        ("classify", "/predict", '{"inputs": "a"}'), ("stream", "/v1/classify/stream", '"a"\n'),
+        ("stream", "/v1/classify/stream?threshold=0", '"a"\n'),
+    ],
+)  # fmt: skip
+def test_the_time_of_each_kind_of_work_is_split_into_waiting_tokenizer_and_model(
+    make_client, classifier, monkeypatch, work, path, content
+):
+    client = make_client()
+
+    def telling(method):
+        def work(*arguments, **options):
+            time.sleep(0.01)
+            for _ in range(2):
+                classifier.on_tokenized(0.002, NO_TOKENS)
+            return method(*arguments, **options)
+
+        return work
+
+    def familiarity(texts):  # beside the work, and part of none
+        classifier.on_tokenized(100.0, NO_TOKENS)
+        return [0.5 for _ in texts]
+
+    # the fake's own calls from one to the other are not to be told twice
+    plain = FakeClassifier()
+    for name in ("classify", "rank", "explain"):
+        monkeypatch.setattr(classifier, name, telling(getattr(plain, name)))
+    monkeypatch.setattr(classifier, "familiarity", familiarity)
+    media_type = "application/x-ndjson" if work == "stream" else "application/json"
+    assert client.post(path, content=content, headers={"content-type": media_type}).status_code == 200
+
+    def shown(what: str, kind: str) -> float:
+        name = f'textcnn_{what}{{model="fake",version="3",work="{kind}"}}'
+        return float(next(line for line in series(client) if line.startswith(name)).split()[-1])
+
+    for kind in ("classify", "explain", "stream"):
+        for what in ("queue_seconds_count", "tokenize_seconds_count", "infer_seconds_count"):
+            assert shown(what, kind) == (1 if kind == work else 0), (what, kind)
+    assert shown("tokenize_seconds_sum", work) == pytest.approx(0.004)
+    assert 0.006 < shown("infer_seconds_sum", work)  # of the 0.01 s and more that it took
 
 
 def test_how_familiar_texts_are_is_sampled(client, monkeypatch):
