@@ -286,7 +286,7 @@ class ModelRegistry:
             if isinstance(error, TextCNNError):
                 raise
             log.exception("a model cannot be loaded", extra={"fields": {"model": name, "version": version}})
-            raise ArtifactError(f"{path} cannot be loaded, by a {type(error).__name__} that the log has") from None
+            raise ArtifactError(f"{path} cannot be loaded: {type(error).__name__}, which the log has in full") from None
         self._metrics.reloads.labels("ok").inc()
         deployment = Deployment(
             classifier,

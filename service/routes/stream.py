@@ -90,7 +90,8 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
                             block = blocks.take()
                             under_way = begin(block) if block else None
                             yield answered
-                    await reading
+                    if reading.done():
+                        reading.result()  # what nobody expected
                 if call.cut:
                     yield error_line(blocks.number + 1, NotReadyError(STOPPING))
                     await asyncio.sleep(LINGER_SECONDS)
@@ -142,7 +143,7 @@ class Blocks:
         self._changed = asyncio.Event()
 
     async def read(self) -> None:
-        """Gather lines until there are no more; wait while a block of them is not taken."""
+        """Gather lines, waiting while a block of them is not taken; return once the client left."""
         try:
             async for piece in self._call.pieces():
                 self._add(piece)
@@ -152,14 +153,23 @@ class Blocks:
                     await self._changed.wait()
             if self._rest.strip() and not self._skipping and not self._call.cut:
                 self._ready.append(self._rest)
+            self._end()
+            await self._call.gone()
+            self._leave()
         except ClientGoneError:
-            self.client_left = True
-            self._ready.clear()  # nobody waits for what has come and is not begun
-            self._size = 0
-            self._gone()
+            self._leave()
         finally:
-            self._ended = True
-            self._changed.set()
+            self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._changed.set()
+
+    def _leave(self) -> None:
+        self.client_left = True
+        self._ready.clear()  # nobody waits for what has come and is not begun
+        self._size = 0
+        self._gone()
 
     async def next(self) -> Block | None:
         """The next block as soon as there is a line; None at the end."""

@@ -236,8 +236,9 @@ def test_a_client_that_does_not_know_answers_without_a_length_is_told(launch):
 
 
 @pytest.mark.anyio
-async def test_of_a_client_that_left_nothing_is_begun_that_was_not():
-    messages = [{"type": "http.request", "body": b'"a"\n' * 10, "more_body": True}, {"type": "http.disconnect"}]
+@pytest.mark.parametrize("more", [True, False], ids=["while it sends", "while it is answered"])
+async def test_of_a_client_that_left_nothing_is_begun_that_was_not(more):
+    messages = [{"type": "http.request", "body": b'"a"\n' * 10, "more_body": more}, {"type": "http.disconnect"}]
 
     async def receive():
         return messages.pop(0)
