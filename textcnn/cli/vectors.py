@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, progress_bar, read_options, reading_options, tell, tell_source
+from textcnn.cli.common import FILE, check_outputs, progress_bar, read_options, reading_options, tell, tell_source
 
 EPILOG = """\b
 Examples:
@@ -39,11 +39,12 @@ def vectors() -> None:
 @click.option("--cbow", is_flag=True, help="Words from their neighbours (faster) instead of neighbours from words.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="CPU threads; default one per core; 1 repeats.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed; the same vectors only with one thread.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+@click.option("--quiet", is_flag=True, help="Only the result.")
 @reading_options(labels=False)
 def train(
     data: Path, output: Path, kind: Any, dim: int, window: int, min_count: int, epochs: int, cbow: bool, threads: int,
-    seed: int, quiet: bool, **reading: Any,
+    seed: int, overwrite: bool, quiet: bool, **reading: Any,
 ) -> None:  # fmt: skip
     """Train word vectors on the texts of DATA."""
     from textcnn.data.readers import read_examples
@@ -51,8 +52,10 @@ def train(
 
     if not output.absolute().parent.is_dir() or output.is_dir():
         raise click.UsageError(f"--output {output} is no path of a file in a folder that exists")
+    check_outputs([output], inputs=[data], overwrite=overwrite)
     examples = read_examples(data, read_options(**reading), labels=False)
-    tell_source(data, examples)
+    if not quiet:
+        tell_source(data, examples)
     with progress_bar(quiet=quiet) as told:
         count = train_vectors(
             examples.texts, output, kind=kind, dim=dim, window=window, min_count=min_count, epochs=epochs,
@@ -60,4 +63,5 @@ def train(
             tell=lambda share: told("reading texts", share),
         )  # fmt: skip
     click.echo(f"{count:,} words, {dim} numbers each: {output}")
-    tell([f"use them: textcnn train DATA --vectors {output} --mode non-static"])
+    if not quiet:
+        tell([f"use them: textcnn train DATA --vectors {output} --mode non-static"])

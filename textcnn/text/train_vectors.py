@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -42,15 +43,19 @@ def train_vectors(
         "sentences": corpus, "vector_size": dim, "window": window, "min_count": min_count, "epochs": epochs,
         "negative": negative, "sg": int(skip_gram), "workers": threads, "seed": seed,
     }  # fmt: skip
+    partial = output.with_name(f".{os.getpid()}.{output.name}")  # whose ending tells gensim to compress
     try:
         if kind == "fasttext":
             model = models.FastText(**options)
-            fasttext.save_facebook_model(model, str(output))
+            fasttext.save_facebook_model(model, str(partial))
         else:
             model = models.Word2Vec(**options)
-            model.wv.save_word2vec_format(str(output), binary=True)
+            model.wv.save_word2vec_format(str(partial), binary=True)
+        os.replace(partial, output)
     except OSError as error:
         raise VectorsError(f"cannot write {output}: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
     return len(model.wv)
 
 

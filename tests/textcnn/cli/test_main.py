@@ -44,7 +44,7 @@ def test_every_command_is_listed_with_a_line_of_help(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["predicts"], "No such command 'predicts'"),
+        (["predicts"], "there is no command 'predicts'; did you mean 'predict'?"),
         (["train"], "Missing argument 'DATA'"),
         (["--nonsense"], "No such option"),
         (["evaluate", "models/x"], "Missing argument 'DATA'"),

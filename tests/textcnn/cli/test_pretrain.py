@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from .conftest import Run
 
 TINY = ["model.embedding.dim=16", "model.blocks.0.num_filters=8", "train.batch_size=8", "train.learning_rate=0.02"]
@@ -28,6 +30,18 @@ def test_vectors_are_trained_and_used(run: Run, here: Path) -> None:
     assert ran.code == 0
     assert " words, 12 numbers each: mine.bin" in ran.out
     assert run("train", "train.csv", "--vectors", "mine.bin", "train.max_epochs=1").code == 0
+
+
+@pytest.mark.parametrize("kind", ["word2vec", "fasttext"])
+def test_vectors_are_written_over_nothing(run: Run, mistake: Callable[..., str], here: Path, kind: str) -> None:
+    train = ("vectors", "train", "train.csv", "--min-count", "1", "--dim", "8", "--epochs", "1", "--kind", kind)
+    before = Path("train.csv").read_bytes()
+    assert "train.csv is read, so it is not written" in mistake(*train, "--output", "train.csv", "--overwrite")
+    assert Path("train.csv").read_bytes() == before
+    Path("mine.bin").write_text("mine")
+    assert "mine.bin exists already; name another file, or pass --overwrite" in mistake(*train, "--output", "mine.bin")
+    assert run(*train, "--output", "mine.bin", "--overwrite", "--quiet").err == ""
+    assert sorted(path.name for path in here.iterdir()) == ["mine.bin", "test.csv", "train.csv"]
 
 
 def test_mistakes(mistake: Callable[..., str], here: Path) -> None:
