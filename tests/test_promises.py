@@ -8,6 +8,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ import pytest
 import textcnn
 from textcnn.cli.main import cli
 
-from .patience import PATIENCE
+from .patience import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -176,9 +177,18 @@ def test_python_of_the_pages_that_asks_the_service_runs(
         port = listener.getsockname()[1]
     flags = ["--model", str(model_folder), "--port", str(port), "--feedback", "feedback"]
     service = subprocess.Popen([sys.executable, "-m", "service", *flags], stderr=subprocess.DEVNULL)
+
+    def ready() -> bool:
+        assert service.poll() is None
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=PATIENCE):
+                return True
+        except OSError:
+            return False
+
     try:
+        until(ready, "the service")
         for code in codes:
-            # a client waits for a service that is just starting
             exec(code.replace(SERVED, f"http://127.0.0.1:{port}"), {})
     finally:
         service.terminate()

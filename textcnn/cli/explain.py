@@ -15,7 +15,7 @@ from textcnn.cli.common import FILE, engine_options, reading_options
 from textcnn.cli.pieces import bar, input_option, pieces_of, visible
 
 if TYPE_CHECKING:
-    from textcnn.types import Counterfactual, Explanation, ExplanationMethod
+    from textcnn.types import Counterfactual, Explanation, ExplanationMethod, Ngram
 
 SHOWN = 5
 TEXTS_AT_ONCE = 64  # explained before the first of them is written
@@ -106,19 +106,16 @@ def _write(text: str, explanations: Sequence[Explanation], shown: int, coloured:
         shown_text = _marked(text, explanation.in_record(text)) if coloured else visible(text)
         click.echo((shown_text or "(an empty text)").encode("utf-8", "replace"))
         ngrams = explanation.ngrams[:shown]
-        width = max((len(ngram.text) for ngram in ngrams), default=0)
+        names = [_one_line(ngram) for ngram in ngrams]
+        width = max(map(len, names), default=0)
         method = "" if explanation.exact else f", by {explanation.method.replace('_', ' ')}: {_trust(explanation)}"
         click.echo(f"  {explanation.label}  {explanation.probability:.1%}{method}")
-        for ngram in ngrams:
+        for ngram, name in zip(ngrams, names, strict=True):
             parts = "  ".join(
                 f"{visible(token.text)}{'' if token.known else ' (unknown)'} {token.contribution:+.2f}"
                 for token in ngram.tokens
             )
-            which = "" if ngram.segment is None else f"{ngram.segment + 1}: "
-            one_line = which + " ".join(visible(ngram.text).split())
-            click.echo(
-                f"  {ngram.contribution:+7.2f}  {one_line:<{width}}  {parts}".rstrip().encode("utf-8", "replace")
-            )
+            click.echo(f"  {ngram.contribution:+7.2f}  {name:<{width}}  {parts}".rstrip().encode("utf-8", "replace"))
         others = sum(ngram.contribution for ngram in explanation.ngrams[shown:]) + explanation.rest
         count = len(explanation.ngrams) - len(ngrams)
         what = f"{count} weaker n-grams" if explanation.exact else "weaker words, and what words alone do not explain"
@@ -141,6 +138,12 @@ def _write_change(found: Counterfactual | None) -> None:
     )
     told = f"  would be {found.label}, {found.probability:.1%}, with {changes}: {visible(found.text)}\n"
     click.echo(told.encode("utf-8", "replace"))
+
+
+def _one_line(ngram: Ngram) -> str:
+    """As it stands in the text; of several texts with the number of its own before it."""
+    which = "" if ngram.segment is None else f"{ngram.segment + 1}: "
+    return which + " ".join(visible(ngram.text).split())
 
 
 def _trust(explanation: Explanation) -> str:
