@@ -29,10 +29,9 @@ def merge_windows(
         return merge_windows_ref(activations, weight, starts, ends, targets, offsets, slots=slots)
     texts, features = activations.shape
     bounds = np.empty(texts + 1, np.int64)
-    # no more windows than places and sizes for them
-    room = min(activations.size, int(offsets[-1]) * int((ends - starts).max(initial=1)))
-    first, last = np.empty((2, room), np.int64)
-    total = np.empty(room, np.float64)
+    # room for a window of each feature: pages that are not written to cost nothing
+    first, last = np.empty((2, activations.size), np.int64)
+    total = np.empty(activations.size, np.float64)
     slot_of = np.empty(activations.shape, np.int32) if slots else None
     count = module.merge_windows(
         activations, weight, starts, ends, targets, offsets, bounds, first, last, total, slot_of, texts, features
