@@ -42,12 +42,13 @@ def pretrain(
     data: Path, overrides: tuple[str, ...], output: Path, overwrite: bool, config_file: Path | None,
     preset: str | None, rebuild: Literal["bag", "sequence"], epochs: int, vectors: str, device: str, seed: int | None,
     quiet: bool, **reading: Any,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Learn an encoder from the texts of DATA, which need no labels; train --start-from goes on from it."""
     from textcnn.artifact import check_place, write_artifact
     from textcnn.cli.common import read_options
     from textcnn.cli.settings import configure
     from textcnn.data.readers import read_examples
+    from textcnn.train.interrupt import Interrupt
     from textcnn.train.pretrain import pretrain_encoder
     from textcnn.train.progress import Progress
 
@@ -61,11 +62,13 @@ def pretrain(
     examples = read_examples(data, read_options(**reading), labels=False)
     if not quiet:
         tell_source(data, examples)
-    artifact = pretrain_encoder(config, examples.texts, rebuild=rebuild, progress=Progress(quiet=quiet))
-    write_artifact(folder, artifact, overwrite=overwrite)
+    with Interrupt(raising=True):
+        artifact = pretrain_encoder(config, examples.texts, rebuild=rebuild, progress=Progress(quiet=quiet))
+        write_artifact(folder, artifact, overwrite=overwrite)
     share = artifact.metrics["history"][-1]["train_accuracy"] if artifact.metrics["history"] else 0.0
     click.echo(f"words written right: {share:.1%}")
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     click.echo(f"saved {shown}")
     if not quiet:
         tell([f"go on: textcnn train DATA --start-from {shown}"])
+    return 130 if artifact.metrics["interrupted"] else 0

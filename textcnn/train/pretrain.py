@@ -19,6 +19,7 @@ from textcnn.errors import ConfigError, DataError
 from textcnn.nn.autoencoder import BagAutoencoder, SequenceAutoencoder
 from textcnn.nn.ragged import Distinct, RaggedIds
 from textcnn.presets import DEFAULT_PRESET
+from textcnn.train.interrupt import Interrupt
 from textcnn.train.memory import memory_told
 from textcnn.train.optimizers import make_optimizer
 from textcnn.train.progress import REFRESH_STEPS, Progress
@@ -75,15 +76,16 @@ def pretrain_encoder(
     encoder = build_encoder(resolved, vocabulary=len(tokenizer), matrix=matrix, alphabet=tokenizer.alphabet).to(device)
     progress.note(f"pre-training on {len(batch):,} texts; {len(tokenizer):,} tokens in the vocabulary, {device.type}")
     model = (BagAutoencoder if rebuild == "bag" else SequenceAutoencoder)(encoder).to(device)
-    history = _fit(model, batch, len(tokenizer), resolved, progress)
+    figures = _fit(model, batch, len(tokenizer), resolved, progress)
     weights = {f"encoder.{name}": value.detach().cpu().numpy() for name, value in encoder.state_dict().items()}
-    return Artifact(resolved, LabelSet(()), tokenizer, weights, {"pretraining_texts": len(batch), "history": history})
+    return Artifact(resolved, LabelSet(()), tokenizer, weights, {"pretraining_texts": len(batch), **figures})
 
 
 def _fit(
     model: BagAutoencoder | SequenceAutoencoder, texts: TokenBatch, vocabulary: int, config: RunConfig,
     progress: Progress,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> dict[str, Any]:  # fmt: skip
+    """The figures of each epoch, and whether Ctrl-C ended it before the last."""
     train = config.train
     device = next(model.parameters()).device
     optimizer = make_optimizer(model, train)
@@ -92,35 +94,42 @@ def _fit(
     objective: Callable[..., tuple[torch.Tensor, float]] = model.loss  # of what the damage makes
     by_length = not (isinstance(model, BagAutoencoder) and model.encoder.fused)
     history: list[dict[str, Any]] = []
+    interrupted = False
     progress.begin(steps=-(-len(texts) // train.batch_size), epochs=train.max_epochs)
     model.train()
     try:
-        for epoch in range(1, train.max_epochs + 1):
-            started, losses, rights, seen = time.monotonic(), 0.0, 0.0, 0
-            batches = epoch_batches(texts.lengths, train.batch_size, seed=train.seed, epoch=epoch, by_length=by_length)
-            items = [(epoch, step, chosen) for step, chosen in enumerate(batches)]
-            for step, batch in enumerate(prefetched(prepare, items)):
-                loss, right = objective(*batch)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                count = len(batch[0])
-                losses, rights, seen = losses + float(loss.detach()) * count, rights + right * count, seen + count
-                if step % REFRESH_STEPS == 0:
-                    rate = seen / (time.monotonic() - started)
-                    progress.step(epoch, step, loss=losses / seen, accuracy=rights / seen, texts_per_second=rate)
-            seconds = time.monotonic() - started
-            record = {
-                "epoch": epoch, "train_loss": losses / seen, "train_accuracy": rights / seen,
-                "learning_rate": train.learning_rate, "seconds": seconds, "texts_per_second": seen / seconds,
-            }  # fmt: skip
-            history.append(record)
-            progress.epoch(record, best=False)
+        with Interrupt() as interrupt:
+            for epoch in range(1, train.max_epochs + 1):
+                started, losses, rights, seen = time.monotonic(), 0.0, 0.0, 0
+                batches = epoch_batches(
+                    texts.lengths, train.batch_size, seed=train.seed, epoch=epoch, by_length=by_length
+                )
+                items = [(epoch, step, chosen) for step, chosen in enumerate(batches)]
+                for step, batch in enumerate(prefetched(prepare, items)):
+                    loss, right = objective(*batch)
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    count = len(batch[0])
+                    losses, rights, seen = losses + float(loss.detach()) * count, rights + right * count, seen + count
+                    if interrupt.asked:
+                        raise KeyboardInterrupt
+                    if step % REFRESH_STEPS == 0:
+                        rate = seen / (time.monotonic() - started)
+                        progress.step(epoch, step, loss=losses / seen, accuracy=rights / seen, texts_per_second=rate)
+                seconds = time.monotonic() - started
+                record = {
+                    "epoch": epoch, "train_loss": losses / seen, "train_accuracy": rights / seen,
+                    "learning_rate": train.learning_rate, "seconds": seconds, "texts_per_second": seen / seconds,
+                }  # fmt: skip
+                history.append(record)
+                progress.epoch(record, best=False)
     except KeyboardInterrupt:
+        interrupted = True
         progress.note("interrupted: keeping what was learned so far")
     finally:
         progress.end()
-    return history
+    return {"history": history, "interrupted": interrupted}
 
 
 class _Damage:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from textcnn.artifact import read_artifact
+from textcnn.train.progress import Progress
 
 from .conftest import Run
 
@@ -22,6 +26,16 @@ def test_an_encoder_is_learned_and_started_from(run: Run, here: Path) -> None:
     assert "starting from encoder/1: its blocks, " in ran.err
     assert "is a pre-trained encoder without labels" in run("predict", "models/encoder", "parcel").err
     assert "is a pre-trained encoder without labels" in run("inspect", "models/encoder").err
+
+
+def test_ctrl_c_keeps_what_was_learned_so_far(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Progress, "epoch", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    ran = run("pretrain", "train.csv", "--output", "models/encoder/1", "--epochs", "1000", *TINY)
+    assert ran.code == 130
+    assert "interrupted: keeping what was learned so far" in ran.err
+    assert "saved models/encoder/1" in ran.out
+    metrics = read_artifact("models/encoder").metrics
+    assert metrics["interrupted"] and len(metrics["history"]) == 1
 
 
 def test_vectors_are_trained_and_used(run: Run, here: Path) -> None:
