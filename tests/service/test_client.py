@@ -15,20 +15,23 @@ from service.client import AsyncClient, Client, ServiceError, TextFailedError
 from service.keys import add_key
 from service.schemas import TextFailure
 
-from ..patience import PATIENCE
+from ..patience import PATIENCE, until
 
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch):
-    """Instead of waiting."""
+    """Instead of waiting; what threads of one test are still to do is not counted in the next."""
     waited: list[float] = []
+    before = set(threading.enumerate())
 
     async def sleep(seconds):
         waited.append(seconds)
 
     monkeypatch.setattr("service.client.time.sleep", waited.append)
     monkeypatch.setattr("service.client.asyncio.sleep", sleep)
-    return waited
+    yield waited
+    monkeypatch.undo()
+    until(lambda: set(threading.enumerate()) <= before, "the end of the test's own threads")
 
 
 def good(request: httpx.Request) -> httpx.Response:
