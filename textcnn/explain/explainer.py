@@ -30,7 +30,7 @@ from textcnn.types import (
 if TYPE_CHECKING:
     from textcnn.nn.model import Network
 
-TEXTS_AT_ONCE = 1024
+TEXTS_AT_ONCE = 256  # what is known of their windows fits in the second-level cache
 CUT = " … "
 Targets = npt.NDArray[np.int64]
 # a batch of one text, and the class to explain or None for the most probable
