@@ -50,12 +50,12 @@ def imdb_model(data: Path, *, epochs: int) -> Path:
 
 
 def demo_model() -> Path:
-    """The model that the service takes by itself, from models/; without one, a model trained on the example data."""
-    from service.find_model import find_model
+    """A model that the service serves by itself, from models/; without one, a model trained on the example data."""
+    from service.find_model import find_models
     from textcnn import TextCNNError
 
     try:
-        return find_model(ROOT / "models")
+        return next(iter(find_models(ROOT / "models").values()))
     except TextCNNError:
         return _trained(ROOT / "examples" / "support.csv", "demo")
 

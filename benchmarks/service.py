@@ -30,7 +30,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.data import ROOT, demo_model, mr_model, read_csv
 from benchmarks.load import Load, generate, start
-from benchmarks.machine import resident_mb, say
+from benchmarks.machine import go_first, resident_mb, say
 from benchmarks.peer_servers import peers
 from benchmarks.report import TARGETS
 from service.keys import add_key
@@ -521,6 +521,7 @@ def started(command: list[str], port: int, core: int | None, ready: str = "/heal
             start_new_session=True,
         )  # fmt: skip
         try:
+            go_first(process.pid)
             _wait_until_ready(process, port, ready)
             yield Server(process, port)
         except Exception:
