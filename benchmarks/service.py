@@ -388,17 +388,21 @@ class Rows:
 
     def _slow_sockets(self, port: int, count: int, deadline: float) -> int:
         """How many of `count` silent and as many trickling connections are open a second after the deadline."""
-        sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(2 * count)]
-        opened = time.monotonic()
-        for connection in sockets:
+        sockets = []
+        for number in range(2 * count):
+            connection = socket.create_connection(("127.0.0.1", port))
             connection.setblocking(False)
-        for connection in sockets[count:]:
-            connection.send(b"POST /v1/classify HTTP/1.1\r\n")
+            if number >= count:
+                connection.send(b"POST /v1/classify HTTP/1.1\r\n")
+            sockets.append(connection)
+            time.sleep(0.0002)  # they have nothing to do with one another, so they do not come all at once
+        opened = time.monotonic()
+        slow = sockets[count:]
         while time.monotonic() < opened + deadline + 1.0:
-            for number, connection in enumerate(sockets[count:]):
+            for number, connection in enumerate(slow):
                 with contextlib.suppress(OSError):
                     connection.send(b"x" if number % 2 else b"a: b\r\n")
-            time.sleep(0.2)
+                time.sleep(0.2 / len(slow))
         still_open = sum(_is_open(connection) for connection in sockets)
         for connection in sockets:
             connection.close()
