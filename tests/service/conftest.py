@@ -195,6 +195,7 @@ class TextClassifier:
             raise EngineError("no engine is called 'broken'")
         pairs = engine == "pairs" and path.parent.name != "single"
         classifier = fake.Pairs() if pairs else fake.FakeClassifier()
+        classifier.slow = engine == "slow"  # too slow to be asked on the event loop
         if engine == "nasty":
             classifier.labels = ("apple", "<img src=x onerror=alert(1)>", "cherry")
         if engine in fake.ANSWERS:

@@ -51,9 +51,8 @@ def answers(client: socket.socket, count: int) -> list[tuple[int, dict[bytes, by
 @pytest.fixture(scope="module")
 def full(launch) -> Iterator[str]:
     """A service in which more waits than may."""
-    url = launch("--max-queued-bytes", "1", "--body-timeout", "0.5").wait_until_ready().url
-    # a minute's work, and enough of it not to be done on the event loop
-    work = json.dumps({"texts": ["wait"] * 6 + ["x" * 99_000] * 10}).encode()
+    url = launch("--engine", "slow", "--max-queued-bytes", "1", "--body-timeout", "0.5").wait_until_ready().url
+    work = json.dumps({"texts": ["wait"]}).encode()  # for ever
     with connection(url) as client:
         client.sendall(post(work))
 
