@@ -20,6 +20,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import Generic, TypeVar
@@ -243,7 +244,8 @@ def yield_to_loop() -> None:
     """On a core that both want, the event loop runs first: it takes microseconds, and everybody waits for it."""
     if sys.platform == "linux":  # elsewhere a priority is that of the whole process
         thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + LOOP_FIRST)
+        with suppress(OSError):  # a sandbox may forbid it; the batches have to run all the same
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + LOOP_FIRST)
 
 
 def each_by_itself(work: Callable[[list[Item]], Sequence[Result]], items: list[Item]) -> list[Result | Exception]:

@@ -136,6 +136,17 @@ async def test_the_loop_comes_before_the_batches_where_both_want_one_core():
     batcher.close()
 
 
+async def test_batches_run_where_a_sandbox_forbids_to_change_priorities(monkeypatch, work):
+    def forbidden(*args):
+        raise PermissionError
+
+    monkeypatch.setattr("service.batcher.os.setpriority", forbidden)
+    batcher = MicroBatcher(work)
+    async with asyncio.timeout(PATIENCE):
+        assert await submit(batcher, "a") == ["A"]
+    batcher.close()
+
+
 async def test_a_batch_keeps_to_the_budget_and_the_oldest_go_first(work):
     batcher = MicroBatcher(work, max_items=3, max_cost=10)
     busy = submit(batcher, "wait")
