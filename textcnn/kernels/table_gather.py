@@ -17,6 +17,7 @@ from textcnn.types import Floats, Ids, Offsets
 
 NO_WINDOW = np.iinfo(np.int32).min  # arg-max of an empty text
 PARTS = {"f": 2, "fo": 3, "ifo": 4}  # of each recurrent pooling, the gates side by side: z, f, o, i in this order
+FUSED = ("relu", "identity")  # activations that gather_logits knows
 Table = npt.NDArray[np.float32] | npt.NDArray[np.float16] | npt.NDArray[np.int8]
 
 
@@ -129,9 +130,6 @@ def gather_logits(
 
     in_ranges(work, texts, threads=threads, grain=32)
     return out if all(complete) else None
-
-
-FUSED = ("relu", "identity")
 
 
 def gather_sum(
