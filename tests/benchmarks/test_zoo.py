@@ -23,7 +23,7 @@ def test_joined_pairs_are_the_same_pairs() -> None:
 def test_the_table_has_a_line_a_preset_with_what_training_cost_on_trec() -> None:
     rows = {
         f"dpcnn.{name}": {
-            "accuracy": accuracy, "parameters": 1200, "epochs": epochs, "train_s": 9.6, "texts_per_s": 3000,
+            "accuracy": accuracy, "parameters": 1200, "epochs": epochs, "train_processor_s": 9.6, "texts_per_s": 3000,
             "engine": "torch", "by_seed": [accuracy],
         }
         for name, accuracy, epochs in (("trec", 88.1, 6), ("sst2", 79.9, 5))
