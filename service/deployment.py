@@ -162,6 +162,7 @@ class Deployment:
         self._sample_at = 0.0  # of time.monotonic; when the next is
         self.in_use = 0
         self._retired = False
+        self._closed: Callable[[], None] = lambda: None
         self._series = VersionMetrics(metrics, self.name, self.version, self.labels)
         self._series.expect(classifier.metrics_)
         self._tokenizing = Tokenizing()
@@ -215,9 +216,9 @@ class Deployment:
             if self._retired and not self.in_use:
                 self._close()
 
-    def retire(self) -> None:
-        """Close it as soon as nobody holds it."""
-        self._retired = True
+    def retire(self, closed: Callable[[], None] = lambda: None) -> None:
+        """Close it as soon as nobody holds it, which `closed` is told."""
+        self._retired, self._closed = True, closed
         self._series.forget()
         gauge, labels = self._info
         gauge.labels(*labels).set(0)  # with several processes a series cannot be taken away
@@ -234,6 +235,7 @@ class Deployment:
         for name in ("explainer", "bulk"):
             if name in self.__dict__:
                 self.__dict__[name].close()
+        self._closed()
 
     def records(self, texts: Sequence[Text]) -> list[str]:
         """Texts as the classifier wants them. Raises InvalidRequestError for one that the model does not read so."""

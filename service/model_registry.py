@@ -15,6 +15,7 @@ from service.errors import InvalidRequestError, NotReadyError, UnknownModelError
 from service.find_model import find_models, list_versions
 from service.golden import FILE as GOLDEN
 from service.golden import check_golden
+from service.memory import trim_heaps
 from service.metrics import Metrics
 from service.plan import FILE, LIVE, PREVIOUS, ModelPlan, Plans, is_name, locked_plans, read_plans, write_plans
 from service.settings import Settings
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 Load = Callable[[Path], Classifier]
 POLL_SECONDS = 0.5
 NAMES_SHOWN = 20  # in a message
-FREE_SECONDS = 1.0  # after which the requests that held a version are over
+FREE_SECONDS = 1.0  # from the last answer of a version until its thread, and what its requests left, are gone
 NOT_LOADED = "The model is still loading; try again shortly. /health/ready says when it answers."
 
 
@@ -255,17 +256,23 @@ class ModelRegistry:
         except BaseException:
             for deployment in fresh.values():
                 deployment.retire()
+            self._tidy_soon()
             raise
         known = {**have, **fresh}
         self._loaded[name] = {version: known[version] for version in plan.versions}
         self._plans[name] = plan
-        let_go = [deployment for version, deployment in have.items() if version not in plan.versions]
-        for deployment in let_go:
-            deployment.retire()
-        if let_go:
-            del have, known, let_go, deployment
-            # A deployment and its batcher hold each other, and their tables are too large to wait for the collector.
-            asyncio.get_running_loop().call_later(FREE_SECONDS, gc.collect)
+        for version, deployment in have.items():
+            if version not in plan.versions:
+                deployment.retire(self._tidy_soon)
+
+    def _tidy_soon(self) -> None:
+        asyncio.get_running_loop().call_later(FREE_SECONDS, self._tidy)
+
+    def _tidy(self) -> None:
+        """Memory of versions that are let go, and of loading, goes back to the system."""
+        # A deployment and its batcher hold each other, and their tables are too large to wait for the collector.
+        gc.collect()
+        asyncio.get_running_loop().run_in_executor(None, trim_heaps)
 
     async def _bring_up(self, name: str, version: str) -> Deployment:
         path = self._paths.get(name)

@@ -24,6 +24,25 @@ for _ in range(20):
 print(resident() - before)
 """
 
+# what loading models in several threads leaves free in the heaps of those threads
+LOADING = """
+import sys, threading, numpy as np
+from service.memory import return_memory, trim_heaps
+assert return_memory()
+def resident():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+kept, before = [], resident()
+def load():
+    read = [np.ones(100_000, np.float32) for _ in range(50)]
+    kept.append(bytearray(100_000))
+    del read
+threads = [threading.Thread(target=load) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert sys.argv[1] == "keep" or trim_heaps()
+print(resident() - before)
+"""
+
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
 def test_tables_that_are_freed_return_to_the_system() -> None:
@@ -33,3 +52,13 @@ def test_tables_that_are_freed_return_to_the_system() -> None:
         for how in ("keep", "return")
     }
     assert grown["return"] < 36_000 < grown["keep"], grown
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
+def test_what_loading_leaves_free_returns_to_the_system() -> None:
+    command = [sys.executable, "-c", LOADING]
+    grown = {
+        how: int(subprocess.run([*command, how], capture_output=True, text=True, check=True).stdout)
+        for how in ("keep", "trim")
+    }
+    assert grown["trim"] < 10_000 < grown["keep"], grown

@@ -205,6 +205,33 @@ async def test_a_version_that_is_no_longer_named_is_freed_when_nobody_uses_it(re
         await old.batcher.submit([("banana", 1)], [6])
 
 
+async def test_memory_is_given_back_when_the_last_request_of_a_version_is_over_and_not_before(registry, monkeypatch):
+    given_back = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr("service.model_registry.FREE_SECONDS", 0.0)
+    monkeypatch.setattr("service.model_registry.trim_heaps", lambda: loop.call_soon_threadsafe(given_back.set))
+    await registry.start()
+    await registry.activate("m", "2")
+    with registry.choose("m/1").held():
+        await registry.change("m", lambda plan: plan.model_copy(update={"aliases": {"live": "2"}}))
+        await asyncio.sleep(0.05)
+        assert not given_back.is_set()
+    async with asyncio.timeout(PATIENCE):
+        await given_back.wait()
+
+
+async def test_memory_is_given_back_when_a_version_could_not_be_loaded(registry, monkeypatch):
+    given_back = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr("service.model_registry.FREE_SECONDS", 0.0)
+    monkeypatch.setattr("service.model_registry.trim_heaps", lambda: loop.call_soon_threadsafe(given_back.set))
+    await registry.start()
+    with pytest.raises(ArtifactError):
+        await registry.activate("m", "bad")
+    async with asyncio.timeout(PATIENCE):
+        await given_back.wait()
+
+
 async def test_another_process_changing_the_file_is_followed(registry, make_model, tmp_path, loads, monkeypatch):
     monkeypatch.setattr("service.model_registry.POLL_SECONDS", 0.01)
     follower = ModelRegistry(Settings(models=tmp_path / "models", model="m"), Metrics(), loads)
