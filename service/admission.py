@@ -11,6 +11,7 @@ from time import monotonic
 from service.errors import OverloadedError, RateLimitedError
 from service.keys import Key
 
+OVERLOADED = "More is waiting than can be answered in time; try again when Retry-After says."
 Refused = Callable[[str], None]  # told the reason of every refusal
 JITTER_SECONDS = 2.0  # so that those who were refused together do not come back together
 BURST_SECONDS = 2.0  # what a key may save up, in seconds of its rate
@@ -36,7 +37,7 @@ class Admission:
     def check(self, size: int) -> None:
         """Raises OverloadedError if `size` bytes more are too many now. For before a body is read."""
         if self.bytes and (self.seconds > self.max_wait or self.bytes + size > self.max_bytes):
-            raise self._overloaded()
+            raise OverloadedError(OVERLOADED, headers={"retry-after": str(self.refuse())})
 
     @contextmanager
     def let_in(self, seconds: float, size: int) -> Iterator[None]:
@@ -51,13 +52,10 @@ class Admission:
             # sums of floats drift; an empty house is the moment to set them right
             self.seconds = self.seconds - seconds if self.bytes else 0.0
 
-    def _overloaded(self) -> OverloadedError:
+    def refuse(self) -> int:
+        """Counts a refusal. Returns the seconds after which to try again."""
         self._refused("overloaded")
-        wait = math.ceil(self.seconds + random.uniform(0, JITTER_SECONDS))
-        return OverloadedError(
-            "More is waiting than can be answered in time; try again when Retry-After says.",
-            headers={"retry-after": str(max(1, wait))},
-        )
+        return max(1, math.ceil(self.seconds + random.uniform(0, JITTER_SECONDS)))
 
 
 class TokenBucket:

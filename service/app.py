@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from service.admission import Admission, RateLimits
@@ -94,7 +94,7 @@ class App:
         endpoint = count_requests(endpoint, count)
         self._answer = request_ids(trace_requests(endpoint, tracer) if tracer else endpoint, name)
         # where every request is to have a span, none may be missing
-        self.turn_away = TurnAway({} if tracer else doors or {}, name, count)
+        self.turn_away = TurnAway({} if tracer else doors or {}, name, count, lifecycle)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -146,8 +146,10 @@ def create_app(
     lifecycle = lifecycle or Lifecycle()
     registry = ModelRegistry(settings, metrics, load or partial(load_classifier, settings=settings))
 
+    rejections = cache(metrics.rejections.labels)  # finding a series takes longer than adding to it
+
     def refused(reason: str) -> None:
-        metrics.rejections.labels(reason).inc()
+        rejections(reason).inc()
 
     def bounded() -> Admission:
         return Admission(max_wait=settings.max_wait_ms / 1000, max_bytes=settings.max_queued_bytes, refused=refused)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -18,7 +17,8 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from service.answer import CLOSE, Answer, Headers
+from service.answer import CLOSE, Headers
+from service.turn_away import TurnAway
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Limits:
     header: float
     body: float
     streams: frozenset[str] = frozenset()  # paths whose body may go on for ever
-    turn_away: Callable[[bytes, Headers], Answer | None] = lambda url, headers: None  # of a POST, before its body
+    turn_away: TurnAway | None = None
 
 
 class HeadersTooLargeError(Exception):
@@ -67,6 +67,8 @@ class Guard(HttpToolsProtocol):
         self.refused: int | None = None  # the status with which we close when that one is answered
         self.cut = False  # whether the rest of the body is not wanted any more
         self.turned_away = False  # whether the body that comes belongs to a request that was refused
+        self.between = True  # whether the parser waits for the beginning of a request
+        self.stays_until = 0.0  # of loop.time(); the keep-alive timer is set once for many refusals
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -75,6 +77,10 @@ class Guard(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.refused is not None:
             return
+        if self.between and self.limits.turn_away is not None and self.limits.turn_away.wanted:
+            data = self.turn_away_whole(data)
+            if not data:
+                return
         if self.due == inf and self.in_headers:
             # from its first byte on, which need not be one that the parser takes for the beginning
             self.due = self.loop.time() + self.limits.header
@@ -99,22 +105,51 @@ class Guard(HttpToolsProtocol):
         super().on_headers_complete()
         self.scope["textcnn.send_whole"] = partial(send_whole, self.cycle)  # type: ignore[typeddict-unknown-key]
 
-    def turn_away(self) -> bool:
-        """Refuse a request that stands alone, if all is full."""
-        if self.parser.get_method() != b"POST" or not self.parser.should_keep_alive() or self.expect_100_continue:
-            return False
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.between = False
+
+    def is_answered(self) -> bool:
+        """Whether an answer can go out at once, and will be the next."""
         under_way = self.cycle is not None and not self.cycle.response_complete
-        if under_way or self.flow.write_paused or self.transport.is_closing():
+        return not (under_way or self.flow.write_paused or self.transport.is_closing())
+
+    def turn_away(self) -> bool:
+        """Refuse a request that stands alone from its headers, if all is full."""
+        if self.limits.turn_away is None or self.parser.get_method() != b"POST":
             return False
-        answer = self.limits.turn_away(self.url, self.headers)
-        if answer is None:
+        if not self.parser.should_keep_alive() or self.expect_100_continue or not self.is_answered():
             return False
-        length = (b"content-length", b"%d" % len(answer.body))
-        head = _head(answer.status, [*self.server_state.default_headers, *answer.headers, length])
+        refusal = self.limits.turn_away.early(self.url, self.headers, self.server_state.default_headers)
+        if refusal is None:
+            return False
         self.turned_away = True
-        self.transport.write(head + answer.body)
+        self.transport.write(refusal)
         self.on_response_complete()
         return True
+
+    def turn_away_whole(self, data: bytes) -> bytes:
+        """Refuse the requests that `data` begins with, as far as that needs no parser. Returns the rest."""
+        assert self.limits.turn_away is not None
+        if not self.is_answered():
+            return data
+        refusals, end = self.limits.turn_away.whole(data, self.server_state.default_headers)
+        if not refusals:
+            return data
+        self.transport.write(refusals[0] if len(refusals) == 1 else b"".join(refusals))
+        self.server_state.total_requests += len(refusals)
+        self.due = inf
+        self.stays_until = self.loop.time() + self.timeout_keep_alive
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_handler()
+        return data[end:]
+
+    def timeout_keep_alive_handler(self) -> None:
+        left = self.stays_until - self.loop.time()
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
 
     def on_body(self, body: bytes) -> None:
         if self.cut or self.turned_away:
@@ -124,7 +159,7 @@ class Guard(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self.in_headers, self.due = True, inf
+        self.in_headers, self.between, self.due = True, True, inf
         self.header_bytes = -self.fed  # the bytes in hand belong to what is complete
         if self.turned_away:
             self.turned_away = False

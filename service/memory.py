@@ -1,9 +1,10 @@
 """Memory of versions that are let go returns to the system: glibc's malloc, left to itself, keeps it.
 
 Its threshold above which an array has pages of its own rises to the size of what was freed, up to 32 MB; from then on
-tables lie on the heap and a hole stays where one was. 200 changes of a model doubled the memory of the service. And each
-thread has a heap of its own, of which all stays that is free within it, and up to KEPT at its end: 30 MB in every thread
-that has loaded a model (docs/LOG.md, 2026-11-21). The threads share one now, and its free pages are given back.
+tables lie on the heap and a hole stays where one was. 200 changes of a model doubled the memory of the service.
+
+And each thread has a heap of its own, of which all stays that is free within it, and up to KEPT at its end: 30 MB in
+every thread that has loaded a model (docs/LOG.md, 2026-11-21). So they share one, and its free pages are given back.
 """
 
 from __future__ import annotations

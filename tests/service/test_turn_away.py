@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from unittest.mock import MagicMock
 
 import httpx
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from service.admission import Admission
-from service.request_context import REQUEST_ID
+from service.guard import Guard, Limits, guarded
+from service.lifecycle import Lifecycle
 from service.turn_away import TurnAway
 
 from ..patience import PATIENCE, until
@@ -77,6 +83,141 @@ def test_a_request_is_refused_before_its_body_has_come(full):
         assert answers(client, 1)[0][0] == 200
 
 
+def said(url: str, data: bytes) -> bytes:
+    """All that comes back for some bytes, until the connection is closed, but for ids, dates and times to come back."""
+    found = []
+    with connection(url) as client:
+        client.sendall(data)
+        with suppress(ConnectionResetError):  # closed on bytes that were not read
+            while part := client.recv(65536):
+                found.append(part)
+    changing = (
+        rb'(?<=date: )[^\r]*|(?<=retry-after: )\d+|(?<=x-request-id: )[0-9a-f]{32}|(?<="request_id":")[0-9a-f]{32}'
+    )
+    return re.sub(changing, b"...", b"".join(found))
+
+
+def many(headers: int) -> bytes:
+    return b"".join(b"a%d: b\r\n" % number for number in range(headers))
+
+
+LAST = LIVE.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+TO_CHUNK = HEAD + b"transfer-encoding: chunked\r\n"
+CHUNKS = b"2\r\n{}\r\n0\r\n\r\n"
+LENGTH = HEAD + b"content-length: "
+SHAPES = {
+    "usual": post(b"{}"),
+    "its own id": post(b"{}", head=HEAD + b"X-Request-ID: mine\r\n"),
+    "an id twice": post(b"{}", head=HEAD + b"x-request-id: mine\r\nx-request-id: other\r\n"),
+    "an id with a space behind": post(b"{}", head=HEAD + b"x-request-id: mine \r\n"),
+    "a harmful id": post(b"{}", head=HEAD + b'x-request-id: "}}\r\n'),
+    "three": post(b"{}") * 3,
+    "another path between": post(b"{}") + post(b"{}", head=HEAD.replace(b"classify", b"nothing")) + post(b"{}"),
+    "chunked": TO_CHUNK + b"\r\n" + CHUNKS,
+    "length and chunked": TO_CHUNK + b"content-length: 2\r\n\r\n" + CHUNKS,
+    "chunked and length": LENGTH + b"2\r\ntransfer-encoding: chunked\r\n\r\n" + CHUNKS,
+    "identity": post(b"{}", head=HEAD + b"transfer-encoding: identity\r\n"),
+    "length twice": post(b"{}", head=LENGTH + b"2\r\n"),
+    "two lengths": post(b"{}", head=LENGTH + b"7\r\n"),
+    "a list of lengths": LENGTH + b"2, 2\r\n\r\n{}",
+    "a length with a plus": LENGTH + b"+2\r\n\r\n{}",
+    "a length below zero": LENGTH + b"-2\r\n\r\n{}",
+    "a length in hex": LENGTH + b"0x2\r\n\r\n{}",
+    "a length with spaces": LENGTH + b" 2 \r\n\r\n{}",
+    "a length with zeros": LENGTH + b"000000000000002\r\n\r\n{}",
+    "an empty length": LENGTH + b"\r\n\r\n{}",
+    "a length beyond all": LENGTH + b"9" * 30 + b"\r\n\r\n{}",
+    "no length": HEAD + b"\r\n",
+    "no headers": b"POST /v1/classify HTTP/1.1\r\n\r\n",
+    "the length only": b"POST /v1/classify HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}",
+    "half a body": LENGTH + b"2000\r\n\r\n{}",
+    "more than its body": post(b"{}") + b"{}",
+    "empty lines between": post(b"{}") + b"\r\n\r\n" + post(b"{}"),
+    "a space before the colon": post(b"{}", head=HEAD + b"content-length : 7\r\n"),
+    "a folded header": post(b"{}", head=HEAD + b"a: b\r\n content-length: 7\r\n"),
+    "lines that end with LF": post(b"{}").replace(b"\r\n", b"\n"),
+    "a line that ends with CR": post(b"{}", head=HEAD + b"a: b\rcontent-length: 7\r\n"),
+    "a zero byte": post(b"{}", head=HEAD + b"a: b\0c\r\n"),
+    "a header without name": post(b"{}", head=HEAD + b": b\r\n"),
+    "a header without colon": post(b"{}", head=HEAD + b"ab\r\n"),
+    "an empty header": post(b"{}", head=HEAD + b"a:\r\n"),
+    "Latin-1": post(b"{}", head=HEAD + b"a: \xe4\r\n"),
+    "keep-alive": post(b"{}", head=HEAD + b"Connection: Keep-Alive\r\n"),
+    "close": post(b"{}", head=HEAD + b"connection: close\r\n"),
+    "close, and more": post(b"{}", head=HEAD + b"connection: a, close\r\n"),
+    "close by its other name": post(b"{}", head=HEAD + b"proxy-connection: close\r\n"),
+    "upgrade": post(b"{}", head=HEAD + b"connection: upgrade\r\nupgrade: websocket\r\n"),
+    "upgrade without saying so": post(b"{}", head=HEAD + b"upgrade: h2c\r\n"),
+    "expect": post(b"{}", head=HEAD + b"expect: 100-continue\r\n"),
+    "expect something else": post(b"{}", head=HEAD + b"expect: nothing\r\n"),
+    "HTTP/1.0": post(b"{}", head=HEAD.replace(b"1.1", b"1.0")),
+    "HTTP/2.0": post(b"{}", head=HEAD.replace(b"1.1", b"2.0")),
+    "the whole address": post(b"{}", head=HEAD.replace(b"/v1", b"http://localhost/v1")),
+    "a query": post(b"{}", head=HEAD.replace(b"classify", b"classify?a=b")),
+    "a fragment": post(b"{}", head=HEAD.replace(b"classify", b"classify#a")),
+    "another case": post(b"{}", head=HEAD.replace(b"POST", b"post")),
+    "two spaces": post(b"{}", head=HEAD.replace(b"POST ", b"POST  ")),
+    "a hundred headers": post(b"{}", head=HEAD + many(97)),
+    "a header more than that": post(b"{}", head=HEAD + many(98)),
+    "5,000 bytes of headers": post(b"{}", head=HEAD + b"a: " + b"b" * 5000 + b"\r\n"),
+    "20,000 bytes of headers": post(b"{}", head=HEAD + b"a: " + b"b" * 20_000 + b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_what_is_refused_without_the_parser_is_told_what_the_parser_would_have_it_told(full, shape):
+    # an empty line before a request is passed over by the parser, and by nobody else
+    assert said(full, shape + LAST) == said(full, b"\r\n" + shape + LAST)
+
+
+@pytest.mark.parametrize("id_", [b"", b"x-request-id: mine\r\n"], ids=["without an id", "with an id"])
+def test_a_refusal_is_the_same_whoever_gives_it(full, id_):
+    """The connection, before the body or with it, and the application, which is asked where the client waits."""
+    whole = said(full, post(b"{}", head=HEAD + id_) + LAST)
+    assert whole.startswith(b"HTTP/1.1 429 Too Many Requests\r\ndate: ...\r\ncontent-type: application/json\r\n")
+    for other in (b"\r\n" + post(b"{}", head=HEAD + id_), post(b"{}", head=HEAD + id_ + b"expect: 100-continue\r\n")):
+        assert said(full, other + LAST) == whole
+
+
+def test_a_client_that_is_refused_may_stay_as_long_as_any_other():
+    """The timer is set for the first refusal, and looks when it ends whether there were others since."""
+    loop = asyncio.new_event_loop()
+    try:
+        closed, now = [], [100.0]
+        guard = connected(loop, closed, now)
+        guard.data_received(post(b"{}"))
+        first = guard.timeout_keep_alive_task
+        assert first is not None and first.when() == 105.0
+        now[0] = 104.0
+        guard.data_received(post(b"{}"))
+        assert guard.timeout_keep_alive_task is first
+        now[0] = 105.0
+        guard.timeout_keep_alive_handler()
+        assert not closed
+        assert guard.timeout_keep_alive_task.when() == 109.0
+        now[0] = 109.0
+        guard.timeout_keep_alive_handler()
+        assert closed
+    finally:
+        loop.close()
+
+
+def connected(loop: asyncio.AbstractEventLoop, closed: list[bool], now: list[float]) -> Guard:
+    """A connection of a service that is full, on a loop whose time is `now`."""
+    admission = Admission(max_wait=0.0, max_bytes=0)
+    admission.bytes = 1
+    doors = {"/v1/classify": admission}
+    turn_away = TurnAway(doors, lambda given: "id", lambda *all_: None, Lifecycle())
+    loop.time = lambda: now[0]  # type: ignore[method-assign]  # the clock is stopped
+    config = uvicorn.Config(None, log_config=None, timeout_keep_alive=5)
+    guard = guarded(Limits(1.0, 1.0, turn_away=turn_away))(config, ServerState(), {}, loop)
+    transport = MagicMock(spec=asyncio.Transport)
+    transport.is_closing.side_effect = lambda: bool(closed)
+    transport.close.side_effect = lambda: closed.append(True)
+    guard.connection_made(transport)
+    return guard
+
+
 def test_several_are_refused_on_one_connection_and_others_answered_in_order(full):
     chunked = HEAD + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
     with connection(full) as client:
@@ -140,15 +281,23 @@ def test_paths_that_do_not_wait_for_a_turn_are_answered(full):
 
 
 def test_only_a_full_service_and_only_at_its_doors_turns_away():
-    admission = Admission(max_wait=1.0, max_bytes=10)
+    admission, lifecycle = Admission(max_wait=1.0, max_bytes=10), Lifecycle()
     told = []
-    turn_away = TurnAway({"/v1/classify": admission}, lambda given: given.decode(), lambda *all_: told.append(all_[:3]))
-    headers = [(b"x-request-id", b"mine")]
-    assert turn_away(b"/v1/classify", headers) is None
+    doors = {"/v1/classify": admission}
+    turn_away = TurnAway(doors, lambda given: given.decode(), lambda *all_: told.append(all_[:3]), lifecycle)
+    request = post(b"{}", head=HEAD + b"x-request-id: mine\r\n")
+
+    def refused(path: bytes) -> tuple[bool, bool]:
+        refusals, _ = turn_away.whole(request.replace(b"/v1/classify", path), [])
+        return turn_away.early(path, [(b"x-request-id", b"mine")], []) is not None, bool(refusals)
+
+    assert refused(b"/v1/classify") == (False, False)
     with admission.let_in(0.0, 11):
-        answer = turn_away(b"/v1/classify", headers)
-        assert answer is not None and answer.status == 429
-        assert turn_away(b"/v1/models", headers) is None
-        assert turn_away(b"/v1/classify?a=b", headers) is None
-    assert turn_away(b"/v1/classify", headers) is None
-    assert (told, REQUEST_ID.get()) == ([("POST", "/v1/classify", 429)], "")
+        assert refused(b"/v1/classify") == (True, True)
+        assert refused(b"/v1/models") == (False, False)
+        assert refused(b"/v1/classify?a=b") == (False, False)
+        assert turn_away.wanted
+        lifecycle.draining = True
+        assert not turn_away.wanted
+    assert refused(b"/v1/classify") == (False, False)
+    assert told == [("POST", "/v1/classify", 429)] * 2
