@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import (
@@ -53,6 +55,8 @@ from service.schemas import (
 
 TIMEOUT_SECONDS = 30.0
 RETRIES = 3
+WAIT_SECONDS = 30.0  # in all, for a service that is starting
+LONGEST_WAIT = 1.0  # between two looks whether it has
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0  # seconds, where the service says nothing of Retry-After; told more, it gives up
 TRY_AGAIN = {502} | {kind.status for kind in ERROR_KINDS.values() if kind.again}  # 502: of a proxy before the service
 BATCH, BATCH_BYTES = 256, 1 << 16  # of one request of a stream: what fits into a socket while no answer is read
@@ -251,13 +255,44 @@ def _told(response: httpx.Response) -> float | None:
     return max(0.0, (when - datetime.now(UTC)).total_seconds()) if when.tzinfo else None
 
 
-def _pause(attempt: int, error: ServiceError) -> float | None:
-    """Seconds until another try; None: none would help, or not soon enough."""
-    if error.code != "unreachable" and error.status not in TRY_AGAIN:
-        return None
-    if error.retry_after is not None:
-        return error.retry_after if error.retry_after <= LONGEST_PAUSE else None
-    return min(FIRST_PAUSE * float(2**attempt), LONGEST_PAUSE) * random.uniform(0.5, 1.5)
+def _is_starting(error: httpx.TransportError) -> bool:
+    """Whether there may soon be a service: nobody listens yet. Names and certificates do not come with time."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (socket.gaierror, ssl.SSLError)):
+            return False
+        cause = cause.__cause__ or cause.__context__
+    return isinstance(error, httpx.ConnectError)
+
+
+class _Tries:
+    """Of one request: how often, and how long a service that is starting is waited for beside."""
+
+    def __init__(self, retries: int, wait: float) -> None:
+        self._retries = retries
+        self._wait = wait
+        self._failed = self._waited_for = 0
+
+    def pause(self, error: ServiceError, *, starting: bool) -> float:
+        """Seconds until another try. Raises `error` where none would help, or not soon enough."""
+        if starting:
+            pause = error.retry_after
+            if pause is None:
+                pause = min(FIRST_PAUSE * float(2**self._waited_for), LONGEST_WAIT) * random.uniform(0.5, 1.5)
+            self._waited_for += 1
+            self._wait -= pause
+            if self._wait < 0:
+                raise error
+            return pause
+        if self._failed == self._retries or (error.code != "unreachable" and error.status not in TRY_AGAIN):
+            raise error
+        pause = error.retry_after
+        if pause is None:
+            pause = min(FIRST_PAUSE * float(2**self._failed), LONGEST_PAUSE) * random.uniform(0.5, 1.5)
+        elif pause > LONGEST_PAUSE:
+            raise error
+        self._failed += 1
+        return pause
 
 
 def _headers(key: str | None, timeout: float) -> dict[str, str]:
@@ -267,13 +302,16 @@ def _headers(key: str | None, timeout: float) -> dict[str, str]:
 
 
 class Client:
-    """May be used by several threads. Raises ServiceError; tries again where the service says that helps."""
+    """May be used by several threads. Raises ServiceError; tries again, `retries` times, where that may help.
+
+    A service that does not listen yet, or is loading its models, is waited for beside: `wait` seconds in all.
+    """
 
     def __init__(
         self, url: str, *, key: str | None = None, timeout: float = TIMEOUT_SECONDS, retries: int = RETRIES,
-        transport: httpx.BaseTransport | None = None,
+        wait: float = WAIT_SECONDS, transport: httpx.BaseTransport | None = None,
     ) -> None:  # fmt: skip
-        self._retries = retries
+        self._retries, self._wait = retries, wait
         self._http = httpx.Client(base_url=url, headers=_headers(key, timeout), timeout=timeout, transport=transport)
 
     def classify(self, text: Text, **options: Unpack[ClassifyOptions]) -> TextPrediction:
@@ -328,18 +366,15 @@ class Client:
         return self._send(_models())
 
     def _send(self, request: Request[Answer]) -> Answer:
-        for attempt in range(self._retries + 1):
+        tries = _Tries(self._retries, self._wait)
+        while True:
             try:
                 return request.answer(self._http.request(**request.sent()))
             except httpx.TransportError as error:
-                failure = _unreachable(error)
+                failure, starting = _unreachable(error), _is_starting(error)
             except ServiceError as error:
-                failure = error
-            pause = _pause(attempt, failure)
-            if pause is None or attempt == self._retries:
-                raise failure
-            time.sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
+                failure, starting = error, error.code == "not_ready"
+            time.sleep(tries.pause(failure, starting=starting))
 
     def close(self) -> None:
         self._http.close()
@@ -358,9 +393,9 @@ class AsyncClient:
 
     def __init__(
         self, url: str, *, key: str | None = None, timeout: float = TIMEOUT_SECONDS, retries: int = RETRIES,
-        transport: httpx.AsyncBaseTransport | None = None,
+        wait: float = WAIT_SECONDS, transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:  # fmt: skip
-        self._retries = retries
+        self._retries, self._wait = retries, wait
         self._http = httpx.AsyncClient(
             base_url=url, headers=_headers(key, timeout), timeout=timeout, transport=transport
         )
@@ -420,18 +455,15 @@ class AsyncClient:
         return await self._send(_models())
 
     async def _send(self, request: Request[Answer]) -> Answer:
-        for attempt in range(self._retries + 1):
+        tries = _Tries(self._retries, self._wait)
+        while True:
             try:
                 return request.answer(await self._http.request(**request.sent()))
             except httpx.TransportError as error:
-                failure = _unreachable(error)
+                failure, starting = _unreachable(error), _is_starting(error)
             except ServiceError as error:
-                failure = error
-            pause = _pause(attempt, failure)
-            if pause is None or attempt == self._retries:
-                raise failure
-            await asyncio.sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
+                failure, starting = error, error.code == "not_ready"
+            await asyncio.sleep(tries.pause(failure, starting=starting))
 
     async def close(self) -> None:
         await self._http.aclose()

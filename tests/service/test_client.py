@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -16,6 +18,7 @@ from service.keys import add_key
 from service.schemas import TextFailure
 
 from ..patience import PATIENCE, until
+from .conftest import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -236,10 +239,74 @@ def test_what_another_try_would_not_change_is_not_tried_again(pauses, status):
 
 
 def test_a_broken_connection_is_tried_again(pauses):
-    assert client_of(httpx.ConnectError("refused"), good).classify("x").label == "a"
-    with pytest.raises(ServiceError, match="no answer: refused") as caught:
-        client_of(httpx.ConnectError("refused"), retries=1).classify("x")
+    assert client_of(httpx.ReadError("reset"), good).classify("x").label == "a"
+    with pytest.raises(ServiceError, match="no answer: reset") as caught:
+        client_of(httpx.ReadError("reset"), retries=1).classify("x")
     assert caught.value.status == 0
+    assert len(pauses) == 2
+
+
+def loading(**headers: str) -> httpx.Response:
+    error = {"code": "not_ready", "message": "Loading.", "request_id": "r-9"}
+    return httpx.Response(503, json={"error": error}, headers=headers)
+
+
+def test_a_service_that_is_starting_is_waited_for_however_often_it_has_to_be_asked(pauses):
+    starting = [httpx.ConnectError("refused")] * 10 + [loading(**{"retry-after": "1"})] * 10
+    assert client_of(*starting, good, retries=0).classify("x").label == "a"
+    assert len(pauses) == 20
+    assert pauses[10:] == [1] * 10
+    assert sum(pauses) < 30
+
+
+@pytest.mark.parametrize("answer", [httpx.ConnectError("refused"), loading(), loading(**{"retry-after": "3"})])
+def test_a_service_that_does_not_start_is_waited_for_no_longer_than_is_said(pauses, answer):
+    with pytest.raises(ServiceError):
+        client_of(answer, wait=7.0, retries=3).classify("x")
+    assert 5.0 < sum(pauses) <= 7.0
+    pauses.clear()
+    with pytest.raises(ServiceError):
+        client_of(answer, wait=0.0).classify("x")
+    assert pauses == []
+
+
+def test_waiting_for_the_start_takes_no_try_away(pauses):
+    answers = (refusal(429), httpx.ConnectError("refused"), refusal(429), loading(), refusal(429))
+    assert client_of(*answers, good, retries=3).classify("x").label == "a"
+    with pytest.raises(ServiceError, match="429"):
+        client_of(*answers, good, retries=2).classify("x")
+
+
+@pytest.mark.parametrize("cause", [socket.gaierror("no such name"), ssl.SSLError("no such authority")])
+def test_a_name_or_certificate_that_is_wrong_is_not_waited_for(pauses, cause):
+    """Of httpx's errors only their cause tells it from a service that does not listen yet."""
+
+    def answer(request):
+        raise httpx.ConnectError("no connection") from cause
+
+    with pytest.raises(ServiceError, match="unreachable"):
+        client_of(answer, retries=0).classify("x")
+    assert pauses == []
+
+
+@pytest.mark.anyio
+async def test_nobody_listening_is_told_from_other_failures_by_both_clients(pauses):
+    url = f"http://127.0.0.1:{free_port()}"
+    with Client(url, retries=0, wait=2.0) as client, pytest.raises(ServiceError, match="unreachable"):
+        client.classify("x")
+    assert pauses
+    pauses.clear()
+    async with AsyncClient(url, retries=0, wait=2.0) as other:
+        with pytest.raises(ServiceError, match="unreachable"):
+            await other.classify("x")
+    assert pauses
+
+
+def test_a_client_may_be_there_before_its_service(start, monkeypatch):
+    server = start()
+    monkeypatch.setattr("service.client.time.sleep", threading.Event().wait)
+    with Client(server.url, wait=PATIENCE) as client:
+        assert client.classify("a cherry").label == "cherry"
 
 
 @pytest.mark.parametrize(
