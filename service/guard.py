@@ -23,7 +23,7 @@ from service.turn_away import TurnAway
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
-LOOKED_AT_ONCE = 20
+TURN_SECONDS = 0.0003  # at once: a thousand that are closed together must not keep the others waiting
 MAX_HEADER_BYTES = 16_384
 MAX_HEADERS = 100
 REASONS = {
@@ -268,9 +268,10 @@ async def look_over(state: ServerState) -> None:
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        now = loop.time()
-        for number, connection in enumerate(list(state.connections)):
+        now, began = loop.time(), perf_counter()
+        for connection in list(state.connections):
             if isinstance(connection, Guard):
                 connection.look(now)
-            if number % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1:
-                await asyncio.sleep(0)  # a thousand that are closed at once must not keep the others waiting
+            if perf_counter() - began > TURN_SECONDS:
+                await asyncio.sleep(0)
+                began = perf_counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -301,3 +302,20 @@ def test_only_a_full_service_and_only_at_its_doors_turns_away():
         assert not turn_away.wanted
     assert refused(b"/v1/classify") == (False, False)
     assert told == [("POST", "/v1/classify", 429)] * 2
+
+
+def test_who_is_refused_while_the_service_ends_is_told_to_close(launch):
+    server = launch("--engine", "slow", "--max-queued-bytes", "1", "--drain-seconds", "60").wait_until_ready()
+    with connection(server.url) as working, connection(server.url) as client:
+        working.sendall(post(json.dumps({"texts": ["wait"]}).encode()))
+        until(lambda: asked(client)[0] == 429, "a full service")
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: httpx.get(server.url + "/health/ready").status_code == 503, "the drain")
+        status, headers = asked(client)
+        assert (status, headers[b"connection"]) == (429, b"close")
+        assert client.recv(1) == b""
+
+
+def asked(client: socket.socket) -> tuple[int, dict[bytes, bytes]]:
+    client.sendall(post(b"{}"))
+    return answers(client, 1)[0][:2]
