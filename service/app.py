@@ -162,7 +162,7 @@ def create_app(
     async def bring_up() -> None:
         try:
             await registry.start()
-        except Exception as error:
+        except Exception as error:  # a damaged model may fail in any way; who waits has to be told
             expected = isinstance(error, TextCNNError)
             log.critical("cannot load the model: %s", error, exc_info=not expected)
             on_load_failure(error)

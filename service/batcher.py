@@ -255,7 +255,7 @@ def each_by_itself(work: Callable[[list[Item]], Sequence[Result]], items: list[I
         if len(results) != len(items):
             raise RuntimeError(f"{len(items)} items went in, {len(results)} results came out")
         return [*results]
-    except Exception as error:
+    except Exception as error:  # the model's, whichever: it belongs to the item that caused it
         if len(items) == 1:
             return [error]
     middle = len(items) // 2

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qsl
 
+from service.answer import Headers
 from service.errors import BodyTooLargeError, ClientGoneError, UnsupportedMediaTypeError
 from service.keys import Key
 
@@ -43,9 +44,10 @@ class Call:
 
     def header(self, name: bytes) -> bytes:
         """The value of a header, `name` in lower case; b"" where there is none. Of several, the first."""
-        for key, value in self.scope["headers"]:
+        headers: Headers = self.scope["headers"]
+        for key, value in headers:
             if key == name:
-                return value  # type: ignore[no-any-return]
+                return value.strip(b" \t")  # the parser leaves what stands behind it: RFC 9110, 5.5
         return b""
 
     def query(self) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -70,7 +70,7 @@ class Guard(HttpToolsProtocol):
         self.between = True  # whether the parser waits for the beginning of a request
         self.stays_until = 0.0  # of loop.time(); the keep-alive timer is set once for many refusals
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
         self.due = self.loop.time() + self.limits.header
 
@@ -99,11 +99,12 @@ class Guard(HttpToolsProtocol):
             raise HeadersTooLargeError
         self.in_headers, self.header_bytes = False, 0
         self.due = self.loop.time() + self.limits.body
-        self.scope["textcnn.arrived"] = perf_counter()  # type: ignore[typeddict-unknown-key]
+        scope = cast("dict[str, Any]", self.scope)  # which has keys of ours beside those that uvicorn knows
+        scope["textcnn.arrived"] = perf_counter()
         if self.turn_away():
             return
         super().on_headers_complete()
-        self.scope["textcnn.send_whole"] = partial(send_whole, self.cycle)  # type: ignore[typeddict-unknown-key]
+        scope["textcnn.send_whole"] = partial(send_whole, self.cycle)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -178,7 +179,7 @@ class Guard(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete or not self.cycle.more_body:
             return
         if self.cycle.scope["path"] in self.limits.streams:
-            self.cycle.scope["textcnn.cut"] = True  # type: ignore[typeddict-unknown-key]
+            cast("dict[str, Any]", self.cycle.scope)["textcnn.cut"] = True
             # what comes now is read and dropped: closing on bytes that were not read loses the last of the answer
             self.cut, self.due, self.cycle.more_body = True, inf, False
             self.cycle.message_event.set()

@@ -62,26 +62,14 @@ class Metrics:
             (*VERSION, "reason"),
             registry=self.registry,
         )
-        self.queue_seconds = Histogram(
-            "textcnn_queue_seconds",
-            "Wait of a batch's oldest text.",
-            (*VERSION, "work"),
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self.tokenize_seconds = Histogram(
-            "textcnn_tokenize_seconds",
-            "Time of a batch in the tokenizer.",
-            (*VERSION, "work"),
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self.infer_seconds = Histogram(
-            "textcnn_infer_seconds",
-            "Time of a batch in the model, without what textcnn_tokenize_seconds has of it.",
-            (*VERSION, "work"),
-            buckets=SECONDS,
-            registry=self.registry,
+
+        def seconds(name: str, what: str) -> Histogram:
+            return Histogram(name, what, (*VERSION, "work"), buckets=SECONDS, registry=self.registry)
+
+        self.queue_seconds = seconds("textcnn_queue_seconds", "Wait of a batch's oldest text.")
+        self.tokenize_seconds = seconds("textcnn_tokenize_seconds", "Time of a batch in the tokenizer.")
+        self.infer_seconds = seconds(
+            "textcnn_infer_seconds", "Time of a batch in the model, without what textcnn_tokenize_seconds has of it."
         )
         self.batch_texts = Histogram(
             "textcnn_batch_texts", "Texts in a batch.", VERSION, buckets=SIZES, registry=self.registry
@@ -196,8 +184,7 @@ class WorkMetrics:
 
     def ran(self, seconds: float, tokenizing: float) -> None:
         """The model ran for so long, of which so long in the tokenizer."""
-        if tokenizing:  # an explanation reads tokens with their places, and does not tell
-            self._tokenize_seconds.observe(tokenizing)
+        self._tokenize_seconds.observe(tokenizing)
         self._infer_seconds.observe(max(0.0, seconds - tokenizing))
 
 

@@ -227,7 +227,7 @@ class ModelRegistry:
         """As `_apply`; what cannot be done is logged, and the other models go on."""
         try:
             await self._apply(name, plan)
-        except Exception as error:
+        except Exception as error:  # whatever it is: a version that fails must not end the following of the others
             expected = isinstance(error, TextCNNError)
             log.error("%s is not followed for model %s: %s", FILE, name, error, exc_info=not expected)
 
@@ -253,7 +253,7 @@ class ModelRegistry:
             for version in plan.versions:
                 if version not in have:
                     fresh[version] = await self._bring_up(name, version)
-        except BaseException:
+        except BaseException:  # being cancelled too
             for deployment in fresh.values():
                 deployment.retire()
             self._tidy_soon()
@@ -288,7 +288,7 @@ class ModelRegistry:
 
         try:
             classifier, timings = await asyncio.to_thread(load)
-        except Exception as error:
+        except Exception as error:  # a damaged model may fail in any way
             self._metrics.reloads.labels("failed").inc()
             if isinstance(error, TextCNNError):
                 raise

@@ -216,7 +216,7 @@ def _limit_handshakes(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
             options["ssl_handshake_timeout"] = seconds
         return await create(*args, ssl=ssl, **options)
 
-    loop.create_server = create_server  # type: ignore[method-assign]
+    loop.create_server = create_server  # type: ignore[method-assign]  # uvicorn asks the loop, with options of its own
 
 
 def _config(app: Any, limits: Limits, settings: Settings | None = None) -> uvicorn.Config:

@@ -106,7 +106,7 @@ class TurnAway:
         if not admission.is_full:
             return None
         arrived = perf_counter()
-        seconds, name = admission.refuse(), self._name(given).encode("ascii")
+        seconds, name = admission.refuse(), self._name(given.strip(b" \t")).encode("ascii")
         if common is not self._common:
             self._common = common
             self._start = STATUS_LINE[self._status] + b"".join(b"%b: %b\r\n" % header for header in common) + self._head

@@ -242,6 +242,7 @@ class TextClassifier(Estimator):
             model.engine, tokenizer, model.labels, strings,
             probabilities=model.probabilities, targets=model.targets(labels, len(strings)), top_n=top_n, method=method,
             network=model.network(method) if wants_network(model.engine, tokenizer, method) else None,
+            on_tokenized=model.on_tokenized,
         )  # fmt: skip
 
     @property

@@ -19,7 +19,7 @@ def answer_failures(endpoint: Endpoint) -> Endpoint:
             return await endpoint(call)
         except RequestError as error:
             return error_answer(error)
-        except Exception as error:
+        except Exception as error:  # a fault of ours: one request fails, the service goes on
             log_failure(error)
             return error_answer(error)
 

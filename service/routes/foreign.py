@@ -117,7 +117,7 @@ def errors_as(shape: Shape) -> Callable[[Endpoint], Endpoint]:
                 status, code = TABLE[type(error)]
                 status, body = shape(status, code, str(error))
                 return json_answer(body, status=status, headers=error.headers)
-            except Exception as error:
+            except Exception as error:  # a fault of ours: one request fails, the service goes on
                 log_failure(error)
                 status, body = shape(500, *INTERNAL)
                 return json_answer(body, status=status)

@@ -4,6 +4,7 @@ import pytest
 
 from service.call import Call
 from service.errors import BodyTooLargeError
+from service.keys import add_key
 
 JSON = {"content-type": "application/json"}
 
@@ -11,6 +12,19 @@ JSON = {"content-type": "application/json"}
 def test_a_body_of_exactly_the_limit_is_read(make_client):
     body = b'{"text": "apple"}'
     assert make_client(max_body_bytes=len(body)).post("/v1/classify", content=body, headers=JSON).status_code == 200
+
+
+def test_white_space_around_a_header_is_no_part_of_it(make_client, tmp_path):
+    key = add_key(tmp_path / "keys", "shop", ["infer"], 0)
+    given = {
+        "x-request-timeout-ms": "60000", "content-type": "application/json", "content-encoding": "identity",
+        "host": "testserver", "x-request-id": "mine", "authorization": f"Bearer {key}",
+    }  # fmt: skip
+    client = make_client(keys=tmp_path / "keys")
+    for around in ("", " ", " \t "):
+        headers = {name: f"{around}{value}{around}".encode() for name, value in given.items()}
+        response = client.post("/v1/classify", content=b'{"text": "apple"}', headers=headers)
+        assert (response.status_code, response.headers["x-request-id"]) == (200, "mine"), response.text
 
 
 def stream():

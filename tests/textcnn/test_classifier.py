@@ -485,6 +485,16 @@ def test_a_service_is_told_what_was_tokenized(classifier):
     assert seconds > 0 and (tokens, unknown) == (5, 1)
 
 
+@pytest.mark.parametrize("method", ["ngrams", "occlusion"])
+def test_a_service_is_told_what_was_tokenized_to_explain(classifier, method):
+    told = []
+    other = copy.deepcopy(classifier)
+    other.on_tokenized = lambda seconds, batch: told.append((seconds, len(batch.values), int(batch.unknown.sum())))
+    other.explain(["my invoice zzzz", "the courier"], labels="billing", method=method)
+    ((seconds, tokens, unknown),) = told
+    assert seconds > 0 and (tokens, unknown) == (5, 1)
+
+
 def test_what_is_long_tells_how_far_it_is_and_finds_the_same(
     classifier: TextClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:

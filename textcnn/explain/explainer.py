@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import numpy as np
@@ -56,11 +57,12 @@ def explain_texts(
     top_n: int | None = None,
     method: ExplanationMethod | None = None,
     network: Network | None = None,
+    on_tokenized: Callable[[float, TokenBatch], None] | None = None,
 ) -> list[Explanation]:
     """The explanation of logits[i, targets[i]] of every text i; without targets, of the most probable label.
 
     `probabilities` turns logits float32[B, classes] into float32[B, classes]. `network` is what gradients are taken of,
-    in eval mode. See TextClassifier.explain.
+    in eval mode. `on_tokenized` is told as by textcnn.fitted.Fitted. See TextClassifier.explain.
     """
     attribute = _attribute(model, probabilities, method, network)
     explained: list[Explanation] = []
@@ -68,7 +70,10 @@ def explain_texts(
     for first in range(0, len(texts), TEXTS_AT_ONCE):
         part = slice(first, first + TEXTS_AT_ONCE)
         some, wanted = texts[part], None if targets is None else targets[part]
+        started = perf_counter()
         reading = tokenizer.read(some)
+        if on_tokenized:
+            on_tokenized(perf_counter() - started, reading.batch)
         winners = model.winners(reading.batch) if method in (None, "ngrams") else None
         if winners is not None:
             explained += _by_ngrams(winners, reading, labels, some, probabilities, wanted, top_n, apart)
