@@ -1,8 +1,8 @@
 """What evidence costs beside plain prediction, on one core; whether it is exact; what a summary keeps.
 
-What limits it. Finding the windows that won costs the engine about a fifth more than their values alone; adding up 300
-contributions a text and listing its n-grams is the rest. Columns (arrays) keep that pace; Python objects, one for each
-n-gram and each of its tokens, cost many times the network.
+What limits it. Where the largest window is costs the engine about a tenth more than its value alone; adding up 300
+contributions a text and listing its n-grams, in the first-level cache, another fifth. Columns (arrays) keep that pace;
+Python objects, one for each n-gram and each of its tokens, cost many times the network.
 """
 
 from __future__ import annotations

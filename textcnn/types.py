@@ -222,6 +222,22 @@ class Winners:
     word_parts: Callable[[Floats, Ids, int], Parts] | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """The n-grams behind one logit of each text of a batch, as columns: n-grams offsets[i]..offsets[i + 1] - 1 are
+    those of text i, in its order.
+
+    Each holds tokens starts..ends - 1 of its text, int64[M], and contributes float64[M]. `slots` int32[B, F], if it was
+    asked for, says which n-gram each activation went into, -1 for those that contribute nothing.
+    """
+
+    offsets: Offsets
+    starts: Offsets
+    ends: Offsets
+    contributions: Parts
+    slots: Ids | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class TokenPart:
     """A token of an n-gram: the characters text[start:end], and its part of the n-gram's contribution.

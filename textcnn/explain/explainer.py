@@ -6,17 +6,18 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from textcnn.errors import EngineError
 from textcnn.explain.faithfulness import Attribution, Probabilities, faithfulness
-from textcnn.explain.ngram_evidence import Evidence, ngram_evidence
+from textcnn.explain.ngram_evidence import ngram_evidence
 from textcnn.explain.occlusion import occlude
 from textcnn.text.tokenizers import Reading, Tokenizer
 from textcnn.types import (
+    Evidence,
     Explanation,
     ExplanationMethod,
     Floats,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from textcnn.nn.model import Network
 
 TEXTS_AT_ONCE = 256  # what is known of their windows fits in the second-level cache
+DIRECT_AT_ONCE = 4096  # where nothing but the n-grams themselves is kept of them
 CUT = " … "
 Targets = npt.NDArray[np.int64]
 # a batch of one text, and the class to explain or None for the most probable
@@ -44,6 +46,13 @@ class Model(Protocol):
     def logits(self, batch: TokenBatch) -> Floats: ...
 
     def winners(self, batch: TokenBatch) -> Winners | None: ...
+
+
+@runtime_checkable
+class Direct(Protocol):
+    """What has the n-grams behind the largest logits in one go, before anybody asks for others."""
+
+    def evidence(self, batch: TokenBatch) -> tuple[Floats, Targets, Evidence]: ...
 
 
 def explain_texts(
@@ -145,12 +154,17 @@ def evidence_of(
     Some texts at a time: their tokens and characters, the class index of the label, the n-grams. Only for models whose
     engine knows the winners.
     """
-    for first in range(0, len(texts), TEXTS_AT_ONCE):
-        reading = tokenizer.read(texts[first : first + TEXTS_AT_ONCE])
-        winners = model.winners(reading.batch)
-        assert winners is not None
-        targets = winners.logits.argmax(1)
-        yield reading, targets, ngram_evidence(reading.batch, winners, targets)
+    at_once = DIRECT_AT_ONCE if isinstance(model, Direct) else TEXTS_AT_ONCE
+    for first in range(0, len(texts), at_once):
+        reading = tokenizer.read(texts[first : first + at_once])
+        if isinstance(model, Direct):
+            _, targets, evidence = model.evidence(reading.batch)
+        else:
+            winners = model.winners(reading.batch)
+            assert winners is not None
+            targets = winners.logits.argmax(1)
+            evidence = ngram_evidence(reading.batch, winners, targets)
+        yield reading, targets, evidence
 
 
 def _by_ngrams(

@@ -12,17 +12,27 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from textcnn.artifact import Artifact
 from textcnn.inference.engine import EngineOptions, Precision, weights_of
+from textcnn.kernels.merge_windows import merge_windows
 from textcnn.kernels.native import cores, native
-from textcnn.kernels.table_gather import FUSED, affine, gather_logits, gather_max, gather_sum, pack, project
+from textcnn.kernels.table_gather import (
+    FUSED,
+    affine,
+    gather_evidence,
+    gather_logits,
+    gather_max,
+    gather_sum,
+    pack,
+    project,
+)
 from textcnn.kernels.windows import Windows
 from textcnn.kernels.word_parts import add_word_parts
-from textcnn.types import UNKNOWN_ID, Floats, Ids, Parts, TokenBatch, Winners
+from textcnn.types import UNKNOWN_ID, Evidence, Floats, Ids, Offsets, Parts, TokenBatch, Winners
 
 log = logging.getLogger(__name__)
 # whose logits are one matrix product behind the pooling, and which differ only in what is made of them
@@ -31,6 +41,7 @@ TEXTS_OVER_BUDGET = 64  # texts at once where some words are not in the table
 ROWS_AT_ONCE = 4096
 SAMPLED_WORDS = 1000
 TINY = 1e-6
+Found = TypeVar("Found")
 
 
 # Those that may be taken after max over time, in place, as nn/activations.py has them.
@@ -113,10 +124,19 @@ class NgramTable:
         self, batch: TokenBatch, bias: Floats, activation: str, head_weight: Floats, head_bias: Floats
     ) -> Floats | None:
         """What `gather_logits` gives; None where words exceed the budget."""
+        return self._in_one_go(gather_logits, batch, bias, activation, head_weight, head_bias)
+
+    def evidence(
+        self, batch: TokenBatch, bias: Floats, activation: str, head_weight: Floats, head_bias: Floats
+    ) -> tuple[Floats, Offsets, Evidence] | None:
+        """What `gather_evidence` gives; None where words exceed the budget."""
+        return self._in_one_go(gather_evidence, batch, bias, activation, head_weight, head_bias)
+
+    def _in_one_go(self, kernel: Callable[..., Found | None], batch: TokenBatch, *layers: Any) -> Found | None:
         for _ in range(2):
-            found = gather_logits(
-                self._table, self._filled, batch.values, batch.offsets, self.windows, bias, activation, head_weight,
-                head_bias, scale=self._scale, threads=self.threads,
+            found = kernel(
+                self._table, self._filled, batch.values, batch.offsets, self.windows, *layers,
+                scale=self._scale, threads=self.threads,
             )  # fmt: skip
             if found is not None or int(batch.values.max()) >= len(self._table):
                 return found
@@ -300,12 +320,32 @@ class NgramTableEngine:
 
     def logits(self, batch: TokenBatch) -> Floats:
         """float32[B, num_classes]; the same bits for a text alone and in any batch."""
-        if self._activation in FUSED and native() is not None:
-            found = self.table.logits(batch, self.bias, self._activation, self.head_weight, self.head_bias)
-            if found is not None:
-                return found
+        found = self.table.logits(batch, *self._layers) if self._fused else None
+        if found is not None:
+            return found
         features, _ = self.features(batch)
         return affine(features, self.head_weight, self.head_bias)
+
+    def evidence(self, batch: TokenBatch) -> tuple[Floats, Offsets, Evidence]:
+        """The same logits, which of each text's is the largest, int64[B], and the n-grams behind that."""
+        found = self.table.evidence(batch, *self._layers) if self._fused else None
+        if found is not None:
+            return found
+        behind = self.winners(batch)
+        largest = behind.logits.argmax(axis=1)
+        merged = merge_windows(
+            behind.activations, behind.weight, behind.starts, behind.ends, largest, batch.offsets
+        )  # fmt: skip
+        return behind.logits, largest, merged
+
+    @property
+    def _fused(self) -> bool:
+        return self._activation in FUSED and native() is not None
+
+    @property
+    def _layers(self) -> tuple[Floats, str, Floats, Floats]:
+        """What is behind the largest windows."""
+        return self.bias, self._activation, self.head_weight, self.head_bias
 
     def winners(self, batch: TokenBatch) -> Winners:
         """The same logits, and the windows behind them."""

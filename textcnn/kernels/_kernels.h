@@ -543,11 +543,65 @@ static void FN(fo_pool)(const pool_t *p, int64_t begin, int64_t end) EACH_POOLIN
 static void FN(fo_pool_backward)(const pool_t *p, int64_t begin, int64_t end) EACH_POOLING(FN(fo_pool_backward_as))
 #undef EACH_POOLING
 
+/* ---- merge: what filters with the same window of tokens contribute, added up ---------------------------------------- */
+
+/* Texts begin..end, whose arrays begin at text `begin`; `count` windows are out already. Each place where a window can
+ * begin has a cell for every length, so that the windows come out in order; what adds nothing has the cell behind them.
+ * Returns how many windows are out then, or -1 without memory. */
+static int64_t FN(merge)(const merge_t *m, cells_t *c, int64_t begin, int64_t end, int64_t count)
+{
+    for (int64_t text = begin; text < end; text++) {
+        const float *restrict a = m->activations + (text - begin) * m->features;
+        const float *restrict w = m->weight + m->targets[text] * m->features;
+        const int32_t *restrict first = m->first + (text - begin) * m->features;
+        const int32_t *restrict last = m->last + (text - begin) * m->features;
+        double *restrict added = c->added;
+        int32_t *restrict of = c->of;
+        int32_t length = (int32_t)(m->offsets[text + 1] - m->offsets[text]), widest = 0;
+        for (int64_t f = 0; f < m->features; f++) {
+            int32_t from = first[f] < 0 ? 0 : first[f], to = last[f] > length ? length : last[f];
+            widest = to - from > widest ? to - from : widest;
+        }
+        int32_t cells = widest * length;
+        if (cells >= c->room) {
+            free(c->cells), free(c->number);
+            c->room = 2 * (int64_t)cells + 1;
+            c->cells = calloc((size_t)c->room, sizeof(double));
+            c->number = calloc((size_t)c->room, sizeof(int32_t));
+            if (!c->cells || !c->number) return -1;
+        }
+        double *restrict total = c->cells;
+        int32_t *restrict number = c->number;
+        for (int64_t f = 0; f < m->features; f++) {
+            int32_t from = first[f] < 0 ? 0 : first[f], to = last[f] > length ? length : last[f];
+            double product = (double)a[f] * w[f];
+            added[f] = product;
+            of[f] = product == 0.0 || to <= from ? cells : from * widest + to - from - 1;
+        }
+        for (int64_t f = 0; f < m->features; f++) total[of[f]] += added[f], number[of[f]] = 1;
+        for (int32_t from = 0, cell = 0; from < length; from++)
+            for (int32_t size = 1; size <= widest; size++, cell++) {
+                /* every cell is written, and the next one over it where there is nothing: quicker than to ask */
+                m->out_first[count] = from, m->out_last[count] = from + size, m->out[count] = total[cell];
+                int32_t there = number[cell];
+                total[cell] = 0.0, number[cell] = (int32_t)count;
+                count += there;
+            }
+        total[cells] = 0.0, number[cells] = -1;
+        if (m->slots)
+            for (int64_t f = 0; f < m->features; f++) m->slots[text * m->features + f] = number[of[f]];
+        memset(number, 0, ((size_t)cells + 1) * sizeof(int32_t));
+        m->out_offsets[text + 1] = count;
+    }
+    return count;
+}
+
 #include "_winograd.h"
 
 const kernels_t FN(kernels) = {FN(gather_f32), FN(gather_f16), FN(gather_i8), FN(gather_sum), FN(project), FN(affine),
                                FN(softmax), FN(conv_max_backward), FN(adadelta_rows), FN(adam_rows), FN(fo_pool),
-                               FN(fo_pool_backward), FN(tile_pack), FN(tile_conv), FN(tile_outer)};
+                               FN(fo_pool_backward), FN(tile_pack), FN(tile_conv), FN(tile_outer),
+                               FN(merge)};
 #undef vf
 #undef vi
 #undef vu

@@ -109,6 +109,22 @@ typedef struct {
 } tiles_t;
 
 typedef struct {
+    const float *activations, *weight;
+    const int32_t *first, *last;
+    const int64_t *targets, *offsets;
+    int64_t features;
+    int64_t *out_offsets, *out_first, *out_last; /* room for one window more than there are features */
+    double *out;
+    int32_t *slots; /* or NULL */
+} merge_t;
+
+typedef struct {
+    double *added, *cells; /* [features]; [room], zeros */
+    int32_t *of, *number;  /* [features]; [room], zeros */
+    int64_t room;
+} cells_t;
+
+typedef struct {
     void (*gather_f32)(const gather_t *, int64_t, int64_t);
     void (*gather_f16)(const gather_t *, int64_t, int64_t);
     void (*gather_i8)(const gather_t *, int64_t, int64_t);
@@ -124,6 +140,7 @@ typedef struct {
     void (*tile_pack)(const tiles_t *, int64_t, int64_t);
     void (*tile_conv)(const tiles_t *, int64_t, int64_t);
     void (*tile_outer)(const tiles_t *, int64_t, int64_t);
+    int64_t (*merge)(const merge_t *, cells_t *, int64_t, int64_t, int64_t);
 } kernels_t;
 
 INLINE float half_to_float(uint16_t h)
@@ -185,7 +202,7 @@ static void choose(void)
 /* ---- arguments ------------------------------------------------------------------------------------------------------ */
 
 typedef struct {
-    Py_buffer views[16];
+    Py_buffer views[24];
     int used;
     int failed;
 } buffers_t;
@@ -290,21 +307,38 @@ static PyObject *affine(PyObject *self, PyObject *args)
     RUN(kernels->affine(&a, begin, end));
 }
 
+/* Room for `merge` to work in; `cells` and `number` grow with the texts. */
+static int cells_for(cells_t *c, int64_t features)
+{
+    *c = (cells_t){malloc(sizeof(double) * (size_t)(features + 1)), NULL, malloc(sizeof(int32_t) * (size_t)(features + 1))};
+    return c->added && c->of;
+}
+
+static void free_cells(cells_t *c)
+{
+    free(c->added), free(c->of), free(c->cells), free(c->number);
+}
+
 /* Features, bias, activation and the head's matrix product for texts begin..end, a few texts at a time so that their
- * features stay in the first cache. Returns whether every word was `there`; if not, nothing is written. */
+ * features stay in the first cache; and, where there is an array for them, what the windows behind the largest logit
+ * contribute. Returns how many windows those are, or -1 where a word is not `there`: what is written then means nothing. */
 #define LOGITS_AT_ONCE 32
 static PyObject *gather_logits(PyObject *self, PyObject *args)
 {
     PyObject *rows, *there_o, *values, *offsets_o, *width, *filters, *left, *right, *scale, *bias_o, *weight, *head_bias,
-        *out;
+        *out, *largest_o, *out_offsets, *out_first, *out_last, *totals;
     gather_t g = {0};
     affine_t a = {0};
+    merge_t m = {0};
+    cells_t cells = {0};
     buffers_t b = {0};
     long long stride, words, out_dim, begin, end;
+    int64_t count = 0;
     int precision, relu, known = 1;
-    if (!PyArg_ParseTuple(args, "OOLLiOOOOOOiiOOpOOLOLL", &rows, &there_o, &words, &stride, &precision, &values,
+    if (!PyArg_ParseTuple(args, "OOLLiOOOOOOiiOOpOOLOOOOOOLL", &rows, &there_o, &words, &stride, &precision, &values,
                           &offsets_o, &width, &filters, &left, &right, &g.groups, &g.features, &scale, &bias_o, &relu,
-                          &weight, &head_bias, &out_dim, &out, &begin, &end))
+                          &weight, &head_bias, &out_dim, &out, &largest_o, &out_offsets, &out_first, &out_last, &totals,
+                          &begin, &end))
         return NULL;
     g.stride = stride;
     g.rows = take(&b, rows, 0);
@@ -320,21 +354,33 @@ static PyObject *gather_logits(PyObject *self, PyObject *args)
     a.weight = take(&b, weight, 0);
     a.bias = take(&b, head_bias, 0);
     float *logits = take(&b, out, 1), *features = NULL;
+    int64_t *largest = take(&b, largest_o, 1);
+    m.out_offsets = take(&b, out_offsets, 1);
+    m.out_first = take(&b, out_first, 1);
+    m.out_last = take(&b, out_last, 1);
+    m.out = take(&b, totals, 1);
+    int32_t *starts = NULL;
     a.in_dim = g.features, a.out_dim = out_dim;
+    m.features = g.features, m.weight = a.weight;
     g.failed = &b.failed;
-    if (!b.failed && !(features = malloc(sizeof(float) * LOGITS_AT_ONCE * (size_t)g.features))) b.failed = 1;
+    size_t room = LOGITS_AT_ONCE * (size_t)g.features;
+    if (!b.failed && !(features = malloc(sizeof(float) * room))) b.failed = 1;
+    if (!b.failed && largest && (!(starts = malloc(2 * sizeof(int32_t) * room)) || !cells_for(&cells, g.features)))
+        b.failed = 1;
     if (!b.failed) {
         Py_BEGIN_ALLOW_THREADS
         void (*gather)(const gather_t *, int64_t, int64_t) =
             precision == 4 ? kernels->gather_f32 : precision == 2 ? kernels->gather_f16 : kernels->gather_i8;
         for (int64_t i = offsets[begin]; known && i < offsets[end]; i++)
             known = (uint32_t)g.values[i] < (uint64_t)words && there[g.values[i]];
-        g.out = features, a.x = features;
-        for (int64_t text = begin; known && text < end; text += LOGITS_AT_ONCE) {
-            int64_t count = end - text < LOGITS_AT_ONCE ? end - text : LOGITS_AT_ONCE;
+        g.out = features, a.x = features, g.argmax = starts;
+        if (largest) m.out_offsets[0] = 0;
+        m.activations = features, m.first = starts, m.last = starts ? starts + room : NULL;
+        for (int64_t text = begin; known && count >= 0 && !b.failed && text < end; text += LOGITS_AT_ONCE) {
+            int64_t texts = end - text < LOGITS_AT_ONCE ? end - text : LOGITS_AT_ONCE;
             g.offsets = offsets + text, a.out = logits + text * out_dim;
-            gather(&g, 0, count);
-            for (int64_t t = 0; t < count; t++) {
+            gather(&g, 0, texts);
+            for (int64_t t = 0; t < texts; t++) {
                 float *x = features + t * g.features;
                 int empty = g.offsets[t] == g.offsets[t + 1];
                 for (int f = 0; f < g.features; f++) {
@@ -342,15 +388,29 @@ static PyObject *gather_logits(PyObject *self, PyObject *args)
                     x[f] = empty || (relu && sum < 0) ? 0 : sum;
                 }
             }
-            kernels->affine(&a, 0, count);
+            kernels->affine(&a, 0, texts);
+            if (!largest) continue;
+            for (int64_t t = 0; t < texts; t++) {
+                const float *row = a.out + t * out_dim;
+                int64_t best = 0;
+                for (int64_t o = 1; o < out_dim; o++) best = row[o] > row[best] ? o : best;
+                largest[text + t] = best;
+                int32_t *first = starts + t * g.features, *last = first + room;
+                for (int group = 0; group < g.groups; group++)
+                    for (int f = 0; f < g.num_filters[group]; f++) *last++ = *first++ + g.width[group];
+            }
+            m.offsets = offsets + text, m.targets = largest + text;
+            count = kernels->merge(&m, &cells, 0, texts, count);
+            m.out_offsets += texts;
         }
+        if (count < 0) b.failed = 1;
         Py_END_ALLOW_THREADS
     }
-    free(features);
+    free(features), free(starts), free_cells(&cells);
     PyObject *none = finish(&b);
     if (!none) return NULL;
     Py_DECREF(none);
-    return PyBool_FromLong(known);
+    return PyLong_FromLongLong(known ? count : -1);
 }
 
 static PyObject *softmax(PyObject *self, PyObject *args)
@@ -599,73 +659,11 @@ static PyObject *distinct(PyObject *self, PyObject *args)
     return PyLong_FromLong(count);
 }
 
-typedef struct {
-    const float *activations, *weight;
-    const int32_t *first, *last;
-    const int64_t *targets, *offsets;
-    int64_t texts, features;
-    int64_t *out_offsets, *out_first, *out_last;
-    double *out;
-    int32_t *slots;
-} merge_t;
-
-/* Adds up what filters with the same window of tokens contribute. Each place where a window can begin has a cell for
- * every length, so that the windows come out in order. Returns how many there are, or -1 without memory. */
-static int64_t merge(const merge_t *m)
-{
-    int64_t count = 0, room = 0, longest = 0;
-    for (int64_t text = 0; text < m->texts; text++) {
-        int64_t length = m->offsets[text + 1] - m->offsets[text];
-        if (length > longest) longest = length;
-    }
-    double *cells = NULL;
-    int32_t *number = NULL, *of = malloc((size_t)(m->features + 1) * sizeof(int32_t));
-    m->out_offsets[0] = 0;
-    for (int64_t text = 0; of && text < m->texts; text++) {
-        const float *a = m->activations + text * m->features, *w = m->weight + m->targets[text] * m->features;
-        const int32_t *first = m->first + text * m->features, *last = m->last + text * m->features;
-        int32_t length = (int32_t)(m->offsets[text + 1] - m->offsets[text]), widest = 0;
-        for (int64_t f = 0; f < m->features; f++) {
-            int32_t from = first[f] < 0 ? 0 : first[f], to = last[f] > length ? length : last[f];
-            widest = to - from > widest ? to - from : widest;
-        }
-        if ((int64_t)widest * length > room) {
-            room = (int64_t)widest * (longest > 64 ? length : longest);
-            free(cells), free(number);
-            cells = calloc((size_t)room, sizeof(double));
-            number = calloc((size_t)room, sizeof(int32_t));
-            if (!cells || !number) break;
-        }
-        for (int64_t f = 0; f < m->features; f++) {
-            int32_t from = first[f] < 0 ? 0 : first[f], to = last[f] > length ? length : last[f];
-            double added = (double)a[f] * w[f];
-            of[f] = -1;
-            if (added == 0.0 || to <= from) continue;
-            of[f] = from * widest + to - from - 1;
-            cells[of[f]] += added;
-            number[of[f]] = 1;
-        }
-        int32_t cell = 0;
-        for (int32_t from = 0; from < length; from++)
-            for (int32_t size = 1; size <= widest; size++, cell++) {
-                if (!number[cell]) continue;
-                m->out_first[count] = from, m->out_last[count] = from + size, m->out[count] = cells[cell];
-                cells[cell] = 0.0, number[cell] = (int32_t)count++;
-            }
-        if (m->slots)
-            for (int64_t f = 0; f < m->features; f++) m->slots[text * m->features + f] = of[f] < 0 ? -1 : number[of[f]];
-        memset(number, 0, (size_t)cell * sizeof(int32_t));
-        m->out_offsets[text + 1] = count;
-    }
-    int failed = !of || (room && (!cells || !number));
-    free(of), free(cells), free(number);
-    return failed ? -1 : count;
-}
-
 static PyObject *merge_windows(PyObject *self, PyObject *args)
 {
     PyObject *activations, *weight, *first, *last, *targets, *offsets, *out_offsets, *out_first, *out_last, *out, *slots;
     merge_t m = {0};
+    cells_t cells = {0};
     buffers_t b = {0};
     long long texts, features, count = 0;
     if (!PyArg_ParseTuple(args, "OOOOOOOOOOOLL", &activations, &weight, &first, &last, &targets, &offsets, &out_offsets,
@@ -682,11 +680,14 @@ static PyObject *merge_windows(PyObject *self, PyObject *args)
     m.out_last = take(&b, out_last, 1);
     m.out = take(&b, out, 1);
     m.slots = take(&b, slots, 1);
-    m.texts = texts, m.features = features;
+    m.features = features;
     if (!b.failed) {
-        Py_BEGIN_ALLOW_THREADS count = merge(&m);
+        m.out_offsets[0] = 0;
+        Py_BEGIN_ALLOW_THREADS
+        count = cells_for(&cells, features) ? kernels->merge(&m, &cells, 0, texts, 0) : -1;
         Py_END_ALLOW_THREADS
     }
+    free_cells(&cells);
     PyObject *none = finish(&b);
     if (!none) return NULL;
     Py_DECREF(none);

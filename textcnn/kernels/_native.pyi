@@ -32,6 +32,16 @@ def project(
 def affine(
     x: Floats, weight: Floats, bias: Floats, out: Floats, in_dim: int, out_dim: int, begin: int, end: int, /
 ) -> None: ...
+def gather_logits(
+    table: Array, there: npt.NDArray[np.bool_], words: int, stride: int, itemsize: int, values: Ids, offsets: Places,
+    width: Ids, filters: Ids, left: Ids, right: Ids, groups: int, features: int, scale: Floats | None, bias: Floats,
+    relu: bool, weight: Floats, head_bias: Floats, out_dim: int, out: Floats, largest: Places | None,
+    out_offsets: Places | None, out_first: Places | None, out_last: Places | None,
+    contributions: npt.NDArray[np.float64] | None, begin: int, end: int, /,
+) -> int: ...  # fmt: skip
+def softmax(
+    logits: Floats, out: Floats, classes: int, factor: float, doubt: float, begin: int, end: int, /
+) -> None: ...
 def winners(
     values: Ids, offsets: Places, width: Ids, filters: Ids, argmax: Ids, grad: Floats, hits: Array, start: Places,
     scratch: Array, texts: int, groups: int, features: int, /,

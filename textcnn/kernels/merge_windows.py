@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from textcnn.kernels.native import native
-from textcnn.types import Floats, Ids, Offsets, Parts
+from textcnn.types import Evidence, Floats, Ids, Offsets, Parts
 
-Merged = tuple[Offsets, Offsets, Offsets, Parts, Ids | None]
+Room = tuple[Offsets, Offsets, Offsets, Parts]  # as the kernels want it: where texts begin, first token, end, value
 
 
 def merge_windows(
     activations: Floats, weight: Floats, starts: Ids, ends: Ids, targets: npt.NDArray[np.int64], offsets: Offsets,
     *, slots: bool = False,
-) -> Merged:  # fmt: skip
+) -> Evidence:  # fmt: skip
     """What every window of tokens adds to logit targets[i] of text i.
 
     `activations` float32[B, F], `weight` float32[classes, F], windows of tokens starts..ends - 1 int32[B, F], which may
     reach beyond a text of `offsets` int64[B + 1], `targets` int64[B].
 
-    Returns windows as they lie inside the texts, in order: where each text's begin, int64[B + 1]; first token and end
-    int64[M] each; contribution float64[M]; and, if asked for, which of them each activation went into, int32[B, F], -1
-    where it adds nothing.
+    Returns windows as they lie inside the texts, in order; and, if asked for, which of them each activation went into.
     """
     module = native()
     if module is None:
         return merge_windows_ref(activations, weight, starts, ends, targets, offsets, slots=slots)
     texts, features = activations.shape
-    bounds = np.empty(texts + 1, np.int64)
-    # room for a window of each feature: pages that are not written to cost nothing
-    first, last = np.empty((2, activations.size), np.int64)
-    total = np.empty(activations.size, np.float64)
+    room = room_for_windows(texts, features)
     slot_of = np.empty(activations.shape, np.int32) if slots else None
-    count = module.merge_windows(
-        activations, weight, starts, ends, targets, offsets, bounds, first, last, total, slot_of, texts, features
-    )
-    return bounds, first[:count].copy(), last[:count].copy(), total[:count].copy(), slot_of
+    count = module.merge_windows(activations, weight, starts, ends, targets, offsets, *room, slot_of, texts, features)
+    return kept(room, count, slot_of)
 
 
 def merge_windows_ref(
     activations: Floats, weight: Floats, starts: Ids, ends: Ids, targets: npt.NDArray[np.int64], offsets: Offsets,
     *, slots: bool = False,
-) -> Merged:  # fmt: skip
+) -> Evidence:  # fmt: skip
     """The same in plain numpy."""
     added = (activations * weight[targets].astype(np.float64)).ravel()
     first = np.maximum(starts, 0)
@@ -59,4 +54,31 @@ def merge_windows_ref(
     token, size = np.divmod(found, widest)
     bounds = np.searchsorted(token, offsets)
     begin = token - np.repeat(offsets[:-1], np.diff(bounds))
-    return bounds, begin, begin + size + 1, total[found], slot_of[cells].reshape(activations.shape) if slots else None
+    chosen = slot_of[cells].reshape(activations.shape) if slots else None
+    return Evidence(bounds, begin, begin + size + 1, total[found], chosen)
+
+
+def room_for_windows(texts: int, features: int) -> Room:
+    """For a window of each feature of each text, and one more: pages that are not written to cost nothing."""
+    first, last = np.empty((2, texts * features + 1), np.int64)
+    return np.empty(texts + 1, np.int64), first, last, np.empty(texts * features + 1, np.float64)
+
+
+def kept(room: Room, count: int, slots: Ids | None = None) -> Evidence:
+    """The windows that were written there."""
+    bounds, first, last, total = room
+    return Evidence(bounds, first[:count].copy(), last[:count].copy(), total[:count].copy(), slots)
+
+
+def joined(parts: Sequence[Evidence]) -> Evidence:
+    """Several texts' windows and those of the texts after them, without slots."""
+    if len(parts) == 1:
+        return parts[0]
+    before = np.cumsum([0, *(part.offsets[-1] for part in parts)])
+    bounds = [part.offsets[1:] + first for part, first in zip(parts, before, strict=False)]
+    return Evidence(
+        np.concatenate([np.zeros(1, np.int64), *bounds]),
+        np.concatenate([part.starts for part in parts]),
+        np.concatenate([part.ends for part in parts]),
+        np.concatenate([part.contributions for part in parts]),
+    )

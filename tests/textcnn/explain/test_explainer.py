@@ -22,7 +22,8 @@ from textcnn.build import build_network, resolve
 from textcnn.calibration.calibration import Calibration
 from textcnn.config import TextConfig
 from textcnn.errors import DataError, LabelError
-from textcnn.explain.explainer import explain_texts
+from textcnn.explain.explainer import Direct, evidence_of, explain_texts
+from textcnn.explain.ngram_evidence import ngram_evidence
 from textcnn.inference.engine import EngineOptions
 from textcnn.inference.ngram_table import word_vectors
 from textcnn.inference.select import select_engine
@@ -99,6 +100,30 @@ def test_contributions_add_up_to_the_logit(
         assert explanation.probability == pytest.approx(float(softmax(row[None])[0, index]))
         assert (explanation.method, explanation.exact, explanation.rest) == ("ngrams", True, 0.0)
         check(text, explanation)
+
+
+@compiled
+@pytest.mark.parametrize("options", [{}, {"table_budget": 2000}, {"table_precision": "int8"}], ids=str)
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "identity"])
+@pytest.mark.parametrize("name", ["ngram_table", "torch"])
+@settings(deadline=None, max_examples=20)
+@given(texts=st.lists(TEXTS, max_size=5))
+def test_evidence_as_columns_is_that_of_the_winning_windows_and_adds_up(
+    name: str, activation: str, options: dict[str, Any], texts: list[str]
+) -> None:
+    model, tokenizer = engine(name, "rand", activation, **options), artifact("rand", activation).tokenizer
+    assert isinstance(model, Direct) == (name == "ngram_table")
+    found = list(evidence_of(model, tokenizer, texts))
+    assert len(found) == bool(texts)
+    for reading, targets, evidence in found:
+        winners = model.winners(reading.batch)
+        np.testing.assert_array_equal(targets, winners.logits.argmax(axis=1))
+        expected = ngram_evidence(reading.batch, winners, targets)
+        for column in ("offsets", "starts", "ends", "contributions"):
+            np.testing.assert_array_equal(getattr(evidence, column), getattr(expected, column))
+        for row, target in enumerate(targets.tolist()):
+            of_text = evidence.contributions[evidence.offsets[row] : evidence.offsets[row + 1]]
+            assert winners.bias[target] + of_text.sum() == pytest.approx(winners.logits[row, target], abs=1e-5)
 
 
 def by_hand(

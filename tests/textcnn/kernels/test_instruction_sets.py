@@ -14,7 +14,7 @@ from ...patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(native() is None, reason="the compiled kernels are not built")
 # those with compiled code of each set, but for the tables', which have a test of their own
-FILES = ("test_causal_conv.py", "test_conv_max.py", "test_fo_pool.py", "test_row_updates.py")
+FILES = ("test_causal_conv.py", "test_conv_max.py", "test_fo_pool.py", "test_merge_windows.py", "test_row_updates.py")
 
 
 @pytest.mark.parametrize("instruction_set", ["base", "v3"])

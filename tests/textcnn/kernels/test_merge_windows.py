@@ -30,11 +30,11 @@ def test_compiled_and_plain_agree(lengths: list[int], features: int, widest: int
     targets = draw.integers(0, 3, texts)
     arguments = (activations, weight, starts, ends, targets, offsets)
     found, expected = merge_windows(*arguments, slots=True), merge_windows_ref(*arguments, slots=True)
-    for a, b in zip(found, expected, strict=True):
-        assert a is not None and b is not None
+    for column in ("offsets", "starts", "ends", "contributions", "slots"):
+        a, b = getattr(found, column), getattr(expected, column)
         assert (a.dtype, a.shape) == (b.dtype, b.shape)
         np.testing.assert_allclose(a, b, atol=1e-12)
-    assert merge_windows(*arguments)[4] is None
+    assert merge_windows(*arguments).slots is None
 
 
 def test_filters_with_the_same_tokens_are_added_up_and_padding_is_no_part_of_them() -> None:
@@ -43,10 +43,9 @@ def test_filters_with_the_same_tokens_are_added_up_and_padding_is_no_part_of_the
     starts = np.array([[-1, 0, 1, 1, 0]], np.int32)
     ends = np.array([[2, 2, 3, 9, 1]], np.int32)
     for way in (merge_windows, merge_windows_ref):
-        bounds, first, last, total, slots = way(
-            activations, weight, starts, ends, np.zeros(1, np.int64), np.array([0, 3], np.int64), slots=True
-        )
-        assert bounds.tolist() == [0, 2]
-        assert list(zip(first.tolist(), last.tolist(), total.tolist(), strict=True)) == [(0, 2, 2.5), (1, 3, 5.0)]
-        assert slots is not None
-        assert slots.tolist() == [[0, 0, 1, 1, -1]]
+        found = way(activations, weight, starts, ends, np.zeros(1, np.int64), np.array([0, 3], np.int64), slots=True)
+        assert found.offsets.tolist() == [0, 2]
+        ngrams = zip(found.starts.tolist(), found.ends.tolist(), found.contributions.tolist(), strict=True)
+        assert list(ngrams) == [(0, 2, 2.5), (1, 3, 5.0)]
+        assert found.slots is not None
+        assert found.slots.tolist() == [[0, 0, 1, 1, -1]]
