@@ -206,12 +206,14 @@ def _together(logs: Sequence[Exact], targets: Offsets, fold_of: Offsets) -> Exac
 
 
 def _bayes(learn: csr_matrix, targets: Offsets, ask: csr_matrix) -> Exact:
-    return ComplementNB(alpha=0.3).fit(learn, targets).predict_proba(ask)  # type: ignore[no-any-return]
+    found: Exact = ComplementNB(alpha=0.3).fit(learn, targets).predict_proba(ask)
+    return found
 
 
 def _linear(learn: csr_matrix, targets: Offsets, ask: csr_matrix, *, passes: int) -> Exact:
     model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=passes, tol=None, random_state=0, n_jobs=-1)
-    return model.fit(learn, targets).predict_proba(ask)  # type: ignore[no-any-return]
+    found: Exact = model.fit(learn, targets).predict_proba(ask)
+    return found
 
 
 def _bayes_linear(learn: csr_matrix, targets: Offsets, ask: csr_matrix) -> Exact:

@@ -12,7 +12,7 @@ import numpy as np
 
 from textcnn.config import TextConfig
 from textcnn.data.columns import shorten
-from textcnn.doctor.findings import Finding, Suspect, count
+from textcnn.doctor.findings import Finding, Level, Suspect, count
 from textcnn.doctor.table import Table
 
 # UTF-8 read as Windows-1252 or Latin-1, and characters that a reader could not decode
@@ -145,12 +145,12 @@ def _languages(table: Table) -> Iterator[Finding]:
     )
 
 
-def _matching(table: Table, kind: str, pattern: re.Pattern[str], level: str, what: str) -> Iterator[Finding]:
+def _matching(table: Table, kind: str, pattern: re.Pattern[str], level: Level, what: str) -> Iterator[Finding]:
     found = [(row, match) for row, text in zip(table.rows, table.texts, strict=True) if (match := pattern.search(text))]
     if found:
         yield Finding(
             kind,
-            level,  # type: ignore[arg-type]
+            level,
             f"{count(len(found), 'text has', 'texts have')} {what}, such as {shorten(found[0][1].group())!r}",
             tuple(Suspect(int(row), shorten(match.group())) for row, match in found),
             {"rows": len(found)},

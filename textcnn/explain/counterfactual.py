@@ -57,9 +57,9 @@ class Counterfactuals:
         def lead(found: Floats) -> npt.NDArray[np.float64]:
             """By how much the other label is ahead of its strongest rival; positive where the label is flipped."""
             scores = np.log(np.maximum(found.astype(np.float64), 1e-30))
-            if target is None:
-                return np.delete(scores, label, axis=1).max(axis=1) - scores[:, label]  # type: ignore[no-any-return]
-            return scores[:, target] - np.delete(scores, target, axis=1).max(axis=1)  # type: ignore[no-any-return]
+            one = label if target is None else target
+            ahead: npt.NDArray[np.float64] = scores[:, one] - np.delete(scores, one, axis=1).max(axis=1)
+            return -ahead if target is None else ahead
 
         def leads(several: Sequence[Edits]) -> npt.NDArray[np.float64]:
             return lead(self._probabilities([changed(edits) for edits in several]))

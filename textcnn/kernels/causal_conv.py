@@ -34,8 +34,8 @@ def causal_conv(x: Tensor, weight: Tensor, offsets: Tensor, *, reverse: bool = F
     plain = x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or len(weight) not in WIDTHS or not len(x)
     if plain or choose("causal_conv", x) != "native":
         return causal_conv_ref(x, weight, offsets, reverse=reverse)
-    y: Tensor = _Winograd.apply(x, weight, offsets, reverse)  # type: ignore[no-untyped-call]
-    return y
+    apply: Callable[..., Tensor] = _Winograd.apply
+    return apply(x, weight, offsets, reverse)
 
 
 def causal_conv_ref(x: Tensor, weight: Tensor, offsets: Tensor, *, reverse: bool = False) -> Tensor:
@@ -55,7 +55,8 @@ class _Winograd(torch.autograd.Function):
         x, weight = x.contiguous(), weight.contiguous()
         ctx.tiles = _Tiles(offsets.numpy(), len(weight), reverse)
         ctx.save_for_backward(x, weight)
-        return ctx.tiles.conv(x, weight, back=False)  # type: ignore[no-any-return]
+        tiles: _Tiles = ctx.tiles
+        return tiles.conv(x, weight, back=False)
 
     @staticmethod
     @once_differentiable

@@ -41,8 +41,8 @@ def fo_pool(
         return fo_pool_ref(z, f, offsets, i=i, initial=initial, reverse=reverse)
     assert f.shape == z.shape and (i is None or i.shape == z.shape)
     inputs = (z, f) if i is None else (z, f, i)
-    h: Tensor = _Pool.apply(way, reverse, z.shape[1], offsets, None, initial, *inputs)  # type: ignore[no-untyped-call]
-    return h
+    apply: Callable[..., Tensor] = _Pool.apply
+    return apply(way, reverse, z.shape[1], offsets, None, initial, *inputs)
 
 
 def gate_pool(
@@ -60,8 +60,8 @@ def gate_pool(
         return gate_pool_ref(gates, bias, offsets, pooling=pooling, initial=initial, reverse=reverse)
     dim = gates.shape[1] // PARTS[pooling]
     assert gates.shape[1] == len(bias) == dim * PARTS[pooling]
-    h: Tensor = _Pool.apply(way, reverse, dim, offsets, bias, initial, gates)  # type: ignore[no-untyped-call]
-    return h
+    apply: Callable[..., Tensor] = _Pool.apply
+    return apply(way, reverse, dim, offsets, bias, initial, gates)
 
 
 def _full(x: Tensor) -> Tensor:

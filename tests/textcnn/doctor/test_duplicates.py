@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -13,8 +14,8 @@ def table(*rows: tuple[str, str]) -> Table:
     return Table([text for text, _ in rows], [label for _, label in rows], np.arange(len(rows)) + 2)
 
 
-def found(findings: object) -> dict[str, Finding]:
-    return {finding.kind: finding for finding in findings}  # type: ignore[attr-defined]
+def found(findings: Iterable[Finding]) -> dict[str, Finding]:
+    return {finding.kind: finding for finding in findings}
 
 
 def test_texts_that_differ_in_case_and_punctuation_only_are_repetitions() -> None:

@@ -46,7 +46,7 @@ def artifact(
     """Reads at most 7 tokens of a text."""
     made = random_artifact(mode, activation, blocks=blocks, characters=characters)
     made.weights["encoder.embedding.weight" if mode != "static" else "encoder.embedding.fixed"][UNKNOWN_ID] = 0.1
-    config = TextConfig(max_length=7, truncation=truncation)  # type: ignore[arg-type]
+    config = TextConfig.model_validate({"max_length": 7, "truncation": truncation})
     tokenizer = Tokenizer.from_json(TOKENIZER.to_json(), config, spelled=characters > 0)
     return dataclasses.replace(made, tokenizer=tokenizer)
 
@@ -291,7 +291,7 @@ def test_an_explanation_is_plain_json(classifier: TextClassifier) -> None:
     values = whole.to_dict()
     total = values["bias"] + sum(ngram["contribution"] for ngram in values["ngrams"]) + values["rest"]
     assert total == pytest.approx(values["logit"], abs=1e-5)
-    assert pickle.loads(pickle.dumps(whole)) == whole  # noqa: S301
+    assert pickle.loads(pickle.dumps(whole)) == whole  # noqa: S301  what was pickled is in the line
     (explanation,) = classifier.explain(["where is my parcel"], top_n=1)
     values = json.loads(json.dumps(explanation.to_dict()))
     assert values == explanation.to_dict()

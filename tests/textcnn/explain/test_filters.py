@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_any_engine_will_do(model_folder: Path) -> None:
     assert by_table.filters(TEXTS) == by_torch.filters(TEXTS)
 
 
-def report(classifier: TextClassifier) -> dict[str, object]:
+def report(classifier: TextClassifier) -> dict[str, Any]:
     filters = [one.to_dict() for one in classifier.filters(["my parcel </script><b>", "error <!-- 14"])]
     return {"model": "t<i>ny", "version": "1", "labels": classifier.labels, "texts": 2, "filters": filters}
 
@@ -159,7 +160,7 @@ def test_the_page_shows_every_filter_and_finds_words(classifier: TextClassifier,
     found = in_a_browser(filter_page(values) + f"<script>{search}</script>", tmp_path)
     expected = [
         one
-        for one in values["filters"]  # type: ignore[attr-defined]
+        for one in values["filters"]
         if "parcel" in " ".join([*one["ideal"], *(example["text"] for example in one["examples"])])
     ]
     assert 0 < len(expected) < 16

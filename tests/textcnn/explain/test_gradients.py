@@ -94,7 +94,8 @@ def embedded(network: Any, text: TokenBatch) -> torch.Tensor:
     from textcnn.nn.ragged import Distinct
 
     with torch.no_grad():
-        return network.encoder.embedded(Distinct(1000)(text))[0]  # type: ignore[no-any-return]
+        x: torch.Tensor = network.encoder.embedded(Distinct(1000)(text))[0]
+    return x
 
 
 @pytest.mark.parametrize("pooling", ["max_over_time", "average"])
@@ -125,10 +126,11 @@ def test_a_word_that_gradients_find_is_found_by_faithfulness() -> None:
     made = random_artifact(blocks=2, characters=3)
     engine, network = select_engine(made), network_of(made)
     texts = ["where is my parcel since monday again! thanks"]
-    for method in ("occlusion", "grad_cam"):
+    methods: tuple[ExplanationMethod, ...] = ("occlusion", "grad_cam")
+    for method in methods:
         (explanation,) = explain_texts(
             engine, SPELLING, made.labels.names, texts,
-            probabilities=softmax, method=method, network=network,  # type: ignore[arg-type]
+            probabilities=softmax, method=method, network=network,
         )  # fmt: skip
         assert explanation.faithfulness and explanation.faithfulness.insertion > explanation.faithfulness.deletion
 
@@ -141,7 +143,7 @@ def test_a_classifier_names_its_methods_and_refuses_others(
     assert usual == asked
     assert classifier.explain(["my parcel"], method="grad_cam", labels="billing")[0].label == "billing"
     with pytest.raises(ValueError, match="method is 'lime', expected one of ngrams, occlusion, grad_cam"):
-        classifier.explain(["x"], method="lime")  # type: ignore[arg-type]
+        classifier.explain(["x"], method="lime")  # type: ignore[arg-type]  # which is the point
     monkeypatch.setitem(__import__("sys").modules, "captum.attr", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'textcnn\[captum\]'"):
         classifier.explain(["my parcel"], method="integrated_gradients")

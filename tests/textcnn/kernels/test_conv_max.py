@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
@@ -20,7 +23,7 @@ def inputs(windows: Windows, dtype: torch.dtype = torch.float32) -> tuple[torch.
     return x, values, OFFSETS, weight, bias
 
 
-def outputs_and_gradients(function, windows: Windows) -> list[torch.Tensor]:  # type: ignore[no-untyped-def]
+def outputs_and_gradients(function: Callable[..., Any], windows: Windows) -> list[torch.Tensor]:
     x, values, offsets, weight, bias = inputs(windows)
     best, starts = function(x, values, offsets, weight, bias, windows)
     finite = torch.where(best.isinf(), 0.0, best)

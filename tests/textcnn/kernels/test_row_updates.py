@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -18,7 +20,7 @@ def sparse_steps() -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 @pytest.mark.parametrize("update", [adadelta_rows, adadelta_rows_ref], ids=["kernel", "reference"])
-def test_lazy_adadelta_equals_the_dense_one(update) -> None:  # type: ignore[no-untyped-def]
+def test_lazy_adadelta_equals_the_dense_one(update: Callable[..., None]) -> None:
     param, square, delta = torch.ones(ROWS, DIM), torch.zeros(ROWS, DIM), torch.zeros(ROWS, DIM)
     last_step = torch.zeros(ROWS, dtype=torch.int64)
     dense = torch.nn.Parameter(torch.ones(ROWS, DIM))
@@ -31,7 +33,7 @@ def test_lazy_adadelta_equals_the_dense_one(update) -> None:  # type: ignore[no-
 
 
 @pytest.mark.parametrize("update", [adam_rows, adam_rows_ref], ids=["kernel", "reference"])
-def test_row_adam_equals_torchs_sparse_adam(update) -> None:  # type: ignore[no-untyped-def]
+def test_row_adam_equals_torchs_sparse_adam(update: Callable[..., None]) -> None:
     param, first, second = torch.ones(ROWS, DIM), torch.zeros(ROWS, DIM), torch.zeros(ROWS, DIM)
     theirs = torch.nn.Parameter(torch.ones(ROWS, DIM))
     optimizer = torch.optim.SparseAdam([theirs], lr=0.01)

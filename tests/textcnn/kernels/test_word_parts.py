@@ -22,7 +22,7 @@ def case(kind: Any, seed: int = 0) -> tuple[Any, ...]:
     table = (draw.normal(size=(30, WINDOWS.rows)) * 20).astype(kind)
     scale = draw.uniform(0.1, 1.0, WINDOWS.features).astype(np.float32) if kind is np.int8 else None
     sums, starts = gather_max_ref(table, values, offsets, WINDOWS, scale=scale, argmax=True)
-    slots = draw.integers(-1, 6, starts.shape).astype(np.int32)  # type: ignore[union-attr]
+    slots = draw.integers(-1, 6, sums.shape).astype(np.int32)
     slots[lengths == 0] = -1
     return table, scale, values, offsets, sums, starts, slots
 
