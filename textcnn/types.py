@@ -311,6 +311,10 @@ class Faithfulness:
     deletion: float
     insertion: float
 
+    def to_dict(self) -> dict[str, float]:
+        """Plain values, as JSON has them."""
+        return {"deletion": round(self.deletion, DECIMALS), "insertion": round(self.insertion, DECIMALS)}
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -360,7 +364,7 @@ class Explanation:
             "rest": round(self.rest, DECIMALS),
             "method": self.method,
             "exact": self.exact,
-            "faithfulness": self.faithfulness and asdict(self.faithfulness),
+            "faithfulness": self.faithfulness and self.faithfulness.to_dict(),
             "unread": self.unread and list(self.unread),
             **({} if self.unread_segment is None else {"unread_segment": self.unread_segment}),
         }
@@ -428,4 +432,4 @@ class Counterfactual:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON has them."""
-        return asdict(self)
+        return {**asdict(self), "probability": round(self.probability, DECIMALS)}

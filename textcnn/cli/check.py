@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, progress_bar, read_options, reading_options, tell
+from textcnn.cli.common import FILE, progress_bar, read_options, reading_options, tell, tell_source
 
 SHOWN_ROWS = 8
 EPILOG = """\b
@@ -61,6 +62,8 @@ def check(
             raise DataError(f"{path} exists already; move it away first")
     with progress_bar(quiet=quiet) as told:
         checkup = doctor.check(data, read_options(**reading), test=test, separator=label_separator, tell=told)
+    # of its doubts the findings tell
+    tell_source(data, replace(checkup.examples, doubts=()))
     if as_json:
         click.echo(json.dumps(checkup.to_dict(), ensure_ascii=False))
     else:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from textcnn.types import Counterfactual, Explanation, ExplanationMethod, Ngram
 
 SHOWN = 5
+SPACE = "␣"  # for a token that would not be seen
 TEXTS_AT_ONCE = 64  # explained before the first of them is written
 # 256-colour backgrounds, faint to strong; black text is readable on all of them
 FOR, AGAINST = (194, 157, 114), (224, 217, 210)
@@ -108,11 +109,11 @@ def _write(text: str, explanations: Sequence[Explanation], shown: int, coloured:
         ngrams = explanation.ngrams[:shown]
         names = [_one_line(ngram) for ngram in ngrams]
         width = max(map(len, names), default=0)
-        method = "" if explanation.exact else f", by {explanation.method.replace('_', ' ')}: {_trust(explanation)}"
+        method = "" if explanation.exact else f", by {explanation.method.replace('_', ' ')}{_trust(explanation)}"
         click.echo(f"  {explanation.label}  {explanation.probability:.1%}{method}")
         for ngram, name in zip(ngrams, names, strict=True):
             parts = "  ".join(
-                f"{visible(token.text)}{'' if token.known else ' (unknown)'} {token.contribution:+.2f}"
+                f"{_word(token.text)}{'' if token.known else ' (unknown)'} {token.contribution:+.2f}"
                 for token in ngram.tokens
             )
             click.echo(f"  {ngram.contribution:+7.2f}  {name:<{width}}  {parts}".rstrip().encode("utf-8", "replace"))
@@ -140,6 +141,10 @@ def _write_change(found: Counterfactual | None) -> None:
     click.echo(told.encode("utf-8", "replace"))
 
 
+def _word(text: str) -> str:
+    return SPACE if text.isspace() else visible(text)
+
+
 def _one_line(ngram: Ngram) -> str:
     """As it stands in the text; of several texts with the number of its own before it."""
     which = "" if ngram.segment is None else f"{ngram.segment + 1}: "
@@ -148,8 +153,10 @@ def _one_line(ngram: Ngram) -> str:
 
 def _trust(explanation: Explanation) -> str:
     assert explanation.faithfulness is not None
+    if not explanation.ngrams:
+        return ""
     return (
-        f"leaving the strongest words out first leaves {explanation.faithfulness.deletion:.0%} of the probability "
+        f": leaving the strongest words out first leaves {explanation.faithfulness.deletion:.0%} of the probability "
         f"on average, adding them first gives {explanation.faithfulness.insertion:.0%}"
     )
 

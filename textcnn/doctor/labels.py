@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from textcnn.data.columns import shorten
+from textcnn.data.labels import SEPARATORS
 from textcnn.doctor.findings import Finding, Level, Suspect, count
 from textcnn.doctor.table import Table, cleaned
 
@@ -18,11 +19,23 @@ UNEVEN = 10
 # A label with at most this share of another's rows, and spelled nearly alike, is taken for a slip of it.
 SLIP = 0.05
 _ALIKE = 0.85
+# Labels are taken for several joined where so many of those with a separator in them, and two at least, are that.
+_JOINED = 0.8
 
 
 def label_findings(table: Table) -> Iterator[Finding]:
     """Of the labels, and where a text has several, of each of them."""
     counts = Counter(label for row in table.label_rows for label in row)
+    if not table.separator and (separator := joined_by(counts)):
+        joined = {name: times for name, times in counts.items() if separator in name}
+        yield Finding(
+            "joined_labels",
+            "warning",
+            f"{count(len(joined), 'label is', 'labels are')} others joined by {separator!r}, such as "
+            f"{shorten(next(iter(joined)))!r} ({count(sum(joined.values()), 'row')}); if a text may have several "
+            f"labels, check and train with --label-separator {separator!r}",
+            figures={"separator": separator, "labels": len(joined), "rows": sum(joined.values())},
+        )
     spelled = spelling_variants(counts)
     slips = likely_slips({name: times for name, times in counts.items() if name not in spelled})
     if spelled:
@@ -99,6 +112,16 @@ def _variants(
         ),
         {"variants": dict(variants)},
     )
+
+
+def joined_by(names: Collection[str]) -> str:
+    """What stands between several labels that are written as one, or "": most parts are labels by themselves."""
+    for separator in SEPARATORS:
+        joined = [name for name in names if separator in name]
+        whole = [name for name in joined if all(part.strip() in names for part in name.split(separator))]
+        if len(whole) >= 2 and len(whole) >= _JOINED * len(joined):
+            return separator
+    return ""
 
 
 def spelling_variants(counts: Mapping[str, int]) -> dict[str, str]:

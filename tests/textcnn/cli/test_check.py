@@ -31,6 +31,12 @@ def test_findings_are_listed_with_their_rows(run: Run, messy: Path) -> None:
     assert any("'Repair' (1 row) for 'repair'" in line for line in lines)
 
 
+def test_which_columns_were_read_is_told(run: Run, messy: Path) -> None:
+    told = run("check", "messy.csv").err
+    assert "messy.csv: 62 rows; text from 'text', label from 'label'" in told
+    assert "not used: 'id'" in told
+
+
 def test_json_has_every_row(run: Run, messy: Path) -> None:
     found = {f["kind"]: f for f in json.loads(run("check", "messy.csv", "--json").out)["findings"]}
     assert found["duplicates"]["rows"] == [63]

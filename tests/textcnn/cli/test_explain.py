@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shlex
 import subprocess
 import sys
@@ -99,6 +100,16 @@ def test_a_network_that_adds_up_no_ngrams_is_explained_by_leaving_words_out(run:
     ran = run("explain", tmp_path / "tiny", "--no-json", "where is my parcel")
     assert ", by occlusion: leaving the strongest words out first leaves" in ran.out
     assert "what words alone do not explain" in ran.out
+    assert ", by occlusion\n" in run("explain", tmp_path / "tiny", "--no-json", "").out, "nothing was left out"
+
+
+def test_characters_that_are_spaces_can_be_seen(run: Run, tmp_path: Path) -> None:
+    from ...conftest import TINY, tiny_corpus
+
+    config = {**TINY, "text": {"tokenizer": "character"}}
+    TextClassifier(config).fit(*tiny_corpus()).save(tmp_path / "tiny" / "1")
+    ran = run("explain", tmp_path / "tiny", "--no-json", "--top-n", 50, "my parcel")
+    assert re.search(r"␣ [+-]\d\.\d\d", ran.out)
 
 
 def test_mistakes_are_told(mistake: Any, model_folder: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from textcnn.doctor.labels import label_findings, labels_of_test, likely_slips, spelling_variants
+from textcnn.doctor.labels import joined_by, label_findings, labels_of_test, likely_slips, spelling_variants
 from textcnn.doctor.table import Table
 
 
@@ -35,6 +35,31 @@ def test_spellings_of_one_label_are_told_from_labels(counts: dict[str, int], var
 )
 def test_rare_labels_nearly_like_a_frequent_one_may_be_slips(counts: dict[str, int], slips: dict[str, str]) -> None:
     assert likely_slips(counts) == slips
+
+
+@pytest.mark.parametrize(
+    ("labels", "separator"),
+    [
+        (["joy", "love", "joy|love", "anger", "anger|joy"], "|"),
+        (["a", "b", "c", "a, b", "b, c"], ","),
+        (["NUM/date", "NUM/count", "HUM/ind", "HUM/gr"], ""),  # paths, whose parts are no labels themselves
+        (["Sci-Tech", "Sports", "World"], ""),
+        (["rock", "pop", "rock;pop"], ""),  # one may be chance
+        (["a", "|", "b|"], ""),
+        ([], ""),
+    ],
+)
+def test_labels_that_are_others_joined_are_told_from_paths(labels: list[str], separator: str) -> None:
+    assert joined_by(labels) == separator
+
+
+def test_what_stands_between_joined_labels_is_told_with_the_option_to_give() -> None:
+    labels = ["joy"] * 20 + ["love"] * 20 + ["anger"] * 20 + ["joy|love"] * 10 + ["anger|joy"] * 10
+    (found,) = label_findings(table(labels))
+    assert (found.kind, found.level) == ("joined_labels", "warning")
+    assert "--label-separator '|'" in found.message
+    assert found.figures == {"separator": "|", "labels": 2, "rows": 20}
+    assert not list(label_findings(Table(["x"] * len(labels), labels, np.arange(len(labels)), separator="|")))
 
 
 def test_several_labels_of_a_text_are_looked_at_one_by_one() -> None:
