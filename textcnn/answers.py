@@ -138,16 +138,17 @@ def thresholds(head: Head, count: int) -> Floats:
 def best_thresholds(found: Floats, target: Floats) -> list[float]:
     """For each label the threshold with the highest F1, probabilities float32[N, C] against 0 and 1.
 
-    Half way between two probabilities; THRESHOLD for a label that stands in fewer than three texts.
+    Half way between two different probabilities; THRESHOLD for a label that stands in fewer than three texts.
     """
     chosen = []
     for probability, wanted in zip(found.T.astype(np.float64), target.T, strict=True):
         order = np.argsort(-probability, kind="stable")
+        ranked, after = probability[order], np.append(probability[order][1:], 0.0)
         hits = np.cumsum(wanted[order])
         f1 = 2 * hits / (np.arange(1, len(order) + 1) + wanted.sum())
+        f1[:-1][ranked[1:] == ranked[:-1]] = -1.0  # no threshold is between equals
         best = int(f1.argmax())
-        after = probability[order[best + 1]] if best + 1 < len(order) else 0.0
-        chosen.append(float((probability[order[best]] + after) / 2) if wanted.sum() >= 3 else THRESHOLD)
+        chosen.append(float((ranked[best] + after[best]) / 2) if wanted.sum() >= 3 else THRESHOLD)
     return chosen
 
 

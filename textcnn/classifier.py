@@ -211,7 +211,7 @@ class TextClassifier(Estimator):
             "thresholds": dict(zip(self.labels, thresholds, strict=True)),
             **fit.thresholds_tried(found, validation.targets, goal=goal, value=value, by_label=by_label),
         }  # fmt: skip
-        self._keep(replace(self.artifact_, calibration=calibration.model_copy(update={"thresholds": thresholds})))
+        self._keep(replace(self.artifact_, calibration=calibration.changed(thresholds=thresholds)))
         self.record("abstaining", figures)
         self.record("expected", expected(self.classify(texts)))
         return figures

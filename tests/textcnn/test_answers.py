@@ -51,3 +51,10 @@ def test_thresholds_give_each_label_its_best_f1() -> None:
     first, second = best_thresholds(found, target)
     assert first == pytest.approx(0.3), "half way between the last right and the first wrong"
     assert second == 0.5, "one text says too little"
+
+
+def test_a_threshold_takes_all_texts_of_one_probability_or_none() -> None:
+    found = np.array([[1.0]] * 6 + [[0.2], [0.1]], np.float32)
+    target = np.array([[1], [1], [1], [0], [0], [0], [1], [0]], np.float32)
+    (chosen,) = best_thresholds(found, target)
+    assert chosen == pytest.approx(0.15), "with 0.2 four of seven are right: F1 8 / 11, and 2 / 3 with the six alone"

@@ -6,7 +6,7 @@ A row is worked on by itself and in float64, so a text has the same answer alone
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,10 @@ class Calibration(Frozen):
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=2, exclude_defaults=True) + "\n"
+
+    def changed(self, **values: Any) -> Calibration:
+        """The same with other values. pydantic's model_copy would take along the arrays made of the old ones."""
+        return Calibration(**{**self.model_dump(), **values})
 
     @property
     def keeps_order(self) -> bool:

@@ -69,11 +69,9 @@ def fit_calibration(validation: Validation, method: Method = "temperature") -> C
     probabilities = calibration.probabilities(validation.logits)
     familiar = np.sort(familiar_score(probabilities, validation.unknown))
     spread = np.unique(np.linspace(0, len(familiar) - 1, min(QUANTILES, len(familiar))).astype(int))
-    return calibration.model_copy(
-        update={
-            "least": _least_probabilities(probabilities, validation.targets),
-            "quantiles": tuple(familiar[spread].round(6).tolist()),
-        }
+    return calibration.changed(
+        least=_least_probabilities(probabilities, validation.targets),
+        quantiles=tuple(familiar[spread].round(6).tolist()),
     )
 
 

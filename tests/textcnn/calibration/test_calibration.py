@@ -86,6 +86,15 @@ def test_it_abstains_below_the_threshold_of_the_best_label() -> None:
     assert calibration.abstains(best, probability, at_least=0.75).tolist() == [True, True, False]
 
 
+def test_changed_thresholds_hold_where_the_old_ones_have_been_asked() -> None:
+    calibration = Calibration(method="temperature", temperature=2.0, thresholds=(0.5, 0.5))
+    best, probability = np.zeros(1, np.int64), np.array([0.7], np.float32)
+    assert not calibration.abstains(best, probability)[0]
+    changed = calibration.changed(thresholds=(0.9, 0.9))
+    assert changed.abstains(best, probability)[0]
+    assert changed == Calibration(method="temperature", temperature=2.0, thresholds=(0.9, 0.9))
+
+
 def test_a_label_set_holds_what_is_probable_enough_for_the_coverage() -> None:
     calibration = Calibration(least=tuple(round(1 - coverage, 2) for coverage in COVERAGES))
     probabilities = np.array([[0.7, 0.2, 0.1], [0.4, 0.35, 0.25]], np.float32)
