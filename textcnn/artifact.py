@@ -233,7 +233,12 @@ def _visible(folder: Path) -> list[Path]:
 
 def _numerically(version: str) -> list[str | int]:
     """Sort key that puts 10 after 9. Words and numbers alternate, so only like is compared with like."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", version)]
+    return [int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", version))]
+
+
+def last_version(home: Path) -> int:
+    """The highest number that a version below models/<name> has for a name, complete or not; 0 where none has."""
+    return max((int(child.name) for child in home.glob("*") if re.fullmatch(r"[0-9]+", child.name)), default=0)
 
 
 def model_card(title: str, artifact: Artifact) -> str:

@@ -242,6 +242,7 @@ def test_the_highest_version_is_found_by_number(folder: Path) -> None:
         ("1.0-rc1", "1.0-rc2"),
         ("2024-01-31", "2024-02-01"),
         ("3", "beta"),
+        ("beta", "٣"),
     ],
 )
 def test_versions_are_compared_by_their_numbers(tmp_path: Path, lower: str, higher: str) -> None:

@@ -51,7 +51,7 @@ def calibrate(
     output: Path | None, overwrite: bool, as_json: bool, quiet: bool, **reading: Any,
 ) -> None:  # fmt: skip
     """Fit the probabilities of MODEL to DATA, labelled texts it was not trained on, and save it as a new version."""
-    from textcnn.artifact import check_place, find_version
+    from textcnn.artifact import check_place, find_version, last_version
     from textcnn.classifier import TextClassifier
 
     if abstain_precision and abstain_f1:
@@ -59,7 +59,8 @@ def calibrate(
     if by_label and not abstain_precision:
         raise click.UsageError("--by-label goes with --abstain-precision")
     classifier = TextClassifier.load(model)
-    folder = (output or next_version(find_version(model).parent)).absolute()
+    home = find_version(model).parent
+    folder = (output or home / str(last_version(home) + 1)).absolute()
     check_place(folder, overwrite=overwrite)
     trained = classifier.artifact_.config
     with expecting_columns(trained, labels=True):
@@ -86,12 +87,6 @@ def calibrate(
             click.echo(line)
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     tell([f"saved {shown}"])
-
-
-def next_version(home: Path) -> Path:
-    """The folder of the next version of a model: <home>/<highest number + 1>."""
-    numbers = [int(child.name) for child in home.glob("*") if child.name.isdecimal()]
-    return home / str(max(numbers, default=0) + 1)
 
 
 def _before_and_after(figures: dict[str, Any]) -> str:

@@ -141,11 +141,11 @@ def reserve_version(home: Path, *, resume: bool = False) -> Path:
     `resume` takes the highest number itself where a killed run left its folder empty. It is removed again when
     the command ends if nothing was saved there. Raises ArtifactError.
     """
+    from textcnn.artifact import last_version
     from textcnn.errors import ArtifactError
 
     while True:
-        numbers = [int(child.name) for child in home.glob("*") if child.name.isdecimal()]
-        last = max(numbers, default=0)
+        last = last_version(home)
         left = resume and (home / str(last)).is_dir() and not any((home / str(last)).iterdir())
         folder = home / str(last if left else last + 1)
         try:
