@@ -18,7 +18,7 @@ from textcnn.config import LANGUAGE, RunConfig
 from textcnn.data.given import as_list
 from textcnn.data.label_rows import Labels
 from textcnn.data.texts import Texts
-from textcnn.errors import DataError, EngineError, MissingExtraError, NotFittedError
+from textcnn.errors import DataError, EngineError, NotFittedError, needs_extra
 from textcnn.estimator import Estimator
 from textcnn.fitted import Fitted, Tell
 from textcnn.golden import ask_golden
@@ -83,10 +83,8 @@ class TextClassifier(Estimator):
         checkpoint is kept there, from which `resume` continues after a crash. Raises ConfigError, LabelError,
         DataError, VectorsError, CheckpointError; MissingExtraError without torch.
         """
-        try:
+        with needs_extra("training", "train"):
             from textcnn.train.run import train_classifier
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("training", package=str(error.name), extra="train") from None
         artifact = train_classifier(
             self.config,
             self.preset,
@@ -478,9 +476,7 @@ def _half(tell: Tell, begun: float) -> Tell:
 
 def _fitting() -> Any:
     """The modules that fit calibrations. Raises MissingExtraError where scikit-learn is not installed."""
-    try:
+    with needs_extra("calibration", "train"):
         from textcnn.calibration import fit
         from textcnn.evaluation import reliability
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("calibration", package=str(error.name), extra="train") from None
     return fit, reliability

@@ -21,7 +21,11 @@ The command line prints the message and exits with 2; anything outside this tree
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+# what pip installs, where it is imported by another name
+DISTRIBUTIONS = {"charset_normalizer": "charset-normalizer", "sklearn": "scikit-learn"}
 
 
 class TextCNNError(Exception):
@@ -92,9 +96,25 @@ class CheckpointError(TextCNNError):
 
 
 class MissingExtraError(TextCNNError):
-    """An optional part of textcnn is not installed."""
+    """An optional part of textcnn is not installed: `package`, as it is imported, which `what` needs."""
 
     def __init__(self, what: str, *, package: str, extra: str) -> None:
+        name = DISTRIBUTIONS.get(package, package)
         super().__init__(
-            f"{what} needs {package}, which is not installed. Install it with: pip install 'textcnn[{extra}]'"
+            f"{what} needs {name}, which is not installed. Install it with: pip install 'textcnn[{extra}]'"
         )
+
+
+@contextmanager
+def needs_extra(what: str, extra: str) -> Iterator[None]:
+    """Around the imports that `what` needs: a package that is not there becomes a MissingExtraError.
+
+    A module of ours that is missing stays what it is, a bug.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "textcnn"):
+            raise
+        raise MissingExtraError(what, package=package, extra=extra) from None

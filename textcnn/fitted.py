@@ -14,7 +14,7 @@ from textcnn.artifact import Artifact
 from textcnn.data.given import as_strings
 from textcnn.data.label_rows import LabelRows, Labels, check_pairs
 from textcnn.data.texts import Texts, text_strings
-from textcnn.errors import ArtifactError, DataError, MissingExtraError
+from textcnn.errors import ArtifactError, DataError, needs_extra
 from textcnn.golden import golden_faults
 from textcnn.inference.engine import EngineOptions
 from textcnn.inference.select import select_engine
@@ -119,10 +119,8 @@ class Fitted:
         if (network := getattr(self.engine, "network", None)) is not None:  # torch answers with it
             return network
         if self._network is None:
-            try:
+            with needs_extra(f"method {method}", "train"):
                 from textcnn.inference.torch_engine import artifact_network
-            except ModuleNotFoundError as error:
-                raise MissingExtraError(f"method {method}", package=str(error.name), extra="train") from None
             self._network = artifact_network(self.artifact).eval()
         return self._network
 

@@ -10,7 +10,7 @@ import numpy as np
 from textcnn.answers import node_of, thresholds
 from textcnn.data.label_rows import LabelRows
 from textcnn.data.labels import LabelSet
-from textcnn.errors import DataError, MissingExtraError
+from textcnn.errors import DataError, needs_extra
 from textcnn.evaluation.metrics import evaluate_predictions, label_areas
 from textcnn.types import Floats, task_labels
 
@@ -90,10 +90,8 @@ def _tasks(rows: LabelRows, probabilities: Floats, names: LabelSet) -> dict[str,
 
 
 def _many(rows: LabelRows, probabilities: Floats, names: LabelSet, head: dict[str, Any]) -> dict[str, Any]:
-    try:
+    with needs_extra("evaluation", "train"):
         from sklearn.metrics import precision_recall_fscore_support
-    except ImportError:
-        raise MissingExtraError("evaluation", package="scikit-learn", extra="train") from None
     from textcnn.evaluation.reliability import calibration_error, error_by_chance
 
     if not len(rows):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from textcnn.errors import DataError, MissingExtraError
+from textcnn.errors import DataError, needs_extra
 from textcnn.types import Floats, Offsets
 
 Exact = npt.NDArray[np.float64]
@@ -31,10 +31,8 @@ def evaluate_predictions(labels: Sequence[str], probabilities: Floats, names: Se
     whose label is among the k most probable ones. With one label a text, micro F1 is the accuracy. Raises DataError
     without a row.
     """
-    try:
+    with needs_extra("evaluation", "train"):
         from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
-    except ImportError:
-        raise MissingExtraError("evaluation", package="scikit-learn", extra="train") from None
     from textcnn.evaluation.reliability import brier, calibration_error, error_by_chance, log_loss
 
     if not len(labels):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from textcnn.errors import MissingExtraError
+from textcnn.errors import needs_extra
 from textcnn.evaluation.metrics import DRAWS, INTERVAL
 
 Bools = npt.NDArray[np.bool_]
@@ -19,10 +19,8 @@ def compare(first: Bools, second: Bools, *, seed: int = 0) -> dict[str, Any]:
     `difference` is the first's accuracy minus the second's, `interval` its 95 % bootstrap interval. `p_value` is how
     likely so uneven a split of the texts that only one has right would be between equals.
     """
-    try:
+    with needs_extra("a comparison", "train"):
         from scipy.stats import binomtest
-    except ImportError:
-        raise MissingExtraError("a comparison", package="scipy", extra="train") from None
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     differ, total = only_first + only_second, len(first)
     drawn = np.random.default_rng(seed).multinomial(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from textcnn.config import TextConfig
-from textcnn.errors import MissingExtraError
+from textcnn.errors import needs_extra
 from textcnn.text.word_ids import Spans
 from textcnn.types import BREAK_ID, Offsets, TokenBatch, split_texts, text_begins
 
@@ -24,10 +24,8 @@ def parts_of(text: str, config: TextConfig) -> list[str]:
 
 def split_sentences(text: str, language: str) -> Bounds:
     """Where the sentences of a text begin and end, without the white space around them. Raises MissingExtraError."""
-    try:
+    with needs_extra("telling sentences apart", "summarize"):
         from sentencex import get_sentence_boundaries
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("telling sentences apart", package=str(error.name), extra="summarize") from None
     bounds = []
     for found in get_sentence_boundaries(language, text if text.isascii() else _SURROGATES.sub("\ufffd", text)):
         start, end = found["start_index"], found["end_index"]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from textcnn.config import TextConfig
-from textcnn.errors import DataError, MissingExtraError, VectorsError
+from textcnn.errors import DataError, VectorsError, needs_extra
 from textcnn.text.tokenizers import Tokenizer
 from textcnn.types import UNKNOWN_ID
 
@@ -30,11 +30,9 @@ def train_vectors(
     same seed gives the same vectors. `tell` gets the share that is read, 0 to 1. Raises DataError where no word is
     frequent enough, VectorsError where `output` cannot be written, MissingExtraError.
     """
-    try:
+    with needs_extra("training word vectors", "train"):
         from gensim import models
         from gensim.models import fasttext
-    except ImportError:
-        raise MissingExtraError("training word vectors", package="gensim", extra="train") from None
     # gensim reads the texts once more than it trains on them, for the vocabulary
     corpus = _Corpus(texts, min_count, lambda read: tell(read / (len(texts) * (epochs + 1))))
     if not corpus.words:

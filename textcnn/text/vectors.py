@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from textcnn.errors import MissingExtraError, VectorsError
+from textcnn.errors import MissingExtraError, VectorsError, needs_extra
 from textcnn.text.word_ids import PAD, UNKNOWN
 from textcnn.types import Floats
 
@@ -325,8 +325,6 @@ def _load_whole(path: str | Path, form: _Format) -> Any:
 
 
 def _gensim_models() -> Any:
-    try:
+    with needs_extra("reading word vectors", "train"):
         from gensim import models
-    except ImportError:
-        raise MissingExtraError("reading word vectors", package="gensim", extra="train") from None
     return models

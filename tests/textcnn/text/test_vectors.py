@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import builtins
 import gzip
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,13 +214,6 @@ def test_a_kv_file_of_something_else_is_refused(fasttext: Path, tmp_path: Path) 
 
 def test_without_gensim_the_command_to_install_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_glove(tmp_path / "v.txt")
-    real = builtins.__import__
-
-    def refuse(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.partition(".")[0] == "gensim":
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setitem(sys.modules, "gensim", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'textcnn\[train\]'"):
         load_vectors(tmp_path / "v.txt", ["film"])
