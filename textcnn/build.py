@@ -15,6 +15,7 @@ from textcnn.nn.blocks.kim_conv import KimConv
 from textcnn.nn.embedding import Embedding
 from textcnn.nn.encoder import Encoder
 from textcnn.nn.model import Auxiliary, Network
+from textcnn.nn.parts import Block
 from textcnn.nn.pooling.max_over_time import MaxOverTime
 from textcnn.presets import DEFAULT_PRESET, preset_names, preset_settings
 from textcnn.registry import AUGMENTATIONS, BLOCKS, HEADS, JOINS, LOSSES, POOLINGS, TOKENIZERS, Registry, nearest
@@ -203,7 +204,7 @@ def _network_faults(config: RunConfig) -> list[str]:
                 dim, length = block.out_dim, block.size(length)
             where = f"model.pooling ({config.model.pooling['type']})"
             pooling = POOLINGS.build(config.model.pooling, in_dim=dim)
-            needed = getattr(pooling, "positions_needed", 1)
+            needed = pooling.positions_needed
             if config.model.join:
                 where = f"model.join ({config.model.join['type']}), of vectors of {pooling.out_dim:,} numbers"
                 JOINS.build(config.model.join, in_dim=pooling.out_dim)
@@ -233,7 +234,7 @@ def build_encoder(config: RunConfig, *, vocabulary: int, matrix: Floats | None =
         scale=options.scale,
         dropout=options.dropout,
     )
-    blocks: list[Any] = []
+    blocks: list[Block] = []
     dim = options.word_dim
     for spec in config.model.blocks:
         blocks.append(BLOCKS.build(spec, in_dim=dim))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from textcnn.nn.blocks.stack import size_after
 from textcnn.nn.encoder import Encoder
 from textcnn.nn.ragged import RaggedIds
 
@@ -50,11 +49,8 @@ class SequenceAutoencoder(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
-        blocks: list[Any] = list(encoder.blocks)
-        length = PROBE
-        for block in blocks:
-            length = block.size(length)
-        self.stride = max(1, round(PROBE / length))
+        blocks = list(encoder.blocks)
+        self.stride = max(1, round(PROBE / size_after(blocks, PROBE)))
         features = blocks[-1].out_dim if blocks else encoder.word_dim
         self.decoder = nn.ConvTranspose1d(
             features, encoder.word_dim, 2 * self.stride + 1, self.stride, self.stride,

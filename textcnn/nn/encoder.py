@@ -11,6 +11,7 @@ from torch import nn
 from textcnn.kernels.conv_max import conv_max
 from textcnn.nn.blocks.kim_conv import KimConv
 from textcnn.nn.embedding import Embedding
+from textcnn.nn.parts import Block, Blocks, Pooling
 from textcnn.nn.pooling.max_over_time import MaxOverTime
 from textcnn.nn.ragged import RaggedIds
 from textcnn.types import UNKNOWN_ID
@@ -32,16 +33,16 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, embedding: Embedding, blocks: Sequence[nn.Module], pooling: nn.Module,
+        self, embedding: Embedding, blocks: Sequence[Block], pooling: Pooling,
         *, characters: Encoder | None = None, hidden_words: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.embedding = embedding
         self.characters = characters
         self.hidden_words = hidden_words
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = Blocks(blocks)
         self.pooling = pooling
-        self.out_dim: int = pooling.out_dim  # type: ignore[assignment]
+        self.out_dim = pooling.out_dim
 
     @property
     def fused(self) -> bool:
@@ -61,7 +62,8 @@ class Encoder(nn.Module):
     def vectors(self, ids: RaggedIds) -> Tensor:
         """Each distinct word: float[U, word_dim]."""
         if self.characters is None:
-            return self.embedding(ids.unique)  # type: ignore[no-any-return]
+            vectors: Tensor = self.embedding(ids.unique)
+            return vectors
         assert ids.spelled is not None, "the tokenizer of this network spells words"
         words = ids.unique
         if self.training and self.hidden_words:
@@ -103,7 +105,7 @@ class Encoder(nn.Module):
         places, mask = ids.padded()
         return F.embedding(places, F.pad(self.vectors(ids), (0, 0, 0, 1))), mask
 
-    def through(self, x: Tensor, mask: Tensor, blocks: Iterable[nn.Module]) -> list[tuple[Tensor, Tensor]]:
+    def through(self, x: Tensor, mask: Tensor, blocks: Iterable[Block]) -> list[tuple[Tensor, Tensor]]:
         """The words, and what each of the blocks made of them, with the masks."""
         found = [(x, mask)]
         for block in blocks:

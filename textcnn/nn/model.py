@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from textcnn.nn.encoder import Encoder
+from textcnn.nn.parts import Join, Pooling
 from textcnn.nn.ragged import RaggedIds
 from textcnn.nn.segments import encode_segments
 
@@ -18,7 +19,7 @@ Tensor = torch.Tensor
 class Auxiliary(nn.Module):
     """Pooling and a head of their own behind one of the encoder's blocks (Szegedy et al. 2015, section 5)."""
 
-    def __init__(self, block: int, pooling: nn.Module, head: nn.Module) -> None:
+    def __init__(self, block: int, pooling: Pooling, head: nn.Module) -> None:
         super().__init__()
         self.block, self.pooling, self.head = block, pooling, head
 
@@ -31,7 +32,7 @@ class Network(nn.Module):
     """Ragged ids -> logits float[B, num_classes]. With a `join`, texts are encoded segment by segment."""
 
     def __init__(
-        self, encoder: Encoder, head: nn.Module, auxiliary: Sequence[Auxiliary] = (), join: nn.Module | None = None
+        self, encoder: Encoder, head: nn.Module, auxiliary: Sequence[Auxiliary] = (), join: Join | None = None
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -46,10 +47,10 @@ class Network(nn.Module):
     def features(self, ids: RaggedIds) -> Tensor:
         """What the head sees: float[B, dim]."""
         if self.join is None:
-            features: Tensor = self.encoder(ids)
-        else:
-            features = self.join(*encode_segments(self.encoder, ids, keep_empty=self.join.keep_empty))  # type: ignore[arg-type]
-        return features
+            vectors: Tensor = self.encoder(ids)
+            return vectors
+        joined: Tensor = self.join(*encode_segments(self.encoder, ids, keep_empty=self.join.keep_empty))
+        return joined
 
     def forward_all(self, ids: RaggedIds) -> list[Tensor]:
         """The logits, then those of each auxiliary head."""

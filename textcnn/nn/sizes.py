@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 import torch
 from pydantic import Field
 
 from textcnn.kernels.windows import Padding
+from textcnn.nn.parts import Span
 
 Tensor = torch.Tensor
 Length = TypeVar("Length", int, Tensor)
@@ -40,7 +42,7 @@ def mask_of(counts: Tensor, longest: int) -> Tensor:
     return torch.arange(longest, device=counts.device)[None] < counts[:, None]
 
 
-def union(spans: list[tuple[int, int] | None]) -> tuple[int, int] | None:
+def union(spans: Sequence[Span | None]) -> Span | None:
     """The tokens from the first to the last of several spans; None if one of them has no bounds."""
     known = [span for span in spans if span is not None]
     if len(known) < len(spans):

@@ -1,8 +1,4 @@
-"""Parts between embedding and pooling: (B, T, in_dim), mask -> (B, T', out_dim), mask. Importing this registers all.
-
-Each says by `size(length)` how many positions it makes of a text, and by `span(t, channel)` which tokens a position was
-computed from (channel None: any channel; None comes back where there is no bound).
-"""
+"""Parts between embedding and pooling; nn/parts.py says what a block promises. Importing this registers all."""
 
 from textcnn.nn.blocks import (
     activation,

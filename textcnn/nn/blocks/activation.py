@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from textcnn.nn.activations import ACTIVATIONS, Activation
+from textcnn.nn.parts import Block
 from textcnn.registry import BLOCKS
 
 Tensor = torch.Tensor
 
 
 @BLOCKS.register("activation")
-class ActivationBlock(nn.Module):
+class ActivationBlock(Block):
     """y = f(x), channel by channel."""
 
     def __init__(self, in_dim: int, *, function: Activation = "relu") -> None:
@@ -20,11 +20,5 @@ class ActivationBlock(nn.Module):
         self.out_dim = in_dim
         self.function = function
 
-    def size(self, length: int) -> int:
-        return length
-
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         return ACTIVATIONS[self.function](x), mask
-
-    def span(self, t: int, channel: int | None) -> tuple[int, int]:
-        return t, t + 1

@@ -9,13 +9,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
+from textcnn.nn.parts import Block
 from textcnn.registry import BLOCKS
 
 Tensor = torch.Tensor
 
 
 @BLOCKS.register("batch_norm")
-class BatchNorm(nn.Module):
+class BatchNorm(Block):
     """Every channel with mean 0 and variance 1, then scaled and shifted (Ioffe and Szegedy 2015).
 
     Mean and variance are those of all tokens of the batch, never of padding, so a text does not depend on how far its
@@ -34,9 +35,6 @@ class BatchNorm(nn.Module):
         self.register_buffer("mean", torch.zeros(in_dim))
         self.register_buffer("variance", torch.ones(in_dim))
 
-    def size(self, length: int) -> int:
-        return length
-
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         inside = x[mask]
         # one token alone has no variance
@@ -45,7 +43,3 @@ class BatchNorm(nn.Module):
         y = x.new_zeros(x.shape, dtype=normal.dtype)
         y[mask] = normal
         return y, mask
-
-    def span(self, t: int, channel: int | None) -> tuple[int, int]:
-        """What is fixed once trained: the token itself."""
-        return t, t + 1

@@ -6,16 +6,16 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import nn
 
 from textcnn.nn.dropout import dropout
+from textcnn.nn.parts import Block
 from textcnn.registry import BLOCKS
 
 Tensor = torch.Tensor
 
 
 @BLOCKS.register("dropout")
-class Dropout(nn.Module):
+class Dropout(Block):
     """Drops each number with probability `rate` while training (Srivastava et al. 2014)."""
 
     def __init__(self, in_dim: int, *, rate: Annotated[float, Field(ge=0, lt=1)] = 0.2) -> None:
@@ -23,11 +23,5 @@ class Dropout(nn.Module):
         self.out_dim = in_dim
         self.rate = rate
 
-    def size(self, length: int) -> int:
-        return length
-
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         return dropout(x, self.rate, self.training), mask
-
-    def span(self, t: int, channel: int | None) -> tuple[int, int]:
-        return t, t + 1

@@ -12,6 +12,7 @@ from torch import nn
 from textcnn.errors import ConfigError
 from textcnn.kernels.windows import Padding, Windows
 from textcnn.nn.activations import ACTIVATIONS, NON_DECREASING, Activation
+from textcnn.nn.parts import Block, Span
 from textcnn.nn.sizes import Channels, Tokens, count_windows, mask_of, padding_of, union, window_span
 from textcnn.registry import BLOCKS
 
@@ -25,7 +26,7 @@ PerWidth = Annotated[
 
 
 @BLOCKS.register("kim_conv")
-class KimConv(nn.Module):
+class KimConv(Block):
     """c_i = f(w . x_{i:i+h-1} + b) for every window and filter (Kim 2014, equation 2).
 
     (B, T, in_dim), mask -> (B, T', out_dim), mask. `num_filters` is per width, one number or a list; out_dim is their
@@ -80,7 +81,6 @@ class KimConv(nn.Module):
         return ACTIVATIONS[self.activation](x)
 
     def size(self, length: int) -> int:
-        """Positions put out for a text of `length` tokens."""
         return max(count_windows(length, span, self.stride, pads) for span, pads in self._shapes)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,7 +101,7 @@ class KimConv(nn.Module):
             counts = torch.maximum(counts, own)
         return self.activate(torch.cat(parts, 1).transpose(1, 2)), mask_of(counts, longest)
 
-    def span(self, t: int, channel: int | None) -> tuple[int, int]:
+    def span(self, t: int, channel: int | None) -> Span:
         """The tokens that position `t` of a channel (None: of any) is computed from: [start, end), unclipped."""
         if channel is None:
             found = union([self._span(t, index) for index in range(len(self._shapes))])
@@ -110,7 +110,7 @@ class KimConv(nn.Module):
         width = int(self.windows.width_of_feature[channel])
         return self._span(t, self.windows.filter_widths.index(width))
 
-    def _span(self, t: int, index: int) -> tuple[int, int]:
+    def _span(self, t: int, index: int) -> Span:
         span, (left, _) = self._shapes[index]
         return t * self.stride - left, t * self.stride - left + span
 

@@ -6,15 +6,15 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
+from textcnn.nn.parts import Block, Span
 from textcnn.nn.sizes import Tokens, mask_of, padding_of
 from textcnn.registry import BLOCKS
 
 Tensor = torch.Tensor
 
 
-class LocalPooling(nn.Module):
+class LocalPooling(Block):
     """`width` positions at a time, `stride` apart: (B, T, in_dim), mask -> (B, T', in_dim), mask.
 
     Padding `valid` starts the first window at the first position and lets the last one hang over the end, so that no
@@ -31,7 +31,6 @@ class LocalPooling(nn.Module):
         self._left = padding_of(width, padding)[0]
 
     def size(self, length: int) -> int:
-        """Positions put out for a text of `length` positions."""
         if self.padding == "same" or not length:
             return -(-length // self.stride)
         return -(-max(length - self.width, 0) // self.stride) + 1
@@ -58,7 +57,7 @@ class LocalPooling(nn.Module):
         """(B, in_dim, T')."""
         raise AssertionError("a subclass says how")
 
-    def span(self, t: int, channel: int | None) -> tuple[int, int]:
+    def span(self, t: int, channel: int | None) -> Span:
         start = t * self.stride - self._left
         return start, start + self.width
 

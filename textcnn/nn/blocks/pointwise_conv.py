@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from textcnn.nn.activations import ACTIVATIONS, Activation
+from textcnn.nn.parts import Block
 from textcnn.nn.sizes import Channels
 from textcnn.registry import BLOCKS
 
@@ -13,7 +14,7 @@ Tensor = torch.Tensor
 
 
 @BLOCKS.register("pointwise_conv")
-class PointwiseConv(nn.Module):
+class PointwiseConv(Block):
     """y_t = f(W x_t + b) (Lin et al. 2013, network in network): (B, T, in_dim), mask -> (B, T, num_filters), mask."""
 
     def __init__(self, in_dim: int, *, num_filters: Channels = 100, activation: Activation = "relu") -> None:
@@ -24,11 +25,5 @@ class PointwiseConv(nn.Module):
         nn.init.xavier_uniform_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
-    def size(self, length: int) -> int:
-        return length
-
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         return ACTIVATIONS[self.activation](self.linear(x)), mask
-
-    def span(self, t: int, channel: int | None) -> tuple[int, int]:
-        return t, t + 1

@@ -12,6 +12,7 @@ from textcnn.kernels.causal_conv import causal_conv
 from textcnn.kernels.fo_pool import gate_pool, zoneout
 from textcnn.kernels.table_gather import PARTS
 from textcnn.nn.dropout import dropout
+from textcnn.nn.parts import Block
 from textcnn.nn.sizes import Channels
 from textcnn.registry import BLOCKS
 
@@ -20,7 +21,7 @@ RecurrentPooling = Literal["f", "fo", "ifo"]
 
 
 @BLOCKS.register("qrnn")
-class QRNN(nn.Module):
+class QRNN(Block):
     """z = tanh(W_z * X), f, o (, i) = sigmoid(W * X), h_t = f_t h_{t-1} + (1 - f_t) z_t (Bradbury et al. 2017).
 
     The convolutions are masked: a position sees itself and the `window` - 1 tokens before it (after it, in the backward
@@ -72,9 +73,6 @@ class QRNN(nn.Module):
         y = x.new_zeros(*mask.shape, self.out_dim)
         y[mask] = out.to(y.dtype)
         return y, mask
-
-    def size(self, length: int) -> int:
-        return length
 
     def span(self, t: int, channel: int | None) -> None:
         """A state remembers everything before it."""

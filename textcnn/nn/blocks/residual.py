@@ -11,13 +11,14 @@ from torch import nn
 from textcnn.errors import ConfigError
 from textcnn.nn.activations import ACTIVATIONS, Activation
 from textcnn.nn.blocks.stack import Stack, changed_length
+from textcnn.nn.parts import Block, Span
 from textcnn.registry import BLOCKS, BlockSpec
 
 Tensor = torch.Tensor
 
 
 @BLOCKS.register("residual")
-class Residual(nn.Module):
+class Residual(Block):
     """y = f(blocks(x) + x) (He et al. 2016): (B, T, in_dim), mask -> (B, T, out_dim), mask.
 
     Where the blocks change the number of channels, the shortcut is a projection of width 1. They must keep the length;
@@ -42,14 +43,11 @@ class Residual(nn.Module):
             )
         self.shortcut = nn.Identity() if self.out_dim == in_dim else nn.Linear(in_dim, self.out_dim, bias=False)
 
-    def size(self, length: int) -> int:
-        return length
-
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         y, _ = self.inner(x, mask)
         return ACTIVATIONS[self.activation](y + self.shortcut(x)), mask
 
-    def span(self, t: int, channel: int | None) -> tuple[int, int] | None:
+    def span(self, t: int, channel: int | None) -> Span | None:
         # the shortcut's token may lie outside an even window's centre only if the window has no tokens
         found = self.inner.span(t, channel)
         return found and (min(found[0], t), max(found[1], t + 1))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import nn
 
+from textcnn.nn.parts import Block, Blocks, Span
 from textcnn.nn.sizes import union
 from textcnn.registry import BLOCKS, BlockSpec
 
@@ -16,7 +16,7 @@ Tensor = torch.Tensor
 
 
 @BLOCKS.register("stack")
-class Stack(nn.Module):
+class Stack(Block):
     """`blocks` in order, and the whole `repeat` times, each time with weights of its own.
 
     What comes after another block in the list of a network needs no stack; branches and deep networks do.
@@ -26,11 +26,12 @@ class Stack(nn.Module):
         self, in_dim: int, *, blocks: tuple[BlockSpec, ...], repeat: Annotated[int, Field(ge=1, le=1000)] = 1
     ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList()
+        built: list[Block] = []
         self.out_dim = in_dim
         for spec in blocks * repeat:
-            self.blocks.append(BLOCKS.build(spec, in_dim=self.out_dim))
-            self.out_dim = self.blocks[-1].out_dim  # type: ignore[assignment]
+            built.append(BLOCKS.build(spec, in_dim=self.out_dim))
+            self.out_dim = built[-1].out_dim
+        self.blocks = Blocks(built)
 
     def size(self, length: int) -> int:
         return size_after(self.blocks, length)
@@ -40,11 +41,10 @@ class Stack(nn.Module):
             x, mask = block(x, mask)
         return x, mask
 
-    def span(self, t: int, channel: int | None) -> tuple[int, int] | None:
+    def span(self, t: int, channel: int | None) -> Span | None:
         """All tokens from the first to the last that the position depends on, through every block."""
-        found: tuple[int, int] | None = (t, t + 1)
-        blocks: list[Any] = list(self.blocks)
-        for block in reversed(blocks):
+        found: Span | None = (t, t + 1)
+        for block in reversed(list(self.blocks)):
             assert found is not None
             found = union([block.span(found[0], channel), block.span(found[1] - 1, channel)])
             if found is None:
@@ -53,13 +53,13 @@ class Stack(nn.Module):
         return found
 
 
-def size_after(blocks: Iterable[nn.Module], length: int) -> int:
+def size_after(blocks: Iterable[Block], length: int) -> int:
     """Positions that `blocks`, in order, make of `length` tokens."""
     for block in blocks:
-        length = block.size(length)  # type: ignore[operator]
+        length = block.size(length)
     return length
 
 
-def changed_length(block: Any) -> tuple[int, int] | None:
+def changed_length(block: Block) -> tuple[int, int] | None:
     """A number of tokens, and the different number that the block makes of them; None if it keeps every length."""
     return next(((length, block.size(length)) for length in range(1, 130) if block.size(length) != length), None)

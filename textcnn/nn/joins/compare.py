@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import nn
 
+from textcnn.nn.parts import Join
 from textcnn.registry import JOINS
 
 Tensor = torch.Tensor
 
 
 @JOINS.register("compare")
-class Compare(nn.Module):
+class Compare(Join):
     """(B, texts, in_dim), mask -> (B, texts² * in_dim): the vectors, then |u - v| and u * v of each two of them.
 
     For two texts this is the matching layer of Mou et al. (2016, section 3.2) and InferSent (Conneau et al. 2017,
     section 3.1). `texts` is read off the data by training, which writes it here.
     """
 
-    segments: ClassVar = "columns"
-    keep_empty: ClassVar = True  # a text without words still has its place
+    segments = "columns"
+    keep_empty = True  # a text without words still has its place
 
     def __init__(self, in_dim: int, *, texts: Annotated[int, Field(ge=2, le=100)] | None = None) -> None:
         super().__init__()

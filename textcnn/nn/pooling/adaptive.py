@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from textcnn.nn.parts import Pooling
 from textcnn.nn.pooling.average import Average
 from textcnn.nn.pooling.max_over_time import MaxOverTime
 from textcnn.registry import POOLINGS
@@ -16,7 +17,7 @@ from textcnn.registry import POOLINGS
 Tensor = torch.Tensor
 
 
-class AdaptivePooling(nn.Module):
+class AdaptivePooling(Pooling):
     """`chunks` vectors laid end to end: (B, T, in_dim), mask -> (B, chunks * in_dim).
 
     Chunk i of a text of n positions is floor(i n / chunks) up to ceil((i + 1) n / chunks), as in torch's

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from textcnn.nn.parts import Pooling
 from textcnn.nn.sizes import Channels
 from textcnn.registry import POOLINGS
 
@@ -12,7 +13,7 @@ Tensor = torch.Tensor
 
 
 @POOLINGS.register("attention")
-class Attention(nn.Module):
+class Attention(Pooling):
     """sum_t a_t x_t with a = softmax_t(v . tanh(W x_t + b)) (Yang et al. 2016, equations 5 to 7).
 
     (B, T, in_dim), mask -> (B, in_dim); zeros for an empty text.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
+from textcnn.nn.parts import Pooling
 from textcnn.registry import POOLINGS
 
 Tensor = torch.Tensor
 
 
 @POOLINGS.register("average")
-class Average(nn.Module):
+class Average(Pooling):
     """The mean activation of every channel over the positions of the text; zeros for an empty text."""
 
     def __init__(self, in_dim: int) -> None:

@@ -7,15 +7,15 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import nn
 
+from textcnn.nn.parts import Pooling
 from textcnn.registry import POOLINGS
 
 Tensor = torch.Tensor
 
 
 @POOLINGS.register("k_max")
-class KMax(nn.Module):
+class KMax(Pooling):
     """k-max pooling (Kalchbrenner et al. 2014, section 3.2): (B, T, in_dim), mask -> (B, k * in_dim).
 
     Of a text with fewer than k positions the rest are zeros.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
+from textcnn.nn.parts import Pooling
 from textcnn.registry import POOLINGS
 
 Tensor = torch.Tensor
 
 
 @POOLINGS.register("last_state")
-class LastState(nn.Module):
+class LastState(Pooling):
     """The channels at the last position: (B, T, in_dim), mask -> (B, in_dim); zeros for an empty text.
 
     With `bidirectional` the second half of the channels, which read the text from its end, is taken at the first.

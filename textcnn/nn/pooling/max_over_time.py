@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
+from textcnn.nn.parts import Pooling
 from textcnn.registry import POOLINGS
 
 Tensor = torch.Tensor
 
 
 @POOLINGS.register("max_over_time")
-class MaxOverTime(nn.Module):
+class MaxOverTime(Pooling):
     """The largest activation of every channel (Collobert et al. 2011; Kim 2014, section 2); zeros for an empty text."""
 
     def __init__(self, in_dim: int) -> None:
