@@ -86,7 +86,7 @@ class Tokenizer:
         kept = {"head": (self.max_length, 0), "tail": (0, self.max_length), "both": (self.max_length - half, half)}
         self._first, self._last = kept[self.truncation]
         self.why_not_compiled = word_ids.why_not(spec)
-        self._words = None if self.why_not_compiled else word_ids.WordIds(inner, spec, self.tokens)
+        self._words = None if self.why_not_compiled else word_ids.WordIds(spec, self.tokens)
         if self.why_not_compiled and spec["model"]["type"] == "WordLevel" and config.tokenizer == "word":
             log.warning("texts go through HF tokenizers, some twenty times slower: %s", self.why_not_compiled)
 

@@ -13,20 +13,22 @@ import struct
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import accumulate
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import tokenizers
-from tokenizers import pre_tokenizers
+from tokenizers import normalizers, pre_tokenizers
 
 from textcnn.types import TokenBatch
 
+_word_ids: Any
 try:
     from textcnn.text import _word_ids
 except ImportError:  # there was no C compiler when textcnn was installed
-    _word_ids = None  # type: ignore[assignment]
+    _word_ids = None
 
 Form = Literal["NFC", "NFKC"]
 Spans = npt.NDArray[np.int64]
@@ -105,10 +107,8 @@ def _normalization(spec: Mapping[str, Any]) -> list[str]:
 class WordIds:
     """Texts to ids by compiled code. Ask `why_not` first. `tokens` are the words by id."""
 
-    def __init__(self, hf: tokenizers.Tokenizer, spec: Mapping[str, Any], tokens: Sequence[str]) -> None:
-        steps = _normalization(spec)
-        form: Form | None = "NFC" if "NFC" in steps else "NFKC" if "NFKC" in steps else None
-        self._native = _word_ids.WordIds(list(tokens), Alphabet(hf, form).page)
+    def __init__(self, spec: Mapping[str, Any], tokens: Sequence[str]) -> None:
+        self._native = _word_ids.WordIds(list(tokens), alphabet(tuple(_normalization(spec))).page)
 
     def encode(self, texts: Sequence[str], first: int, last: int) -> tuple[TokenBatch, list[int]]:
         """The ids, and the numbers of the texts left undone (empty in the batch) for HF to do.
@@ -133,21 +133,29 @@ class WordIds:
 class Alphabet:
     """What HF's normalizer makes of each code point, and which part of the grammar that is.
 
-    `form` is the Unicode normalization form that the normalizer applies, if any.
+    `steps` are the names of the normalizers, one of _NORMALIZATIONS. Get it from `alphabet`.
     """
 
-    def __init__(self, hf: tokenizers.Tokenizer, form: Form | None) -> None:
-        self._hf, self._form = hf, form
+    def __init__(self, steps: tuple[str, ...]) -> None:
+        self._normalizer = normalizers.Sequence([getattr(normalizers, step)() for step in steps]) if steps else None
+        self._pre_tokenizer = word_pre_tokenizer()
+        self._form: Form | None = "NFC" if "NFC" in steps else "NFKC" if "NFKC" in steps else None
+        self._pages: dict[int, bytes] = {}
 
     def page(self, number: int) -> bytes:
         """256 `letter_t` for the code points from number * 256 on."""
+        if number not in self._pages:
+            self._pages[number] = self._look_up(number)
+        return self._pages[number]
+
+    def _look_up(self, number: int) -> bytes:
         # a lone surrogate is read as U+FFFD, here as in Tokenizer
         codes = [0xFFFD if 0xD800 <= code < 0xE000 else code for code in range(number * 256, number * 256 + 256)]
         characters = [chr(code) for code in codes]
         if number in _ALIKE:
             written, parts = characters, self._parts(characters[:1]) * 256
         else:
-            normalizer = self._hf.normalizer
+            normalizer = self._normalizer
             written = list(map(normalizer.normalize_str, characters)) if normalizer else characters
             parts = self._parts(written)
         return b"".join(map(self._letter, characters, written, parts))
@@ -157,7 +165,7 @@ class Alphabet:
         lines = [probe.format(text) + "\n" for text in written for probe in _PROBES]
         starts = list(accumulate(map(len, lines), initial=0))
         counts = [0] * len(lines)
-        for _, (start, _) in self._hf.pre_tokenizer.pre_tokenize_str("".join(lines)):
+        for _, (start, _) in self._pre_tokenizer.pre_tokenize_str("".join(lines)):
             counts[bisect_right(starts, start) - 1] += 1
         width = len(_PROBES)
         return [_PARTS.get(tuple(counts[at : at + width]), _COMPLEX) for at in range(0, len(counts), width)]
@@ -175,6 +183,12 @@ class Alphabet:
         if self._form is None:
             return True
         return is_inert(character) and all(map(is_inert, unicodedata.normalize(self._form, character)))
+
+
+@cache
+def alphabet(steps: tuple[str, ...]) -> Alphabet:
+    """One for all tokenizers with the same normalizers: what one has learned of a page, the others know."""
+    return Alphabet(steps)
 
 
 def is_inert(character: str) -> bool:
