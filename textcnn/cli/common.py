@@ -55,12 +55,18 @@ def reading_options(*, labels: bool) -> Callable[[Command], Command]:
         )
         options.insert(1, label)
 
-    def add(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
+    def decorate(command: Command) -> Command:
+        decorated: Command = _with_options(command, options)
+        return decorated
 
-    return add
+    return decorate
+
+
+def _with_options(command: Any, options: Sequence[Callable[[Any], Any]]) -> Any:
+    """The command with the options in that order in its help."""
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def read_options(
@@ -107,10 +113,8 @@ def engine_options(command: Command) -> Command:
         names = ("device", "engine", "table_precision", "table_budget", "threads")
         return command(running={name: values.pop(name) for name in names}, **values)
 
-    decorated: Any = with_running
-    for option in reversed(options):
-        decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]
+    decorated: Command = _with_options(with_running, options)
+    return decorated
 
 
 def _bytes(_context: click.Context, _parameter: click.Parameter, value: str) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from textcnn.config import TrainConfig
 
@@ -26,6 +27,12 @@ class EarlyStopping:
     @classmethod
     def from_config(cls, config: TrainConfig) -> EarlyStopping:
         return cls(config.monitor, config.patience)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> EarlyStopping:
+        """What dataclasses.asdict gave before it went through JSON, which has lists for tuples."""
+        best = values["best"]
+        return cls(**{**values, "best": best and (best[0], best[1])})
 
     def better(self, epoch: int, *, accuracy: float, loss: float) -> bool:
         """Note an epoch's figures; True if it is the best so far."""

@@ -95,8 +95,7 @@ def fit_network(
         place, best = checkpoint.load(network, optimizer, average)
         history, sums, spent = place["history"], place["sums"], place["seconds"]
         first_epoch, first_step = place["epoch"], place["step"]
-        stopping = EarlyStopping(**place["stopping"])
-        stopping.best = stopping.best and tuple(stopping.best)  # type: ignore[assignment]
+        stopping = EarlyStopping.from_json(place["stopping"])
         schedule = Schedule(**place["schedule"])
         if scaler.is_enabled():
             scaler.load_state_dict(place["scaler"])

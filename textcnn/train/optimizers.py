@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -24,7 +24,8 @@ class RowOptimizer(torch.optim.Optimizer):
         super().__init__(params, defaults)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
+        """One update of all parameters. torch's own optimizers also take a closure, for which these have no use."""
         assert closure is None, "closures are not supported"
         for group in self.param_groups:
             for param in group["params"]:
