@@ -322,7 +322,7 @@ def test_scikit_learn_can_clone_it_and_cross_validate(corpus: tuple[list[str], l
 
 
 def pickled(model: TextClassifier) -> TextClassifier:
-    copied: TextClassifier = pickle.loads(pickle.dumps(model))  # noqa: S301
+    copied: TextClassifier = pickle.loads(pickle.dumps(model))  # noqa: S301  its own pickle, made here
     return copied
 
 
@@ -403,10 +403,10 @@ def test_a_wrong_call_is_a_mistake_that_is_told(classifier: TextClassifier, mode
         (lambda: classifier.evaluate(texts, labels[:2]), r"\d+ texts and 2 labels"),
         (lambda: TextClassifier(TINY).fit(texts, labels, validation=([], [])), "no texts"),
         (lambda: TextClassifier(TINY).fit(texts, labels, validation=(texts, labels[:2])), r"\d+ texts and 2 labels"),
-        (lambda: TextClassifier("kim_static").fit(texts, labels), "config is 'kim_static'"),  # type: ignore[arg-type]
-        (lambda: TextClassifier([1]).fit(texts, labels), r"config is \[1\]"),  # type: ignore[arg-type]
-        (lambda: TextClassifier(preset=None).fit(texts, labels), "preset"),  # type: ignore[arg-type]
-        (lambda: TextClassifier.load(None), "path is None"),  # type: ignore[arg-type]
+        (lambda: TextClassifier("kim_static").fit(texts, labels), "config is 'kim_static'"),
+        (lambda: TextClassifier([1]).fit(texts, labels), r"config is \[1\]"),
+        (lambda: TextClassifier(preset=None).fit(texts, labels), "preset"),
+        (lambda: TextClassifier.load(None), "path is None"),
         (lambda: TextClassifier.load(model_folder, table_precision="int4"), "table_precision is 'int4'"),
         (lambda: TextClassifier.load(model_folder, threads="2"), "threads is '2'"),
         (lambda: TextClassifier.load(model_folder, threads=-1), "threads is -1"),
@@ -504,7 +504,7 @@ def test_what_is_long_tells_how_far_it_is_and_finds_the_same(
     own = copy.deepcopy(classifier)
     for ask in (own.evaluate, own.calibrate, functools.partial(own.compare, classifier)):
         told: list[float] = []
-        ask(texts, labels, tell=told.append)  # type: ignore[operator]
+        ask(texts, labels, tell=told.append)
         assert told == sorted(told)
         assert (len(told), told[-1]) == (6 if isinstance(ask, functools.partial) else 3, 1.0)
     assert classifier.evaluate(texts, labels) == whole

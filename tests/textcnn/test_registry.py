@@ -88,7 +88,7 @@ def test_a_lazy_part_is_imported_when_it_is_asked_for(monkeypatch: pytest.Monkey
     registry = Registry("engine", {"fast": "a_module_for_this_test:Fast", "gone": "there_is_no_such_module:X"})
     assert registry.names() == ["fast", "gone"]
     module = ModuleType("a_module_for_this_test")
-    module.Fast = int  # type: ignore[attr-defined]
+    module.Fast = int
     monkeypatch.setitem(sys.modules, "a_module_for_this_test", module)
     assert registry.get("fast") is int
     with pytest.raises(ModuleNotFoundError, match="there_is_no_such_module"):

@@ -43,4 +43,4 @@ def test_a_prediction_is_its_best_label_and_frozen() -> None:
     prediction = Prediction((LabelScore("a", 0.75), LabelScore("b", 0.25)))
     assert (prediction.label, prediction.probability) == ("a", 0.75)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        prediction.top = ()  # type: ignore[misc]
+        prediction.top = ()

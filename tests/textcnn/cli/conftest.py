@@ -34,7 +34,7 @@ def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPat
             main()
         out, err = (stream.decode() for stream in capfdbinary.readouterr())
         assert "Traceback" not in err
-        return Ran(ended.value.code, out, err)  # type: ignore[arg-type]
+        return Ran(ended.value.code, out, err)
 
     return call
 

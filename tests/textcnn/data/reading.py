@@ -43,7 +43,7 @@ def side_rows(examples: Examples) -> list[list[str]]:
 
 
 def chunks_of(path: Path, **options: object) -> list[TextChunk]:
-    return list(iter_texts(path, ReadOptions(**options)))  # type: ignore[arg-type]
+    return list(iter_texts(path, ReadOptions(**options)))
 
 
 def parquet_bytes(**columns: object) -> bytes:

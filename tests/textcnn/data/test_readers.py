@@ -245,7 +245,7 @@ def test_a_file_without_permission_says_so(tmp_path: Path, monkeypatch: pytest.M
 )
 def test_options_are_checked_before_any_work(options: dict[str, str], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        ReadOptions(**options)  # type: ignore[arg-type]
+        ReadOptions(**options)
 
 
 # --- streaming

@@ -159,7 +159,7 @@ class TestJoin:
         made(ragged(texts)).square().sum().backward()
         for name, param in made.named_parameters():
             assert param.grad is not None, name
-        gradient = made.encoder.embedding.weight.grad.to_dense()  # type: ignore[union-attr]
+        gradient = made.encoder.embedding.weight.grad.to_dense()
         assert not gradient[BREAK_ID].any()
         # not each word wins a filter, but many do
         assert gradient.abs().sum(1).count_nonzero() > 5

@@ -17,7 +17,7 @@ TEXTS, _ = tiny_corpus(90)
 @pytest.mark.parametrize("kind", ["word2vec", "fasttext"])
 def test_vectors_of_ones_own_can_be_loaded(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.bin"
-    count = train_vectors(TEXTS, path, kind=kind, dim=12, min_count=3, epochs=2)  # type: ignore[arg-type]
+    count = train_vectors(TEXTS, path, kind=kind, dim=12, min_count=3, epochs=2)
     assert count > 20
     loaded = load_vectors(path, ["<pad>", "<unk>", "parcel", "invoice"], seed=1)
     assert loaded.matrix.shape == (4, 12)

@@ -8,7 +8,7 @@ from textcnn.train.early_stopping import EarlyStopping
 
 def watch(figures: list[tuple[float, float]], **settings: object) -> tuple[list[int], int, int]:
     """The epochs better than all before them, the best one, and the epoch after which training stops (0: never)."""
-    stopping = EarlyStopping.from_config(TrainConfig(**settings))  # type: ignore[arg-type]
+    stopping = EarlyStopping.from_config(TrainConfig(**settings))
     better = []
     for epoch, (accuracy, loss) in enumerate(figures, start=1):
         if stopping.better(epoch, accuracy=accuracy, loss=loss):

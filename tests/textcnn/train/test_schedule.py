@@ -15,7 +15,7 @@ STEPS = 4  # an epoch
 def learning_rates(**settings: object) -> list[float]:
     """The rate of every step, over as many epochs as there are losses."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    config = TrainConfig(learning_rate=1.0, max_epochs=len(LOSSES), **settings)  # type: ignore[arg-type]
+    config = TrainConfig(learning_rate=1.0, max_epochs=len(LOSSES), **settings)
     schedule = Schedule.from_config(config, steps_per_epoch=STEPS)
     rates = []
     for epoch, loss in enumerate(LOSSES):

@@ -146,7 +146,7 @@ def test_texts_without_a_known_word_do_no_harm() -> None:
 
 def test_a_rebuild_that_does_not_exist_is_named() -> None:
     with pytest.raises(ConfigError, match="rebuild is 'words', expected bag or sequence"):
-        pretrain_encoder(TINY, TEXTS, rebuild="words")  # type: ignore[arg-type]
+        pretrain_encoder(TINY, TEXTS, rebuild="words")
 
 
 def test_words_of_the_same_texts_come_to_lie_together() -> None:
