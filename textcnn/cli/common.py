@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
@@ -188,7 +187,11 @@ def check_outputs(outputs: Sequence[Path | None], *, inputs: Sequence[Path | Non
             raise DataError(f"{path} is named twice; each output needs a file of its own")
         if any(source and source.resolve() == place for source in inputs):
             raise DataError(f"{path} is read, so it is not written; name another file")
-        if path.exists() and not overwrite:
+        if path.is_dir():
+            raise DataError(f"{path} is a folder; give the path of a file")
+        if not place.parent.is_dir():
+            raise DataError(f"cannot write {path}: there is no folder {path.parent}")
+        if path.is_file() and not overwrite:
             raise DataError(f"{path} exists already; name another file, or pass --overwrite")
         written.add(place)
 
@@ -196,15 +199,13 @@ def check_outputs(outputs: Sequence[Path | None], *, inputs: Sequence[Path | Non
 def write_whole(path: Path, content: str) -> None:
     """A file that appears when it is complete. Raises DataError."""
     from textcnn.errors import DataError
+    from textcnn.files import replacing
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        partial.write_text(content, "utf-8", "replace")
-        os.replace(partial, path)
+        with replacing(path) as file:
+            file.write_text(content, "utf-8", "replace")
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from textcnn.cli.common import FILE, NumberRange, engine_options, reading_options, tell
+from textcnn.cli.common import FILE, NumberRange, check_outputs, engine_options, reading_options, tell
 from textcnn.cli.pieces import bar, input_option, pieces_of, text_list
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ Examples:
 @click.option(
     "--output", type=FILE, help="Where to write; .jsonl, .csv or .parquet. Default: JSON Lines on standard output."
 )
+@click.option("--overwrite", is_flag=True, help="With --output: replace the file if it exists.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="Format of the output, where its name does not say.")
 @click.option("--top-k", type=click.IntRange(min=1), default=1, show_default=True, help="Labels for each text.")
 @click.option(
@@ -74,8 +75,8 @@ Examples:
 @engine_options
 @reading_options(labels=False)
 def predict(
-    model: Path, texts: tuple[str, ...], source: Path | None, output: Path | None, kind: str | None, top_k: int,
-    abstain_below: float | None, coverage: float | None, familiarity: bool, keep: tuple[str, ...],
+    model: Path, texts: tuple[str, ...], source: Path | None, output: Path | None, overwrite: bool, kind: str | None,
+    top_k: int, abstain_below: float | None, coverage: float | None, familiarity: bool, keep: tuple[str, ...],
     running: dict[str, Any], **reading: Any,
 ) -> None:  # fmt: skip
     """Label TEXTs, a file or lines of standard input with MODEL (a model folder).
@@ -90,7 +91,9 @@ def predict(
 
     open_pieces = pieces_of(texts, source, reading, keep=keep)
     kind = kind or _kind_of(output)
-    _check_output(output, kind, source)
+    if output is None and kind == "parquet":
+        raise click.UsageError("parquet cannot be written to standard output; give --output FILE")
+    check_outputs([output], inputs=[source], overwrite=overwrite)
     if taken := sorted(OWN_COLUMNS.intersection(keep)):
         raise click.UsageError(f"--keep {taken[0]}: the output has a column of that name")
     classifier = TextClassifier.load(model, **running)
@@ -167,16 +170,6 @@ def _kind_of(output: Path | None) -> str:
     if ending in FORMATS:
         return ending
     raise click.UsageError(f"cannot tell the format from {output.name!r}; use .jsonl, .csv or .parquet, or --format")
-
-
-def _check_output(output: Path | None, kind: str, source: Path | None) -> None:
-    if output is None:
-        if kind == "parquet":
-            raise click.UsageError("parquet cannot be written to standard output; give --output FILE")
-    elif output.is_dir():
-        raise click.UsageError(f"--output {output} is a folder; give the path of a file")
-    elif source and output.exists() and source.exists() and output.samefile(source):
-        raise click.UsageError("--output is the file that --input reads; give another one")
 
 
 @contextmanager

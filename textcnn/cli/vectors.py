@@ -50,8 +50,6 @@ def train(
     from textcnn.data.readers import read_examples
     from textcnn.text.train_vectors import train_vectors
 
-    if not output.absolute().parent.is_dir() or output.is_dir():
-        raise click.UsageError(f"--output {output} is no path of a file in a folder that exists")
     check_outputs([output], inputs=[data], overwrite=overwrite)
     examples = read_examples(data, read_options(**reading), labels=False)
     if not quiet:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ import numpy as np
 
 from textcnn.config import TextConfig
 from textcnn.errors import DataError, VectorsError, needs_extra
+from textcnn.files import replacing
 from textcnn.text.tokenizers import Tokenizer
 from textcnn.types import UNKNOWN_ID
 
@@ -41,19 +41,16 @@ def train_vectors(
         "sentences": corpus, "vector_size": dim, "window": window, "min_count": min_count, "epochs": epochs,
         "negative": negative, "sg": int(skip_gram), "workers": threads, "seed": seed,
     }  # fmt: skip
-    partial = output.with_name(f".{os.getpid()}.{output.name}")  # whose ending tells gensim to compress
     try:
-        if kind == "fasttext":
-            model = models.FastText(**options)
-            fasttext.save_facebook_model(model, str(partial))
-        else:
-            model = models.Word2Vec(**options)
-            model.wv.save_word2vec_format(str(partial), binary=True)
-        os.replace(partial, output)
+        with replacing(output) as file:
+            if kind == "fasttext":
+                model = models.FastText(**options)
+                fasttext.save_facebook_model(model, str(file))
+            else:
+                model = models.Word2Vec(**options)
+                model.wv.save_word2vec_format(str(file), binary=True)
     except OSError as error:
         raise VectorsError(f"cannot write {output}: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
     return len(model.wv)
 
 

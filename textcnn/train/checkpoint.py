@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from textcnn.errors import CheckpointError
+from textcnn.files import replacing
 from textcnn.train.averaging import WeightAverage
 
 Tensor = torch.Tensor
@@ -59,16 +60,13 @@ class Checkpoint:
             "averaged_steps": average.steps,
         }  # fmt: skip
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_suffix(".writing")
-        # clones: safetensors refuses tensors that share memory
-        save_file(
-            {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()},
-            beside,
-            {"about": json.dumps(about)},
-        )
-        with open(beside, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, self.path)
+        # always the same name, so that runs which are killed do not leave a large file each
+        with replacing(self.path, beside=self.path.with_suffix(".writing")) as path:
+            # clones: safetensors refuses tensors that share memory
+            copies = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+            save_file(copies, path, {"about": json.dumps(about)})
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
 
     def load(
         self, network: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ValidationError
 from textcnn.artifact import Artifact
 from textcnn.config import RunConfig
 from textcnn.errors import ArtifactError
+from textcnn.files import replacing
 
 RECORD = "run.json"
 # what decides the figures of a run beside its settings
@@ -104,9 +105,8 @@ class RunRecord:
 
     def _write(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_name(f".{RECORD}.{os.getpid()}.part")
-        partial.write_text(json.dumps(self._values, ensure_ascii=False, indent=2) + "\n", "utf-8")
-        os.replace(partial, self._path)
+        with replacing(self._path) as file:
+            file.write_text(json.dumps(self._values, ensure_ascii=False, indent=2) + "\n", "utf-8")
 
 
 @contextmanager

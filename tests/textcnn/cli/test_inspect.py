@@ -98,7 +98,7 @@ def test_filters_of_what_is_no_single_convolution_are_refused(mistake: Any, here
 def test_flags_that_belong_together_are_asked_for(mistake: Any, model_folder: Path, here: Path) -> None:
     assert "--html is about the filters; add --filters" in mistake("inspect", model_folder, "--html", "a.html")
     assert "--delimiter is about a table" in mistake("inspect", model_folder, "--filters", "--delimiter", ";")
-    assert "no/a.html: No such file" in mistake("inspect", model_folder, "--filters", "--html", "no/a.html")
+    assert "no/a.html: there is no folder no" in mistake("inspect", model_folder, "--filters", "--html", "no/a.html")
 
 
 def test_a_page_is_written_over_only_when_asked_and_the_corpus_never(

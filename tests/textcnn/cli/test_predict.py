@@ -210,9 +210,14 @@ def test_rows_done_before_a_failure_stay_in_a_partial_file(mistake: Any, model_f
 def test_a_failure_before_the_first_row_leaves_nothing(mistake: Any, model_folder: Path, here: Path) -> None:
     Path("in.csv").write_text("text,x\nbroken\n")
     Path("out.csv").write_text("the last result")
-    mistake("predict", model_folder, "--input", "in.csv", "--output", "out.csv")
+    mistake("predict", model_folder, "--input", "in.csv", "--output", "out.csv", "--overwrite")
     assert Path("out.csv").read_text() == "the last result"
     assert not Path("out.csv.partial").exists()
+
+
+def test_a_file_is_replaced_on_request(run: Run, model_folder: Path, here: Path) -> None:
+    assert run("predict", model_folder, "parcel", "--output", "test.csv", "--overwrite").code == 0
+    assert [row["text"] for row in rows_of(Path("test.csv"))] == ["parcel"]
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
@@ -245,8 +250,10 @@ def test_a_full_disk_is_told(mistake: Any, model_folder: Path, here: Path) -> No
         (["a", "--output", "out"], "cannot tell the format from 'out'"),
         (["a", "--output", "."], "cannot tell the format"),
         (["a", "--output", "folder.csv"], "is a folder; give the path of a file"),
-        (["a", "--output", "none/out.csv"], "cannot write none/out.csv: No such file or directory"),
-        (["--input", "train.csv", "--output", "./train.csv"], "--output is the file that --input reads"),
+        (["a", "--output", "none/out.csv"], "cannot write none/out.csv: there is no folder none"),
+        (["--input", "train.csv", "--output", "./train.csv"], "train.csv is read, so it is not written"),
+        (["--input", "train.csv", "--output", "./train.csv", "--overwrite"], "train.csv is read, so it is not written"),
+        (["a", "--output", "test.csv"], "test.csv exists already; name another file, or pass --overwrite"),
         (["a", "--format", "parquet"], "parquet cannot be written to standard output"),
         (["--text-column", "text"], "--text-column is about a table; give one with --input FILE"),
         (["--encoding", "utf9"], "'utf9' is no text encoding"),

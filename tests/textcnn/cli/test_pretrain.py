@@ -59,5 +59,5 @@ def test_vectors_are_written_over_nothing(run: Run, mistake: Callable[..., str],
 
 
 def test_mistakes(mistake: Callable[..., str], here: Path) -> None:
-    assert "is no path of a file in a folder" in mistake("vectors", "train", "train.csv", "--output", "no/such/x.bin")
+    assert "there is no folder no/such" in mistake("vectors", "train", "train.csv", "--output", "no/such/x.bin")
     assert "there is no model at nowhere" in mistake("train", "train.csv", "--start-from", "nowhere")
