@@ -6,14 +6,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from textcnn.answers import decide, expected, is_single, most_probable, predictions
 from textcnn.artifact import Artifact, read_artifact, write_artifact
-from textcnn.calibration.calibration import Method, unknown_share
+from textcnn.calibration.calibration import unknown_share
+from textcnn.choices import AbstainingGoal, CalibrationMethod
 from textcnn.config import LANGUAGE, RunConfig
 from textcnn.data.given import as_list
 from textcnn.data.label_rows import Labels
@@ -165,7 +166,7 @@ class TextClassifier(Estimator):
         texts: Texts,
         labels: Sequence[str],
         *,
-        method: Method = "temperature",
+        method: CalibrationMethod = "temperature",
         tell: Tell = lambda share: None,
     ) -> dict[str, Any]:
         """Fit probabilities, label sets and familiarity anew, to texts that training has not seen; never to the test.
@@ -188,7 +189,7 @@ class TextClassifier(Estimator):
         texts: Texts,
         labels: Sequence[str],
         *,
-        goal: Literal["precision", "f1"] = "precision",
+        goal: AbstainingGoal = "precision",
         value: float = 0.0,
         by_label: bool = False,
     ) -> dict[str, Any]:

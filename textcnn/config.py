@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
+from textcnn.choices import BadRowsPolicy, EmbeddingMode, LearningRateSchedule, Monitor, Segments
 from textcnn.errors import ConfigError, ReadError
 from textcnn.registry import describe_fault
 
@@ -52,9 +53,7 @@ class DataConfig(Section):
     )
     delimiter: str = Field("", description="field delimiter of CSV files; detected if empty")
     encoding: str = Field("", description="text encoding of the file; detected if empty")
-    bad_rows: Literal["stop", "skip"] = Field(
-        "stop", description="stop with a list of bad rows, or write them to a side file"
-    )
+    bad_rows: BadRowsPolicy = Field("stop", description="stop with a list of bad rows, or write them to a side file")
     validation_fraction: Fraction = Field(0.1, description="share held out to choose the best epoch")
     test_fraction: Fraction = Field(
         0.0, description="share held out and scored at the end, where no test file is given"
@@ -77,7 +76,7 @@ class TextConfig(Section):
     truncation: Literal["head", "tail", "both"] = Field(
         "head", description="which end of a longer text is kept; both: half each"
     )
-    segments: Literal["none", "columns", "sentences"] = Field(
+    segments: Segments = Field(
         "none",
         description="what is encoded by itself and then joined: nothing, each text column, or each sentence of a text",
     )
@@ -109,7 +108,7 @@ class CharactersConfig(Section):
 class EmbeddingConfig(Section):
     """Word vectors; the four modes of Kim (2014), section 3.1."""
 
-    mode: Literal["auto", "rand", "static", "non-static", "multichannel"] = Field(
+    mode: EmbeddingMode | Literal["auto"] = Field(
         "auto",
         description="rand learns its own vectors, the others start from a file; auto: static with vectors, else rand",
     )
@@ -183,8 +182,8 @@ class TrainConfig(Section):
     patience: Annotated[int, Field(ge=0)] = Field(
         3, description="epochs without a lower validation loss before stopping; 0: never stop early"
     )
-    monitor: Literal["accuracy", "loss"] = Field("accuracy", description="validation figure that picks the best epoch")
-    schedule: Literal["constant", "plateau", "linear", "cosine"] = Field(
+    monitor: Monitor = Field("accuracy", description="validation figure that picks the best epoch")
+    schedule: LearningRateSchedule = Field(
         "constant",
         description="plateau: shrink the step when validation stalls; linear, cosine: to zero at the end of max_epochs",
     )

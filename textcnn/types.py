@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from textcnn.choices import ExplanationMethod as ExplanationMethod
 
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Parts = npt.NDArray[np.float64]
 UNKNOWN_ID = 1  # of every token that the vocabulary does not have
-ExplanationMethod = Literal["ngrams", "occlusion", "grad_cam", "integrated_gradients"]
 DECIMALS = 7  # of contributions as JSON has them
 SHARES = tuple(step / 20 for step in range(1, 21))  # upper ends of the bins of a histogram of probabilities
 BETWEEN = "="  # a task and its label, in the names of the labels of a model with several tasks

@@ -6,17 +6,17 @@ A row is worked on by itself and in float64, so a text has the same answer alone
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from textcnn.choices import CalibrationMethod
 from textcnn.errors import ArtifactError, DataError
 from textcnn.kernels.softmax import softmax
 from textcnn.types import Floats, Offsets
 
-Method = Literal["none", "temperature", "vector", "isotonic"]
 Bools = npt.NDArray[np.bool_]
 Exact = npt.NDArray[np.float64]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -50,7 +50,7 @@ class Calibration(Frozen):
     `quantiles` are those of the familiarity of validation texts.
     """
 
-    method: Method = "none"
+    method: CalibrationMethod = "none"
     temperature: Annotated[float, Field(gt=0)] = 1.0
     doubt: Annotated[float, Field(ge=0, lt=1)] = 0.0
     scale: tuple[float, ...] = ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +15,12 @@ from textcnn.calibration.calibration import (
     Calibration,
     Curve,
     Exact,
-    Method,
     familiar_score,
 )
+from textcnn.choices import AbstainingGoal, CalibrationMethod
 from textcnn.errors import DataError
 from textcnn.types import Floats, Offsets
 
-Goal = Literal["precision", "f1"]
 # 1 / temperature is looked for between these; beyond, the logits say nothing, or validation has no mistake at all
 SHARPEST, FLATTEST = 20.0, 0.02
 # two numbers need no more texts than this
@@ -30,7 +28,7 @@ MOST_TEXTS = 20_000
 # pulls vector scaling towards doing nothing: two numbers a class are many for a few hundred texts
 VECTOR_PENALTY = 1.0
 # fewer texts say nothing about the numbers of a method: two, two a class, a curve a class
-LEAST_TEXTS: dict[Method, int] = {"none": 1, "temperature": 10, "vector": 100, "isotonic": 200}
+LEAST_TEXTS: dict[CalibrationMethod, int] = {"none": 1, "temperature": 10, "vector": 100, "isotonic": 200}
 # what no probability reaches
 NEVER = 1.01
 QUANTILES = 200
@@ -54,7 +52,7 @@ class Validation:
         return Validation(self.logits[rows], self.targets[rows], self.unknown[rows])
 
 
-def fit_calibration(validation: Validation, method: Method = "temperature") -> Calibration:
+def fit_calibration(validation: Validation, method: CalibrationMethod = "temperature") -> Calibration:
     """Probabilities by `method`, and from them label sets and familiarity.
 
     Raises DataError for fewer than LEAST_TEXTS[method] texts.
@@ -168,7 +166,12 @@ def _least_probabilities(probabilities: Floats, targets: Offsets) -> tuple[float
 
 
 def fit_thresholds(
-    probabilities: Floats, targets: Offsets, *, goal: Goal = "precision", value: float = 0.0, by_label: bool = False
+    probabilities: Floats,
+    targets: Offsets,
+    *,
+    goal: AbstainingGoal = "precision",
+    value: float = 0.0,
+    by_label: bool = False,
 ) -> tuple[float, ...]:
     """The least probability with which each class is answered, one a class.
 
@@ -239,7 +242,7 @@ def _for_f1(confidence: Floats, right: npt.NDArray[np.bool_], positives: int) ->
     return 0.0 if place == len(ranked) - 1 else _floor(float(ranked[place]))
 
 
-def cross_fitted(validation: Validation, method: Method, *, folds: int = 5, seed: int = 0) -> Floats:
+def cross_fitted(validation: Validation, method: CalibrationMethod, *, folds: int = 5, seed: int = 0) -> Floats:
     """Probabilities of each text by a calibration fitted on the others, float32[N, classes]: for honest figures."""
     count = len(validation)
     fold_of = np.random.default_rng(seed).permutation(count) % min(folds, count)
@@ -252,7 +255,14 @@ def cross_fitted(validation: Validation, method: Method, *, folds: int = 5, seed
 
 
 def thresholds_tried(
-    probabilities: Floats, targets: Offsets, *, goal: Goal, value: float, by_label: bool, folds: int = 5, seed: int = 0
+    probabilities: Floats,
+    targets: Offsets,
+    *,
+    goal: AbstainingGoal,
+    value: float,
+    by_label: bool,
+    folds: int = 5,
+    seed: int = 0,
 ) -> dict[str, float | int | None]:
     """Share answered, and share of right answers among those, with thresholds fitted on the other folds.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
+from textcnn.choices import CalibrationMethod
 from textcnn.cli.common import FILE, NumberRange, progress_bar, reading_options, tell
 from textcnn.cli.settings import as_trained, expecting_columns, read_labelled
 
@@ -28,7 +29,7 @@ on is not kept: then probabilities are the plain softmax.
 @click.argument("data", type=FILE)
 @click.option(
     "--method",
-    type=click.Choice(["temperature", "vector", "isotonic", "none"]),
+    type=click.Choice(get_args(CalibrationMethod)),
     default="temperature",
     show_default=True,
     help="One number for all labels, two for each, a curve for each (from 1,000 texts or so), or the plain softmax.",
@@ -47,8 +48,8 @@ on is not kept: then probabilities are the plain softmax.
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @reading_options(labels=True)
 def calibrate(
-    model: Path, data: Path, method: Any, abstain_precision: float | None, abstain_f1: bool, by_label: bool,
-    output: Path | None, overwrite: bool, as_json: bool, quiet: bool, **reading: Any,
+    model: Path, data: Path, method: CalibrationMethod, abstain_precision: float | None, abstain_f1: bool,
+    by_label: bool, output: Path | None, overwrite: bool, as_json: bool, quiet: bool, **reading: Any,
 ) -> None:  # fmt: skip
     """Fit the probabilities of MODEL to DATA, labelled texts it was not trained on, and save it as a new version."""
     from textcnn.artifact import check_place, find_version, last_version

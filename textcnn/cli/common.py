@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
+
+from textcnn.choices import BadRowsPolicy, TablePrecision
 
 if TYPE_CHECKING:
     from textcnn.data.readers import Examples, ReadOptions, TextStream
@@ -44,7 +46,7 @@ def reading_options(*, labels: bool) -> Callable[[Command], Command]:
         click.option("--encoding", default="", help="Text encoding of the file; detected."),
         click.option(
             "--bad-rows",
-            type=click.Choice(["stop", "skip"]),
+            type=click.Choice(get_args(BadRowsPolicy)),
             help="Stop at rows that cannot be used (default), or set them aside in a file.",
         ),
     ]
@@ -91,7 +93,7 @@ def engine_options(command: Command) -> Command:
         ),
         click.option(
             "--table-precision",
-            type=click.Choice(["float32", "float16", "int8"]),
+            type=click.Choice(get_args(TablePrecision)),
             default="float32",
             show_default=True,
             help="Numbers in the tables of ngram_table; smaller ones are faster and less exact.",

@@ -7,15 +7,16 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from textcnn.choices import ExplanationMethod
 from textcnn.cli.common import FILE, engine_options, reading_options
 from textcnn.cli.pieces import bar, input_option, pieces_of, visible
 
 if TYPE_CHECKING:
-    from textcnn.types import Counterfactual, Explanation, ExplanationMethod, Ngram
+    from textcnn.types import Counterfactual, Explanation, Ngram
 
 SHOWN = 5
 SPACE = "␣"  # for a token that would not be seen
@@ -45,7 +46,7 @@ Examples:
 )
 @click.option(
     "--method",
-    type=click.Choice(["ngrams", "occlusion", "grad_cam", "integrated_gradients"]),
+    type=click.Choice(get_args(ExplanationMethod)),
     help="How words get their contributions; default: n-grams where they are exact, else occlusion.",
 )
 @click.option("--counterfactual", is_flag=True, help="Also the smallest change of words that gives another label.")

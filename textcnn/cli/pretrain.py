@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import click
 
+from textcnn.choices import Rebuild
 from textcnn.cli.common import FILE, reading_options, tell, tell_source
 
 EPILOG = """\b
@@ -27,7 +28,7 @@ It learns to write the words of texts of which it sees only a part (a denoising 
 @click.option("--preset", help="Named settings to start from; textcnn presets lists them.")
 @click.option(
     "--rebuild",
-    type=click.Choice(["bag", "sequence"]),
+    type=click.Choice(get_args(Rebuild)),
     default="bag",
     show_default=True,
     help="What it learns to write: which words a text has, from the pooled vector, or which word stands where.",
@@ -40,7 +41,7 @@ It learns to write the words of texts of which it sees only a part (a denoising 
 @reading_options(labels=False)
 def pretrain(
     data: Path, overrides: tuple[str, ...], output: Path, overwrite: bool, config_file: Path | None,
-    preset: str | None, rebuild: Literal["bag", "sequence"], epochs: int, vectors: str, device: str, seed: int | None,
+    preset: str | None, rebuild: Rebuild, epochs: int, vectors: str, device: str, seed: int | None,
     quiet: bool, **reading: Any,
 ) -> int:  # fmt: skip
     """Learn an encoder from the texts of DATA, which need no labels; train --start-from goes on from it."""

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
+from textcnn.choices import EmbeddingMode
 from textcnn.cli.common import FILE, reading_options, runs_option, tell, tell_unknown_labels
 from textcnn.cli.settings import configure, read_labelled
 
@@ -55,7 +56,7 @@ the config.json of a model, which holds all of them.
 @click.option("--vectors", default="", help="Word vectors: word2vec, GloVe, fastText or gensim.")
 @click.option(
     "--mode",
-    type=click.Choice(["rand", "static", "non-static", "multichannel"]),
+    type=click.Choice(get_args(EmbeddingMode)),
     help="How the vectors are used; static if --vectors is given and the preset does not say.",
 )
 @click.option("--start-from", default="", metavar="MODEL", help="Model whose words and blocks to start from.")

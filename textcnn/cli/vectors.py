@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
+from textcnn.choices import VectorsKind
 from textcnn.cli.common import FILE, check_outputs, progress_bar, read_options, reading_options, tell, tell_source
 
 EPILOG = """\b
@@ -27,7 +28,7 @@ def vectors() -> None:
 @click.option("--output", type=FILE, required=True, help="File to write, such as mine.bin.")
 @click.option(
     "--kind",
-    type=click.Choice(["word2vec", "fasttext"]),
+    type=click.Choice(get_args(VectorsKind)),
     default="word2vec",
     show_default=True,
     help="fasttext also makes vectors for unseen words, of their parts; its files are larger.",
@@ -43,8 +44,8 @@ def vectors() -> None:
 @click.option("--quiet", is_flag=True, help="Only the result.")
 @reading_options(labels=False)
 def train(
-    data: Path, output: Path, kind: Any, dim: int, window: int, min_count: int, epochs: int, cbow: bool, threads: int,
-    seed: int, overwrite: bool, quiet: bool, **reading: Any,
+    data: Path, output: Path, kind: VectorsKind, dim: int, window: int, min_count: int, epochs: int, cbow: bool,
+    threads: int, seed: int, overwrite: bool, quiet: bool, **reading: Any,
 ) -> None:  # fmt: skip
     """Train word vectors on the texts of DATA."""
     from textcnn.data.readers import read_examples

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal
+from typing import IO
 
+from textcnn.choices import BadRowsPolicy
 from textcnn.errors import BadRowsError, ReadError
 
 SHOWN = 20
@@ -32,7 +33,7 @@ class BadRows:
     renamed once it is complete, or dropped when the reading fails.
     """
 
-    def __init__(self, path: Path, policy: Literal["stop", "skip"], side_folder: Path | None) -> None:
+    def __init__(self, path: Path, policy: BadRowsPolicy, side_folder: Path | None) -> None:
         self.total = 0
         self.side_file: Path | None = None
         self._path = path

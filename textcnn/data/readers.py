@@ -6,12 +6,13 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from textcnn.choices import BadRowsPolicy
 from textcnn.data.bad_rows import BadRow, BadRows
 from textcnn.data.columns import Columns, choose_columns
 from textcnn.data.encoding import check_encoding
@@ -46,15 +47,15 @@ class ReadOptions:
     label_column: str = ""
     delimiter: str = ""
     encoding: str = ""
-    bad_rows: Literal["stop", "skip"] = "stop"
+    bad_rows: BadRowsPolicy = "stop"
     columns_needed: tuple[str, ...] = ()
     side_folder: Path | None = None
     apart: bool = False
 
     def __post_init__(self) -> None:
         faults = check_encoding(self.encoding) if self.encoding else []
-        if self.bad_rows not in ("stop", "skip"):
-            faults.append(f"bad_rows: expected stop or skip, found {self.bad_rows!r}")
+        if self.bad_rows not in get_args(BadRowsPolicy):
+            faults.append(f"bad_rows: expected {' or '.join(get_args(BadRowsPolicy))}, found {self.bad_rows!r}")
         if self.delimiter in TAB_SPELLINGS:
             object.__setattr__(self, "delimiter", "\t")
         if self.delimiter and (len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n\0'):

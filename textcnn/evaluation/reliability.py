@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from textcnn.calibration.calibration import Calibration, Method
+from textcnn.calibration.calibration import Calibration
 from textcnn.calibration.fit import Validation, cross_fitted, fit_calibration
+from textcnn.choices import CalibrationMethod
 from textcnn.types import Floats, Offsets
 
 BINS = 15
@@ -84,7 +85,7 @@ def reliability_figures(probabilities: Floats, targets: Offsets) -> dict[str, fl
     }
 
 
-def fit_and_measure(validation: Validation, method: Method) -> tuple[Calibration, dict[str, Any]]:
+def fit_and_measure(validation: Validation, method: CalibrationMethod) -> tuple[Calibration, dict[str, Any]]:
     """A calibration, and figures without and with it: fitted on four fifths and measured on the last, in turn.
 
     Plain softmax is kept ("method" is none, "after" as "before") where what was "tried" raises the log loss so measured

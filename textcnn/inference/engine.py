@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import numpy as np
 
 from textcnn.artifact import Artifact
+from textcnn.choices import TablePrecision
 from textcnn.errors import ArtifactError, ConfigError
 from textcnn.registry import nearest
 from textcnn.types import Floats, TokenBatch, Winners
-
-Precision = Literal["float32", "float16", "int8"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +24,7 @@ class EngineOptions:
     """
 
     device: str = "auto"
-    table_precision: Precision = "float32"
+    table_precision: TablePrecision = "float32"
     table_budget: int = 1 << 30
     threads: int = 0
 
@@ -33,9 +32,9 @@ class EngineOptions:
         faults = []
         if not isinstance(self.device, str) or not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             faults.append(f"device: {self.device!r} is no device; write auto, cpu, cuda or cuda:N")
-        if self.table_precision not in get_args(Precision):
+        if self.table_precision not in get_args(TablePrecision):
             faults.append(
-                f"table_precision is {self.table_precision!r}, expected one of {', '.join(get_args(Precision))}"
+                f"table_precision is {self.table_precision!r}, expected one of {', '.join(get_args(TablePrecision))}"
             )
         for name in ("table_budget", "threads"):
             value = getattr(self, name)

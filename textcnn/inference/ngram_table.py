@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from textcnn.artifact import Artifact
-from textcnn.inference.engine import EngineOptions, Precision, weights_of
+from textcnn.choices import TablePrecision
+from textcnn.inference.engine import EngineOptions, weights_of
 from textcnn.kernels.merge_windows import merge_windows
 from textcnn.kernels.native import cores, native
 from textcnn.kernels.table_gather import (
@@ -81,7 +82,7 @@ class NgramTable:
 
     def __init__(
         self, embedding: Floats, weight: Floats, windows: Windows,
-        *, spell: Callable[[TokenBatch], Floats] | None = None, precision: Precision = "float32",
+        *, spell: Callable[[TokenBatch], Floats] | None = None, precision: TablePrecision = "float32",
         budget: int = 1 << 30, threads: int = 0,
     ) -> None:  # fmt: skip
         self.windows = windows

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from textcnn.choices import EmbeddingMode
 from textcnn.nn.dropout import dropout
 
 Tensor = torch.Tensor
-Mode = Literal["rand", "static", "non-static", "multichannel"]
 
 
 class Embedding(nn.Module):
@@ -28,7 +26,7 @@ class Embedding(nn.Module):
     """
 
     def __init__(
-        self, vocabulary: int, *, mode: Mode = "rand", dim: int = 300, matrix: Tensor | None = None,
+        self, vocabulary: int, *, mode: EmbeddingMode = "rand", dim: int = 300, matrix: Tensor | None = None,
         scale: float = 0.25, dropout: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from textcnn.choices import VectorsKind
 from textcnn.config import TextConfig
 from textcnn.errors import DataError, VectorsError, needs_extra
 from textcnn.files import replacing
 from textcnn.text.tokenizers import Tokenizer
 from textcnn.types import UNKNOWN_ID
 
-Kind = Literal["word2vec", "fasttext"]
 TELL_EVERY = 1000
 
 
 def train_vectors(
-    texts: Sequence[str], output: Path, *, kind: Kind = "word2vec", dim: int = 300, window: int = 5, min_count: int = 5,
-    epochs: int = 5, negative: int = 5, skip_gram: bool = True, threads: int = 1, seed: int = 1,
+    texts: Sequence[str], output: Path, *, kind: VectorsKind = "word2vec", dim: int = 300, window: int = 5,
+    min_count: int = 5, epochs: int = 5, negative: int = 5, skip_gram: bool = True, threads: int = 1, seed: int = 1,
     tell: Callable[[float], None] = lambda share: None,
 ) -> int:  # fmt: skip
     """Write vectors of the words that stand at least `min_count` times in the texts; returns how many.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from textcnn.choices import Monitor
 from textcnn.config import TrainConfig
 
 
@@ -17,7 +18,7 @@ class EarlyStopping:
     long after the loss has turned, so it chooses but does not keep the run going.
     """
 
-    monitor: Literal["accuracy", "loss"]
+    monitor: Monitor
     patience: int
     best: tuple[float, float] | None = None
     best_epoch: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import torch
 
 from textcnn.artifact import Artifact
 from textcnn.build import build_encoder, pick_device, resolve
+from textcnn.choices import Rebuild
 from textcnn.config import RunConfig
 from textcnn.data.batching import Indices, epoch_batches, prefetched
 from textcnn.data.labels import LabelSet
@@ -31,7 +32,6 @@ STRANGERS = 1000  # words beside those of the batch that a word must be told fro
 SCALE = 0.05  # word vectors begin at most this large: what a rare word began with would drown what little it learns
 RARE = 1e-4  # bag: words up to this share of all words count fully, more frequent ones less (Mikolov et al. 2013)
 Mask = npt.NDArray[np.bool_]
-Rebuild = Literal["bag", "sequence"]
 Batch = tuple[RaggedIds, RaggedIds, *tuple[torch.Tensor, ...]]
 
 

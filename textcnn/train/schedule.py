@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
+from textcnn.choices import LearningRateSchedule
 from textcnn.config import TrainConfig
 
 
@@ -20,7 +20,7 @@ class Schedule:
     validation loss has not fallen for `patience` epochs (`plateau`).
     """
 
-    kind: Literal["constant", "plateau", "linear", "cosine"]
+    kind: LearningRateSchedule
     learning_rate: float
     warmup: int
     steps: int

@@ -136,7 +136,7 @@ def test_the_share_of_unknown_tokens_is_by_text() -> None:
     [
         ("", "not a calibration: Invalid JSON"),
         ("[]", "not a calibration: Input should be an object"),
-        ('{"method": "platt"}', "method: Input should be 'none'"),
+        ('{"method": "platt"}', "method: Input should be 'temperature'"),
         ('{"temperature": 0}', "temperature: Input should be greater than 0"),
         ('{"temperature": NaN}', "not a calibration"),
         ('{"extra": 1}', "extra: Extra inputs are not permitted"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from textcnn.calibration.calibration import COVERAGES, Method, unknown_share
+from textcnn.calibration.calibration import COVERAGES, unknown_share
 from textcnn.calibration.fit import (
     LEAST_TEXTS,
     NEVER,
@@ -16,10 +16,11 @@ from textcnn.calibration.fit import (
     fit_thresholds,
     thresholds_tried,
 )
+from textcnn.choices import CalibrationMethod
 from textcnn.errors import DataError
 from textcnn.evaluation.reliability import log_loss
 
-METHODS: list[Method] = ["none", "temperature", "vector", "isotonic"]
+METHODS: list[CalibrationMethod] = ["none", "temperature", "vector", "isotonic"]
 
 
 def overconfident(rows: int, *, times: float = 3.0, seed: int = 0) -> Validation:
@@ -60,7 +61,7 @@ def test_vector_scaling_finds_a_shift() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS[1:])
-def test_every_method_lowers_the_loss_of_other_texts(method: Method) -> None:
+def test_every_method_lowers_the_loss_of_other_texts(method: CalibrationMethod) -> None:
     fitted, other = fit_calibration(overconfident(4000), method), overconfident(4000, seed=1)
     before, after = (
         log_loss(c.probabilities(other.logits), other.targets) for c in (fit_calibration(other, "none"), fitted)
@@ -69,7 +70,7 @@ def test_every_method_lowers_the_loss_of_other_texts(method: Method) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_few_texts_and_one_class_do_no_harm(method: Method) -> None:
+def test_few_texts_and_one_class_do_no_harm(method: CalibrationMethod) -> None:
     rows = LEAST_TEXTS[method]
     given = overconfident(rows)
     calibration = fit_calibration(Validation(given.logits, np.zeros(rows, np.int64), given.unknown), method)
@@ -82,7 +83,7 @@ def test_few_texts_and_one_class_do_no_harm(method: Method) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS[1:])
-def test_fewer_texts_than_a_method_needs_are_refused(method: Method) -> None:
+def test_fewer_texts_than_a_method_needs_are_refused(method: CalibrationMethod) -> None:
     least = LEAST_TEXTS[method]
     with pytest.raises(DataError, match=f"{least - 1} texts are too few for {method}, expected at least {least}"):
         fit_calibration(overconfident(least - 1), method)

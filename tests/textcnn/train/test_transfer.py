@@ -10,8 +10,9 @@ import pytest
 
 from textcnn import TextClassifier
 from textcnn.artifact import write_artifact
+from textcnn.choices import Rebuild
 from textcnn.errors import ArtifactError, ConfigError
-from textcnn.train.pretrain import Rebuild, pretrain_encoder
+from textcnn.train.pretrain import pretrain_encoder
 
 from ...conftest import TINY, tiny_corpus
 
