@@ -9,7 +9,7 @@ from typing import Any, get_args
 import click
 
 from textcnn.choices import CalibrationMethod
-from textcnn.cli.common import FILE, NumberRange, progress_bar, reading_options, tell
+from textcnn.cli.common import FILE, NumberRange, progress_bar, reading_options, shown_path, tell
 from textcnn.cli.settings import as_trained, expecting_columns, read_labelled
 
 EPILOG = """\b
@@ -86,7 +86,7 @@ def calibrate(
     else:
         for line in lines:
             click.echo(line)
-    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    shown = shown_path(folder)
     tell([f"saved {shown}"])
 
 

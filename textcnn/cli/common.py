@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from functools import wraps
@@ -213,17 +213,33 @@ def write_whole(path: Path, content: str) -> None:
 @contextmanager
 def progress_bar(*, quiet: bool) -> Iterator[Callable[[str, float], None]]:
     """A function to call with what is being done and the share of everything that is behind; shown on a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda what, share: None
-        return
-    from tqdm import tqdm
+    from textcnn.progress_bar import ProgressBar
 
-    form = "{desc:<24} |{bar}| {percentage:3.0f}% {remaining} left"
-    with tqdm(total=1.0, file=sys.stderr, dynamic_ncols=True, leave=False, bar_format=form) as bar:
+    with ProgressBar(wanted=not quiet) as bar:
+        yield bar.show
 
-        def advance(what: str, share: float) -> None:
-            bar.set_description_str(what, refresh=False)
-            bar.n = min(share, 1.0)
-            bar.refresh()
+
+@contextmanager
+def texts_bar(*, quiet: bool) -> Iterator[Callable[[int, float | None], None]]:
+    """A function to call with the texts just done and the share of the input that is behind them, if known."""
+    from textcnn.progress_bar import ProgressBar
+
+    done, started = 0, time.monotonic()
+    with ProgressBar(wanted=not quiet) as bar:
+
+        def figures() -> tuple[str, str]:
+            return f"{done:,} texts", f"{done / (time.monotonic() - started):,.0f} texts/s"
+
+        def advance(count: int, share: float | None) -> None:
+            nonlocal done
+            done += count
+            bar.show(figures()[0], share, figures()[1])
 
         yield advance
+        if bar.shown:
+            bar.write(", ".join(figures()))
+
+
+def shown_path(path: Path) -> Path:
+    """As short as it can be said here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

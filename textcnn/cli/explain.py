@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from textcnn.choices import ExplanationMethod
-from textcnn.cli.common import FILE, engine_options, reading_options
-from textcnn.cli.pieces import bar, input_option, pieces_of, visible
+from textcnn.cli.common import FILE, engine_options, reading_options, texts_bar
+from textcnn.cli.pieces import input_option, pieces_of, visible
 
 if TYPE_CHECKING:
     from textcnn.types import Counterfactual, Explanation, Ngram
@@ -74,7 +74,7 @@ def explain(
     classifier.artifact_.labels.encode(labels)  # raises LabelError before anything is read
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     pieces = open_pieces(classifier.artifact_.config)
-    with bar(not texts and sys.stderr.isatty() and not sys.stdout.isatty()) as advance:
+    with texts_bar(quiet=bool(texts) or sys.stdout.isatty()) as advance:
         for chunk, share, _ in pieces:
             for first in range(0, len(chunk), TEXTS_AT_ONCE):
                 some = chunk[first : first + TEXTS_AT_ONCE]

@@ -11,7 +11,6 @@ import stat
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -177,24 +176,6 @@ def _rows(source: Path, config: RunConfig, keep: Sequence[str]) -> Iterator[Piec
         stream = iter_texts(source, options, batch_rows=ROWS_AT_ONCE)
     tell_source(source, stream)
     return pieces(stream)
-
-
-@contextmanager
-def bar(shown: bool) -> Iterator[Callable[[int, float | None], None]]:
-    """A function to call with the texts just done and the share of the input that is behind them, if known."""
-    if not shown:
-        yield lambda count, share: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(unit=" texts", unit_scale=True, file=sys.stderr, dynamic_ncols=True) as bar:
-
-        def advance(count: int, share: float | None) -> None:
-            if share:
-                bar.total = round((bar.n + count) / share)  # an estimate, and with it the time left
-            bar.update(count)
-
-        yield advance
 
 
 def visible(text: str) -> str:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from textcnn.cli.common import FILE, NumberRange, check_outputs, engine_options, reading_options, tell
-from textcnn.cli.pieces import bar, input_option, pieces_of, text_list
+from textcnn.cli.common import FILE, NumberRange, check_outputs, engine_options, reading_options, tell, texts_bar
+from textcnn.cli.pieces import input_option, pieces_of, text_list
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,8 +117,8 @@ def predict(
         rows = partial(answer_rows, kind=kind, head=classifier.head, separator=separator, several=several)
     pieces = open_pieces(classifier.artifact_.config)
     # where answers scroll by on the same terminal, a bar would only be in the way
-    shown = not texts and sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
-    with _writer(output, rows) as write, bar(shown) as advance:
+    quiet = bool(texts) or (output is None and sys.stdout.isatty())
+    with _writer(output, rows) as write, texts_bar(quiet=quiet) as advance:
         for chunk, share, kept in pieces:
             if is_single(classifier.head):
                 probabilities = classifier.predict_proba(chunk)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import click
 
 from textcnn.choices import Rebuild
-from textcnn.cli.common import FILE, reading_options, tell, tell_source
+from textcnn.cli.common import FILE, reading_options, shown_path, tell, tell_source
 
 EPILOG = """\b
 Examples:
@@ -68,7 +68,7 @@ def pretrain(
         write_artifact(folder, artifact, overwrite=overwrite)
     share = artifact.metrics["history"][-1]["train_accuracy"] if artifact.metrics["history"] else 0.0
     click.echo(f"words written right: {share:.1%}")
-    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    shown = shown_path(folder)
     click.echo(f"saved {shown}")
     if not quiet:
         tell([f"go on: textcnn train DATA --start-from {shown}"])

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from textcnn.cli.common import FILE, NumberRange, engine_options, reading_options
-from textcnn.cli.pieces import bar, input_option, pieces_of, visible
+from textcnn.cli.common import FILE, NumberRange, engine_options, reading_options, texts_bar
+from textcnn.cli.pieces import input_option, pieces_of, visible
 
 if TYPE_CHECKING:
     from textcnn.types import Summary
@@ -51,7 +51,7 @@ def summarize(
     asked: dict[str, Any] = {"sentences": sentences, "share": share, "labels": label, "language": language}
     classifier.summarize([""], **asked)  # a wrong label or a missing library is told before anything is read
     pieces = open_pieces(classifier.artifact_.config)
-    with bar(not texts and sys.stderr.isatty() and not sys.stdout.isatty()) as advance:
+    with texts_bar(quiet=bool(texts) or sys.stdout.isatty()) as advance:
         for chunk, at, _ in pieces:
             for text, summary in zip(chunk, classifier.summarize(chunk, **asked), strict=True):
                 if as_json:

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import click
 
 from textcnn.choices import EmbeddingMode
-from textcnn.cli.common import FILE, reading_options, runs_option, tell, tell_unknown_labels
+from textcnn.cli.common import FILE, reading_options, runs_option, shown_path, tell, tell_unknown_labels
 from textcnn.cli.settings import configure, read_labelled
 
 EPILOG = """\b
@@ -210,7 +210,7 @@ def _tell_result(model: Any, folder: Path, quiet: bool, interrupted: bool) -> No
                 click.echo(f"  {task}: accuracy {figures['accuracy']:.1%} on {figures['texts']:,} texts")
             if "micro_f1" in metrics[part]:
                 click.echo(f"  micro F1 {metrics[part]['micro_f1']:.1%}, macro F1 {metrics[part]['macro_f1']:.1%}")
-    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    shown = shown_path(folder)
     click.echo(f"saved {shown}")
     if interrupted:
         tell([f"interrupted; the same command with --output {shown} --overwrite --resume goes on"])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from tqdm import tqdm
+from textcnn.progress_bar import ProgressBar
 
 REFRESH_STEPS = 20
 
@@ -21,7 +21,7 @@ class Progress:
     def __init__(self, *, stream: TextIO | None = None, quiet: bool = False, folder: Path | None = None) -> None:
         self._stream = stream or sys.stderr
         self._quiet = quiet
-        self._bar: Any = None
+        self._bar = ProgressBar(self._stream, wanted=False)
         self._log: Path | None = None
         self._board: Any = None
         if folder is not None:
@@ -35,19 +35,14 @@ class Progress:
     def begin(self, *, steps: int, epochs: int, done: int = 0, history: Sequence[dict[str, Any]] = ()) -> None:
         """`steps` an epoch, at most `epochs` of them; `done` steps and the epochs of `history` are behind us."""
         self._steps, self._epochs, self._started, self._done = steps, epochs, time.monotonic(), 0
-        if not self._quiet and self._stream.isatty():
-            self._bar = tqdm(
-                total=steps * epochs, initial=done, file=self._stream, unit="step", dynamic_ncols=True, leave=False,
-                bar_format="{desc} |{bar}| {percentage:3.0f}%{postfix} at most {remaining} left",
-            )  # fmt: skip
+        self._bar = ProgressBar(self._stream, wanted=not self._quiet, done=done / (steps * epochs), at_most=True)
         self._write("".join(_line(record) for record in history), mode="w")
 
     def step(self, epoch: int, step: int, *, loss: float, accuracy: float, texts_per_second: float) -> None:
         """Called every REFRESH_STEPS steps with the running means of the epoch."""
-        if self._bar is not None:
-            self._bar.n = (epoch - 1) * self._steps + step
-            self._bar.set_description_str(f"epoch {epoch}/{self._epochs}", refresh=False)
-            self._bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.1%}, {texts_per_second:,.0f} texts/s,")
+        share = ((epoch - 1) * self._steps + step) / (self._steps * self._epochs)
+        figures = f"loss {loss:.3f}, accuracy {accuracy:.1%}, {texts_per_second:,.0f} texts/s"
+        self._bar.show(f"epoch {epoch}/{self._epochs}", share, figures)
 
     def epoch(self, record: dict[str, Any], *, best: bool) -> None:
         """An epoch is over: its figures."""
@@ -77,18 +72,11 @@ class Progress:
 
     def note(self, line: str) -> None:
         """A line for the person, above the bar if there is one."""
-        if self._quiet:
-            return
-        if self._bar is not None:
-            self._bar.write(line, file=self._stream)
-        else:
-            self._stream.write(line + "\n")
-            self._stream.flush()
+        if not self._quiet:
+            self._bar.write(line)
 
     def end(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self._bar.close()
         if self._board is not None:
             self._board.close()
 
