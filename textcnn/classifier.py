@@ -81,8 +81,10 @@ class TextClassifier(Estimator):
         takes apart; for a multi_task head {task: list of strings, "" where a text has none}.
 
         Without `validation` texts, the configured share is held out to choose the best epoch. With `run_folder`, a
-        checkpoint is kept there, from which `resume` continues after a crash. Raises ConfigError, LabelError,
-        DataError, VectorsError, CheckpointError; MissingExtraError without torch.
+        checkpoint is kept there, from which `resume` continues after a crash. On a CPU the same data and settings
+        (train.seed) give the same bits; not so for fits at the same time in threads of one process, which share torch's
+        random numbers. Raises ConfigError, LabelError, DataError, VectorsError, CheckpointError; MissingExtraError
+        without torch.
         """
         with needs_extra("training", "train"):
             from textcnn.train.run import train_classifier

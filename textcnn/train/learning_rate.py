@@ -20,12 +20,14 @@ from textcnn.train.objective import Objective, make_loss
 from textcnn.train.optimizers import make_optimizer
 from textcnn.train.progress import Progress
 from textcnn.train.run import Prepared, prepare
+from textcnn.train.torch_state import torch_kept
 
 SMOOTHING = 0.9  # of the losses, which are those of single batches
 DIVERGED = 3.0  # times the least loss so far, and the test is over
 
 
 @memory_told()
+@torch_kept()
 def learning_rates(
     config: RunConfig,
     texts: Sequence[str],

@@ -25,6 +25,7 @@ from textcnn.train.memory import memory_told
 from textcnn.train.optimizers import make_optimizer
 from textcnn.train.progress import REFRESH_STEPS, Progress
 from textcnn.train.run import learn_text
+from textcnn.train.torch_state import settle_torch, torch_kept
 from textcnn.types import UNKNOWN_ID, TokenBatch
 
 DAMAGED = 0.3  # share of the words that the encoder does not see
@@ -36,6 +37,7 @@ Batch = tuple[RaggedIds, RaggedIds, *tuple[torch.Tensor, ...]]
 
 
 @memory_told()
+@torch_kept()
 def pretrain_encoder(
     config: RunConfig | Mapping[str, Any] | None,
     texts: Sequence[str],
@@ -70,9 +72,7 @@ def pretrain_encoder(
     if not len(batch):
         raise DataError("no text has a word in it")
     device = pick_device(resolved.train.device)
-    if resolved.train.threads:
-        torch.set_num_threads(resolved.train.threads)
-    torch.manual_seed(resolved.train.seed)
+    settle_torch(resolved.train)
     encoder = build_encoder(resolved, vocabulary=len(tokenizer), matrix=matrix, alphabet=tokenizer.alphabet).to(device)
     progress.note(f"pre-training on {len(batch):,} texts; {len(tokenizer):,} tokens in the vocabulary, {device.type}")
     model = (BagAutoencoder if rebuild == "bag" else SequenceAutoencoder)(encoder).to(device)

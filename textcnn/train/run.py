@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from textcnn.answers import best_thresholds, expected, is_single, predictions, probabilities, tree_levels
 from textcnn.artifact import Artifact, read_artifact
@@ -35,6 +34,7 @@ from textcnn.train.interrupt import Interrupt
 from textcnn.train.loop import Examples, TrainingResult, fit_network, score
 from textcnn.train.memory import memory_told
 from textcnn.train.progress import Progress
+from textcnn.train.torch_state import settle_torch, torch_kept
 from textcnn.train.transfer import check_fits, learn_tokens, start_from, with_source
 from textcnn.types import Floats
 
@@ -57,6 +57,7 @@ class Prepared:
 
 
 @memory_told()
+@torch_kept()
 def train_classifier(
     config: RunConfig | Mapping[str, Any] | None,
     preset: str,
@@ -180,8 +181,6 @@ def prepare(
         held_out[1].encode(names)  # a label that training never sees is a mistake in the data, found now
 
     device = pick_device(resolved.train.device)
-    if resolved.train.threads:
-        torch.set_num_threads(resolved.train.threads)
     if source:
         tokenizer, matrix = learn_tokens(train[0], resolved, source), None
     else:
@@ -189,7 +188,7 @@ def prepare(
     encoded = Examples(tokenizer.encode(train[0]), train[1].encode(names))
     encoded_held_out = Examples(tokenizer.encode(held_out[0]), held_out[1].encode(names)) if held_out else None
 
-    torch.manual_seed(resolved.train.seed)
+    settle_torch(resolved.train)
     network = build_network(
         resolved, vocabulary=len(tokenizer), num_classes=len(names.names), matrix=matrix, alphabet=tokenizer.alphabet,
         training=True,

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
 from textcnn.build import resolve
 from textcnn.config import RunConfig
 from textcnn.data.labels import LabelSet
 from textcnn.errors import ConfigError
+from textcnn.train.learning_rate import learning_rates
+from textcnn.train.pretrain import pretrain_encoder
 from textcnn.train.progress import Progress
 from textcnn.train.run import learn_text, train_classifier, weigh_classes
 
@@ -71,3 +77,14 @@ def test_the_vocabulary_comes_from_the_training_texts_alone() -> None:
     assert matrix is None
     assert tokenizer.tokens == artifact.tokenizer.tokens
     assert config == resolve(TINY)
+
+
+@pytest.mark.parametrize("train", [train_classifier, learning_rates, pretrain_encoder])
+def test_the_threads_and_random_numbers_of_the_process_are_afterwards_as_they_were(train: Callable[..., Any]) -> None:
+    texts, labels = tiny_corpus(30)
+    config = resolve({**TINY, "train": {"max_epochs": 1, "threads": torch.get_num_threads() + 1, "seed": 5}})
+    threads, random = torch.get_num_threads(), torch.get_rng_state()
+    given = {train_classifier: ("kim_rand", texts, labels), learning_rates: (texts, labels)}.get(train, (texts,))
+    train(config, *given)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), random)
