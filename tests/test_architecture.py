@@ -19,7 +19,7 @@ LAYERS = {
     "answers": 4,
     "nn": 4, "presets": 4,
     "build": 5, "golden": 5,
-    "artifact": 6,
+    "artifact": 6, "model_card": 3, "safetensors_file": 0,
     "doctor": 6,
     "evaluation": 7, "explain": 7, "inference": 7, "export": 7,
     "train": 8, "fitted": 8, "estimator": 8,

@@ -28,13 +28,14 @@ from textcnn.config import RunConfig
 from textcnn.data.labels import LabelSet
 from textcnn.errors import ArtifactError, SchemaVersionError, TextCNNError
 from textcnn.golden import Golden, read_golden
+from textcnn.model_card import model_card
+from textcnn.safetensors_file import json_object, tensors
 from textcnn.text.tokenizers import Tokenizer
 
 Parsed = TypeVar("Parsed")
 
 FORMAT = "textcnn-model"
 SCHEMA = 1
-DTYPES = {"BOOL": "?", "U8": "u1", "I32": "<i4", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8"}
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,17 @@ def _write_files(folder: Path, artifact: Artifact, *, title: str) -> None:
     _write(folder / LAYOUT.calibration, artifact.calibration.to_json())
     _write(folder / LAYOUT.config, artifact.config.to_json())
     _write(folder / LAYOUT.metrics, json.dumps(artifact.metrics, ensure_ascii=False, indent=2) + "\n")
-    _write(folder / LAYOUT.card, model_card(title, artifact))
+    _write(
+        folder / LAYOUT.card,
+        model_card(
+            title,
+            artifact.config,
+            artifact.metrics,
+            labels=artifact.labels.names,
+            vocabulary=len(artifact.tokenizer),
+            abstains=bool(artifact.calibration.thresholds),
+        ),
+    )
     manifest = {
         "format": FORMAT,
         "schema": SCHEMA,
@@ -172,7 +183,7 @@ def read_artifact(path: str | Path) -> Artifact:
 
 
 def _read(folder: Path) -> Artifact:
-    manifest = _parsed(folder / LAYOUT.manifest, _content(folder / LAYOUT.manifest), _object)
+    manifest = _parsed(folder / LAYOUT.manifest, _content(folder / LAYOUT.manifest), json_object)
     if manifest.get("format") != FORMAT:
         raise ArtifactError(f"{folder / LAYOUT.manifest} has format {manifest.get('format')!r}, expected {FORMAT!r}")
     schema = manifest.get("schema")
@@ -188,16 +199,16 @@ def _read(folder: Path) -> Artifact:
     def part(name: str, parse: Callable[[memoryview], Parsed]) -> Parsed:
         return _parsed(folder / name, content[name], parse)
 
-    config = part(LAYOUT.config, lambda data: RunConfig.from_mapping(_object(data)))
-    labels = part(LAYOUT.labels, lambda data: LabelSet.from_json(_text(data)))
+    config = part(LAYOUT.config, lambda data: RunConfig.from_mapping(json_object(data)))
+    labels = part(LAYOUT.labels, lambda data: LabelSet.from_json(str(data, "utf-8")))
     spelled = config.model.embedding.spelled
     return Artifact(
         config,
         labels,
-        part(LAYOUT.tokenizer, lambda data: Tokenizer.from_json(_text(data), config.text, spelled=spelled)),
+        part(LAYOUT.tokenizer, lambda data: Tokenizer.from_json(str(data, "utf-8"), config.text, spelled=spelled)),
         part(LAYOUT.weights, tensors),
-        part(LAYOUT.metrics, _object),
-        part(LAYOUT.calibration, lambda data: Calibration.from_json(_text(data), classes=len(labels))),
+        part(LAYOUT.metrics, json_object),
+        part(LAYOUT.calibration, lambda data: Calibration.from_json(str(data, "utf-8"), classes=len(labels))),
         name=folder.parent.name,
         version=folder.name,
         golden=read_golden(manifest.get("golden", []), labels, folder / LAYOUT.manifest),
@@ -241,135 +252,6 @@ def last_version(home: Path) -> int:
     return max((int(child.name) for child in home.glob("*") if re.fullmatch(r"[0-9]+", child.name)), default=0)
 
 
-def model_card(title: str, artifact: Artifact) -> str:
-    """What a person should know before using the model, as Markdown."""
-    config, metrics = artifact.config, artifact.metrics
-    embedding = config.model.embedding
-    figures = [
-        f"| {part} | {metrics[part]['texts']:,} | {metrics[part]['accuracy']:.1%} | {_figure(metrics[part]['loss'])} |"
-        for part in ("validation", "test")
-        if metrics.get(part)
-    ]
-    length = config.text.max_length
-    given = " ".join(['"a text"'] * config.model.texts_per_record)
-    kept = {
-        "head": f"the first {length} tokens",
-        "tail": f"the last {length} tokens",
-        "both": f"{length} tokens, half from each end,",
-    }[config.text.truncation]
-    blocks = ", ".join(
-        f"{spec['type']} ({', '.join(f'{key} {value}' for key, value in spec.items() if key != 'type')})"
-        for spec in config.model.blocks
-    )
-    return "\n".join(
-        [
-            f"# {title}",
-            "",
-            "A sentence CNN (Kim 2014) trained by textcnn. " + _answers(artifact),
-            "",
-            *(f"- `{name}`" for name in artifact.labels.names),
-            "",
-            "## How good it is",
-            "",
-            *(
-                ["| data | texts | accuracy | log loss |", "|---|---|---|---|", *figures]
-                if figures
-                else ["Not evaluated."]
-            ),
-            "",
-            "The figures hold for texts like those it was trained on. " + _sureness(artifact),
-            "",
-            "## What it is",
-            "",
-            f"- text: {config.text.tokenizer} tokens, {len(artifact.tokenizer):,} in the vocabulary, "
-            f"{'lower-cased' if config.text.lowercase else 'case kept'}; {kept} of a text",
-            *([f"- {_segments(config)}"] if config.model.join else []),
-            f"- embedding: {embedding.mode}, {embedding.dim} dimensions"
-            + (f", from {Path(embedding.vectors).name}" if embedding.vectors else "")
-            + (f"; {embedding.characters.out_dim} more by the characters of each word" if embedding.spelled else ""),
-            f"- blocks: {blocks}; pooling: {config.model.pooling['type']}; head: {config.model.head['type']}",
-            f"- training: {metrics.get('training_texts', 0):,} texts, "
-            f"best of {len(metrics.get('history', []))} epochs: {metrics.get('best_epoch', 0)}",
-            "",
-            "## How to use it",
-            "",
-            "```",
-            *(
-                [f"textcnn predict . {given}     # in this folder", "textcnn serve --model ."]
-                if artifact.labels.names
-                else ["textcnn train DATA --start-from .     # in this folder"]
-            ),
-            "```",
-            "",
-        ]
-    )
-
-
-def _segments(config: RunConfig) -> str:
-    """What is read by itself, and how it is joined."""
-    join = config.model.join
-    what = f"sentences ({config.text.language})"
-    if config.text.segments == "columns":
-        what = " and ".join(config.data.text_columns) or f"{join['texts']} texts together"
-    return f"reads {what}, each by itself, joined by {join['type']}"
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _sureness(artifact: Artifact) -> str:
-    """What its probabilities are worth, and whether it ever declines to answer."""
-    figures = artifact.metrics.get("calibration")
-    sentence = "It answers every text, also of other kinds."
-    if artifact.calibration.thresholds:
-        sentence = "It abstains where the probability of its answer is too small (`calibration.json`)."
-    if figures:
-        before, after = figures["before"], figures["after"]
-        made, earlier = f"calibrated by {figures['method']}", f"before: {before['ece']:.1%}; "
-        if figures["method"] == "none":
-            made, earlier = "the plain softmax, measured", ""
-        sentence += (
-            f"\n\nIts probabilities are {made} on {figures['texts']:,} texts. There, "
-            f"confidence and accuracy differ by {after['ece']:.1%} on average ({earlier}"
-            f"with so many texts chance alone makes {after['ece_by_chance']:.1%})."
-        )
-    return sentence
-
-
-def tensors(content: memoryview) -> dict[str, np.ndarray[Any, Any]]:
-    """The arrays of a safetensors file, by name, lying in `content` itself: a large model is in memory once.
-
-    The library's own reader copies them. Raises ValueError for what is no such file
-    (https://huggingface.co/docs/safetensors, "Format").
-    """
-    start = 8 + int.from_bytes(content[:8], "little")
-    if not 8 < start <= len(content):
-        raise ValueError(f"it has {len(content):,} bytes and says that its header ends after {start:,}")
-    found = {}
-    for name, entry in _object(content[8:start]).items():
-        if name == "__metadata__":
-            continue
-        try:
-            dtype, shape, (begin, end) = np.dtype(DTYPES[entry["dtype"]]), tuple(entry["shape"]), entry["data_offsets"]
-            if not (min(shape, default=0) >= 0 and 0 <= begin <= end <= len(content) - start):
-                raise ValueError
-            found[name] = np.require(
-                np.frombuffer(content[start + begin : start + end], dtype).reshape(shape), None, "A"
-            )
-        except (KeyError, TypeError, ValueError):
-            raise ValueError(f"its tensor {name!r} is not as a safetensors header states it: {entry}") from None
-    return found
-
-
-def _answers(artifact: Artifact) -> str:
-    if not artifact.labels.names:
-        return "It is an encoder, pre-trained on texts without labels, to start training from."
-    head = artifact.config.model.head["type"]
-    given = {"multi_label": "any of these labels", "multi_task": "a label of each task (task=label)"}
-    return f"It gives {given.get(head, 'one of these labels')} to a text:"
-
-
 def _verified(folder: Path, manifest: Mapping[str, Any]) -> dict[str, memoryview]:
     """The content of every file, each of the size and hash that the manifest states."""
     files = manifest.get("files")
@@ -403,10 +285,6 @@ def _content(path: Path) -> memoryview:
     return np.fromfile(path, np.uint8).data
 
 
-def _text(content: memoryview) -> str:
-    return str(content, "utf-8")
-
-
 def _fingerprint(content: bytes | memoryview) -> dict[str, Any]:
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
@@ -421,10 +299,3 @@ def _parsed(path: Path, content: memoryview, parse: Callable[[memoryview], Parse
         return parse(content)
     except (TextCNNError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from None
-
-
-def _object(content: memoryview) -> dict[str, Any]:
-    value = json.loads(_text(content))
-    if not isinstance(value, dict):
-        raise ValueError(f"it holds {type(value).__name__}, expected a JSON object")
-    return value

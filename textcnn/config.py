@@ -235,11 +235,11 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     """The settings in a TOML file, or a JSON file such as a model's. Raises ReadError or ConfigError with the line."""
     path = Path(path)
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # editors on Windows like to begin a file with a byte order mark
         found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise ReadError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         kind = "JSON" if path.suffix == ".json" else "TOML"
         raise ConfigError(f"{path} is not valid {kind}: {error}") from None
     if not isinstance(found, dict):
@@ -258,8 +258,8 @@ def apply_override(values: Mapping[str, Any], override: str) -> dict[str, Any]:
     result: dict[str, Any] = json.loads(json.dumps(values, default=str))
     try:
         _set(result, path.split("."), _value(text))
-    except (IndexError, ValueError):
-        raise ConfigError(f"{override!r}: there is no setting at {path!r}") from None
+    except (IndexError, ValueError, RecursionError):
+        raise ConfigError(f"{override[:80]!r}: there is no setting at {path[:80]!r}") from None
     return result
 
 

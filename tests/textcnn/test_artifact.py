@@ -16,16 +16,14 @@ from safetensors.numpy import save
 from textcnn import TextClassifier, artifact
 from textcnn.artifact import (
     LAYOUT,
-    Artifact,
     check_place,
     find_version,
-    model_card,
     model_versions,
     read_artifact,
-    tensors,
     write_artifact,
 )
 from textcnn.errors import ArtifactError, SchemaVersionError
+from textcnn.safetensors_file import tensors
 
 FILES = [*LAYOUT.hashed, LAYOUT.manifest]
 
@@ -339,23 +337,6 @@ def test_a_place_that_cannot_hold_a_model_is_known_before_any_work(
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(ArtifactError, match="is not writable"):
         check_place(tmp_path / "models" / "1")
-
-
-def test_the_card_tells_what_a_person_should_know(classifier: TextClassifier) -> None:
-    card = model_card("tiny/1", classifier.artifact_)
-    for part in ("# tiny/1", "- `delivery`", "| validation |", "kim_conv", "textcnn predict . ", "81 texts"):
-        assert part in card
-    empty = Artifact(classifier.artifact_.config, classifier.artifact_.labels, classifier.artifact_.tokenizer, {}, {})
-    assert "Not evaluated." in model_card("tiny/1", empty)
-
-
-@pytest.mark.parametrize(
-    ("end", "words"), [("head", "the first 9"), ("tail", "the last 9"), ("both", "half from each")]
-)
-def test_the_card_says_which_end_of_a_long_text_is_used(classifier: TextClassifier, end: Any, words: str) -> None:
-    text = classifier.artifact_.config.text.model_copy(update={"truncation": end, "max_length": 9})
-    config = classifier.artifact_.config.model_copy(update={"text": text})
-    assert words in model_card("tiny/1", dataclasses.replace(classifier.artifact_, config=config))
 
 
 def test_everybody_may_read_the_model(classifier: TextClassifier, tmp_path: Path) -> None:

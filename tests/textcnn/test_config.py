@@ -169,6 +169,21 @@ def test_the_configuration_of_a_model_is_read_as_well(tmp_path: Path) -> None:
         read_settings(path)
 
 
+@pytest.mark.parametrize(("name", "text"), [("run.toml", "train.seed = 5"), ("run.json", '{"train": {"seed": 5}}')])
+def test_a_byte_order_mark_as_editors_on_windows_write_it_is_no_part_of_the_settings(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text, "utf-8-sig")
+    assert read_settings(tmp_path / name) == {"train": {"seed": 5}}
+
+
+@pytest.mark.parametrize(("name", "text"), [("deep.json", "[" * 100_000), ("deep.toml", "a = " + "[" * 100_000)])
+def test_settings_nested_without_end_are_no_settings(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match=rf"{name} is not valid"):
+        read_settings(tmp_path / name)
+
+
 def test_bad_toml_is_told_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text("[train]\nseed = \n")

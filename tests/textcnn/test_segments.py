@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from textcnn import TextClassifier
-from textcnn.artifact import model_card
 from textcnn.build import resolve
 from textcnn.errors import ConfigError, DataError, EngineError
 from textcnn.inference.segment_table import split_segments
@@ -99,13 +98,6 @@ def test_towers_tell_what_no_bag_of_joined_words_can() -> None:
     assert joined.score([" ".join(row) for row in rows[400:]], labels[400:]) == pytest.approx(0.5, abs=0.1)
     towers = TextClassifier({**config, "text": {"segments": "columns"}}).fit(rows[:400], labels[:400])
     assert towers.score(rows[400:], labels[400:]) == 1.0
-
-
-def test_the_card_says_how_texts_are_read(towers: TextClassifier, document: TextClassifier) -> None:
-    card = model_card("x", towers.artifact_)
-    assert "- reads 2 texts together, each by itself, joined by compare" in card
-    assert 'textcnn predict . "a text" "a text"  ' in card
-    assert "- reads sentences (en), each by itself, joined by document" in model_card("x", document.artifact_)
 
 
 def test_records_may_be_tuples_lists_arrays_or_joined(towers: TextClassifier) -> None:

@@ -16,6 +16,7 @@ from textcnn.types import BREAK_ID, UNKNOWN_ID, Floats, Ids, TokenBatch
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Random = np.random.Generator
+WORDS_AT_ONCE = 256  # of a batch compared with the whole vocabulary: 100 MB with 100,000 words
 
 
 class Augmentation:
@@ -99,8 +100,10 @@ class Synonym(Augmentation):
 
     def _look_up(self, words: Ids) -> None:
         missing = words[self._nearest[words, 0] < 0]
-        if not len(missing):
-            return
+        for first in range(0, len(missing), WORDS_AT_ONCE):
+            self._compare(missing[first : first + WORDS_AT_ONCE])
+
+    def _compare(self, missing: Ids) -> None:
         alike = self._unit[missing] @ self._unit.T
         alike[:, :2] = -1.0  # padding and the unknown word are nobody's synonyms
         alike[np.arange(len(missing)), missing] = -1.0

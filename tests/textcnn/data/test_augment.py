@@ -56,6 +56,12 @@ def test_what_each_changes() -> None:
     assert all(new in (old, alike[old]) for old, new in zip(BATCH.values.tolist(), replaced.tolist(), strict=True))
 
 
+def test_synonyms_are_the_same_however_many_words_are_compared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = augmented(CASES[3]).values
+    monkeypatch.setattr("textcnn.data.augment.WORDS_AT_ONCE", 2)
+    np.testing.assert_array_equal(augmented(CASES[3]).values, together)
+
+
 def test_augmentations_are_checked_like_any_part() -> None:
     with pytest.raises(ConfigError, match="train.augmentations.0.type: unknown augmentation 'swp'; did you mean"):
         resolve({"train": {"augmentations": [{"type": "swp"}]}})

@@ -106,7 +106,7 @@ def test_an_encoder_is_pre_trained_without_labels_and_started_from(tmp_path: Pat
     assert shares[-1] > shares[0] and shares[-1] > 0.5, "it writes hidden words by the others"
     write_artifact(tmp_path / "e" / "1", artifact)
     card = (tmp_path / "e" / "1" / "README.md").read_text()
-    assert "an encoder, pre-trained on texts without labels" in card
+    assert "An encoder, pre-trained by textcnn on texts without labels" in card
     with pytest.raises(ArtifactError, match="e/1 is a pre-trained encoder without labels; make a classifier of it"):
         TextClassifier.load(tmp_path / "e" / "1")
     model = begun(tmp_path / "e" / "1", TEXTS, LABELS)
