@@ -8,6 +8,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from pathlib import Path
 
@@ -63,6 +64,21 @@ def test_the_public_names_are_exactly_these() -> None:
 def test_the_version_stands_in_one_place() -> None:
     assert f'version = "{textcnn.__version__}"' in (ROOT / "pyproject.toml").read_text()
     assert f"## {textcnn.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_what_c_includes_goes_with_it_into_an_archive_of_the_sources() -> None:
+    """Without a header the extension is not compiled there, and no more than a slower engine tells of it."""
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    modules = setup["tool"]["setuptools"]["ext-modules"]
+    assert len(modules) == 2
+    for module in modules:
+        named = {ROOT / path for path in [*module["sources"], *module.get("depends", [])]}
+        included = {
+            path.parent / header
+            for path in named
+            for header in re.findall(r'^\s*#\s*include "(.+)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+        }
+        assert included <= named
 
 
 def test_importing_textcnn_loads_nothing() -> None:
