@@ -89,11 +89,6 @@ class Calibration(Frozen):
         """The same with other values. pydantic's model_copy would take along the arrays made of the old ones."""
         return Calibration(**{**self.model_dump(), **values})
 
-    @property
-    def keeps_order(self) -> bool:
-        """Whether the most probable label is always that of the largest logit."""
-        return self.method in ("none", "temperature")
-
     def probabilities(self, logits: Floats) -> Floats:
         """Of logits float32[B, classes]; each row sums to 1."""
         if self.method == "vector":

@@ -148,35 +148,11 @@ def prepare(
     progress: Progress,
 ) -> Prepared:
     """All before the first step. Raises ConfigError, LabelError, DataError, VectorsError."""
-    values = config.model_dump() if isinstance(config, RunConfig) else {} if config is None else config
-    resolved = resolve(with_source(values, preset), preset=preset)
-    source = read_artifact(resolved.train.start_from) if resolved.train.start_from else None
-    if source:
-        check_fits(resolved, source)
-    resolved = _with_columns(resolved, texts)
-    texts = text_strings(texts, resolved.model.texts_per_record)
-    head, separator = resolved.model.head["type"], resolved.data.label_separator
-    rows = LabelRows.read(labels, head, separator)
-    check_pairs(len(texts), len(rows))
-    names = rows.label_set(resolved.data.label_order)
-    rows.check_trainable()
-    resolved = _with_tasks(resolved, rows)
-    if head == "hierarchy":
-        levels = tree_levels(names.names, resolved.model.head["separator"])
-        if not levels:
-            raise LabelError(
-                f"no label is a path: none has the separator {resolved.model.head['separator']!r} "
-                "(model.head.separator) in it"
-            )
-        resolved = _with_head(resolved, levels=levels)
-    class_weights = weigh_classes(resolved, names, rows.flat)
-    given: Rows | None = None
-    if validation:
-        others = text_strings(validation[0], resolved.model.texts_per_record)
-        given = others, LabelRows.read(validation[1], head, separator)
-    if given:
-        check_pairs(len(given[0]), len(given[1]))
-    train, held_out = _hold_out((texts, rows), given, resolved)
+    resolved, source = _resolved(config, preset, texts)
+    rows = _rows(texts, labels, resolved)
+    resolved, names = _with_labels(resolved, rows[1])
+    class_weights = weigh_classes(resolved, names, rows[1].flat)
+    train, held_out = _hold_out(rows, _rows(*validation, resolved) if validation else None, resolved)
     if held_out:
         held_out[1].encode(names)  # a label that training never sees is a mistake in the data, found now
 
@@ -190,7 +166,7 @@ def prepare(
 
     settle_torch(resolved.train)
     network = build_network(
-        resolved, vocabulary=len(tokenizer), num_classes=len(names.names), matrix=matrix, alphabet=tokenizer.alphabet,
+        resolved, vocabulary=len(tokenizer), num_classes=len(names), matrix=matrix, alphabet=tokenizer.alphabet,
         training=True,
     ).to(device)  # fmt: skip
     if source:
@@ -208,6 +184,39 @@ def prepare(
         resolved, names, tokenizer, network, encoded, encoded_held_out, class_weights,
         _fingerprint(resolved, train, held_out),
     )  # fmt: skip
+
+
+def _resolved(
+    config: RunConfig | Mapping[str, Any] | None, preset: str, texts: Texts
+) -> tuple[RunConfig, Artifact | None]:
+    """The whole configuration, and the model to start from, if one is named."""
+    values = config.model_dump() if isinstance(config, RunConfig) else {} if config is None else config
+    resolved = resolve(with_source(values, preset), preset=preset)
+    source = read_artifact(resolved.train.start_from) if resolved.train.start_from else None
+    if source:
+        check_fits(resolved, source)
+    return _with_columns(resolved, texts), source
+
+
+def _rows(texts: Texts, labels: Labels, config: RunConfig) -> Rows:
+    strings = text_strings(texts, config.model.texts_per_record)
+    rows = LabelRows.read(labels, config.model.head["type"], config.data.label_separator)
+    check_pairs(len(strings), len(rows))
+    return strings, rows
+
+
+def _with_labels(config: RunConfig, rows: LabelRows) -> tuple[RunConfig, LabelSet]:
+    """The labels, and the configuration with what the head has to know of them. Raises LabelError, ConfigError."""
+    names = rows.label_set(config.data.label_order)
+    rows.check_trainable()
+    config = _with_tasks(config, rows)
+    if config.model.head["type"] != "hierarchy":
+        return config, names
+    separator = config.model.head["separator"]
+    levels = tree_levels(names.names, separator)
+    if not levels:
+        raise LabelError(f"no label is a path: none has the separator {separator!r} (model.head.separator) in it")
+    return _with_head(config, levels=levels), names
 
 
 def _with_columns(config: RunConfig, texts: Texts) -> RunConfig:
