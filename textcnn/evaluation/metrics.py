@@ -17,6 +17,7 @@ Bools = npt.NDArray[np.bool_]
 DRAWS = 1000
 # of the draws, between these quantiles: the 95 % interval
 INTERVAL = (0.025, 0.975)
+CELLS_AT_ONCE = 1 << 22  # drawn: 32 MB each of what is made of them
 TOP_K = (2, 3, 5, 10)
 # The 95 % quantile of the normal distribution, both sides
 _Z = 1.959964
@@ -108,21 +109,44 @@ def intervals(counts: Offsets, *, draws: int = DRAWS, seed: int = 0) -> dict[str
     Drawing texts with replacement is drawing the matrix's cells from a multinomial distribution: no text is looked at.
     """
     true, said = np.nonzero(counts)
-    total = int(counts.sum())
-    drawn = np.random.default_rng(seed).multinomial(total, counts[true, said] / total, size=draws).astype(np.float64)
-    classes = len(counts)
-    hits = drawn[:, true == said] @ np.eye(classes)[true[true == said]]  # float64[draws, classes], like the next two
-    of_true, of_said = drawn @ np.eye(classes)[true], drawn @ np.eye(classes)[said]
+    total, random = int(counts.sum()), np.random.default_rng(seed)
+    at_once = max(1, CELLS_AT_ONCE // max(len(true), len(counts)))
+    figures = [
+        _drawn_figures(
+            random.multinomial(total, counts[true, said] / total, size=min(at_once, draws - first)),
+            true,
+            said,
+            len(counts),
+        )
+        for first in range(0, draws, at_once)
+    ]
+    macro, mcc = np.concatenate(figures, axis=1)
+    return {
+        "accuracy": list(wilson(int(np.trace(counts)), total)),
+        "macro_f1": np.quantile(macro, INTERVAL).tolist(),
+        "mcc": np.quantile(mcc, INTERVAL).tolist(),
+    }
+
+
+def _drawn_figures(drawn: Offsets, true: Offsets, said: Offsets, classes: int) -> Exact:
+    """Macro F1 and MCC of matrices whose cells (true, said) have the counts drawn int64[draws, cells]: [2, draws]."""
+    from scipy.sparse import csr_array
+
+    def by_class(of: Offsets, counted: Bools) -> Exact:
+        """float64[draws, classes]; each cell goes to one class, so a dense matrix would be nearly all zeros."""
+        cells = np.flatnonzero(counted)
+        sums = csr_array((np.ones(len(cells)), (of[cells], cells)), shape=(classes, len(of))) @ drawn.T
+        return np.asarray(sums, np.float64).T
+
+    every = np.ones(len(true), bool)
+    hits, of_true, of_said = by_class(true, true == said), by_class(true, every), by_class(said, every)
+    total = float(drawn[0].sum())
     with np.errstate(invalid="ignore", divide="ignore"):
         # a draw may have no text of a label: then it does not count
         macro = np.nanmean(np.where(of_true > 0, 2 * hits / (of_true + of_said), np.nan), axis=1)
         spread = np.sqrt((total**2 - (of_said**2).sum(1)) * (total**2 - (of_true**2).sum(1)))
         mcc = np.where(spread > 0, (hits.sum(1) * total - (of_true * of_said).sum(1)) / spread, 0.0)
-    drawn_figures = {"macro_f1": macro, "mcc": mcc}
-    return {
-        "accuracy": list(wilson(int(np.trace(counts)), total)),
-        **{name: np.quantile(values, INTERVAL).tolist() for name, values in drawn_figures.items()},
-    }
+    return np.stack([macro, mcc])
 
 
 def wilson(hits: int, total: int) -> tuple[float, float]:

@@ -104,3 +104,10 @@ def test_a_confusion_matrix_has_a_row_for_each_true_class() -> None:
 def test_one_label_everywhere_leaves_nothing_to_correlate() -> None:
     figures = evaluate_predictions(["a", "a"], rows(0, 0), NAMES)
     assert (figures["accuracy"], figures["mcc"]) == (1.0, 0.0)
+
+
+def test_intervals_are_the_same_however_many_draws_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = np.array([[5, 2, 0], [1, 7, 0], [0, 3, 9]])
+    together = intervals(counts)
+    monkeypatch.setattr("textcnn.evaluation.metrics.CELLS_AT_ONCE", 40)
+    assert intervals(counts) == together
