@@ -1,8 +1,8 @@
-"""Which columns hold the text and the label: as asked for, or guessed from the header."""
+"""Which columns hold the text and the label: as asked for, or guessed from the header, of two from their content."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ TEXT_NAMES = (
 TITLE_NAMES = ("title", "headline", "subject", "description", "summary", "abstract")
 LABEL_NAMES = ("label", "class", "category", "target", "sentiment", "intent", "topic", "tag", "y")
 SHOWN = 30
+# How much longer texts are than labels, so that two columns whose names say nothing can be told apart.
+LONGER = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,12 @@ def choose_columns(
     columns_needed: Sequence[str] = (),
     labels: bool = True,
     header: bool = True,
+    first_rows: Callable[[], Sequence[Sequence[str]]] = tuple,
 ) -> Columns:
     """Find every column that was asked for and guess the rest. Raises ColumnError with the columns there are.
 
     `header` is False where the names do not stand in a first row, which then need not be suspected of being data.
+    `first_rows` is asked where there are two columns and neither name is known: labels repeat, and texts are longer.
     """
     where = f"{path}: "
     hint = _no_header_hint(names) if header else ""
@@ -52,6 +56,8 @@ def choose_columns(
     if label in text:
         raise ColumnError(f"{where}column {names[label]!r} is asked for both as text and as label; name two columns")
     text = text or _guess_text(names, label, labels)
+    if not text and labels and len(names) == 2 and not hint:
+        text = _guess_from_rows(first_rows())
     if not text:
         raise ColumnError(_unknown(where, "text", "--text-column", names, hint))
     asked_label = label
@@ -95,6 +101,16 @@ def _guess_text(names: Sequence[str], label: int, labels: bool) -> tuple[int, ..
     # the only column of a file to be classified; a name with a space would more likely be its first text
     alone = len(names) == 1 and not labels and " " not in names[0].strip() and _looks_like_header(names)
     return (0,) if alone else ()
+
+
+def _guess_from_rows(rows: Sequence[Sequence[str]]) -> tuple[int, ...]:
+    """The place of the column with the text, if the other one is surely that of the labels."""
+    for text in (0, 1):
+        lengths = [sum(len(row[column]) for row in rows) for column in (text, 1 - text)]
+        labels = [row[1 - text] for row in rows]
+        if lengths[0] > LONGER * lengths[1] > 0 and 2 * len(set(labels)) <= len(labels):
+            return (text,)
+    return ()
 
 
 def _guess_label(names: Sequence[str], text: tuple[int, ...]) -> int:

@@ -31,6 +31,7 @@ READERS: dict[str, Callable[..., Reader]] = {
     ".ndjson": JsonLinesReader,
     ".parquet": ParquetReader,
 }
+ROWS_TO_GUESS_FROM = 1000
 TAB_SPELLINGS = ("\\t", "tab")
 
 
@@ -226,6 +227,7 @@ class _Opened:
                 columns_needed=options.columns_needed,
                 labels=labels,
                 header=self._reader.has_header,
+                first_rows=lambda: _first_rows(path, options),
             )
             if options.apart and len(self.columns.text) < 2:
                 raise ColumnError(
@@ -285,6 +287,18 @@ def _open(path: Path, options: ReadOptions) -> Reader:
             f"all but .parquet also with {' or '.join(COMPRESSIONS)} behind"
         )
     return READERS[ending](path, compression, encoding=options.encoding, delimiter=options.delimiter)
+
+
+def _first_rows(path: Path, options: ReadOptions) -> list[list[str]]:
+    """Some cells of the file, as strings; of a row that lacks some, none."""
+    reader = _open(path, options)
+    try:
+        part = next(iter(reader.parts()), None)
+        rows = part.table.slice(0, ROWS_TO_GUESS_FROM).to_pylist() if part else []
+    finally:
+        reader.close()
+    cells = [["" if row.get(name) is None else str(row[name]) for name in reader.names] for row in rows]
+    return [row for row in cells if all(row)]
 
 
 def _strings(table: pa.Table, index: int, names: list[str]) -> pa.ChunkedArray:

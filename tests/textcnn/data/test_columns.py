@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,35 @@ def test_columns_are_guessed_from_the_header(tmp_path: Path, header: str, text: 
     examples = read_examples(write(tmp_path / "a.csv", f"{header}\n{row}\n"))
     assert (examples.text_columns, examples.label_column) == (text, label)
     assert any("guessed" in note and repr(label) in note for note in examples.notes)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_two_columns_with_names_of_another_language_are_told_apart_by_their_rows(
+    tmp_path: Path, name: str, swapped: bool
+) -> None:
+    rows = [(f"Das Paket Nummer {i} kam zu spät", ["Lob", "Tadel"][i % 2]) for i in range(6)]
+    records = [{"Kommentar": text, "Kategorie": label} for text, label in rows]
+    order = ["Kategorie", "Kommentar"] if swapped else ["Kommentar", "Kategorie"]
+    lines = [json.dumps({key: record[key] for key in order}) for record in records]
+    if name == "a.csv":
+        lines = [",".join(order), *(",".join(record[key] for key in order) for record in records)]
+    examples = read_examples(write(tmp_path / name, "\n".join(lines) + "\n"))
+    assert pairs(examples) == rows
+    assert any("text from column 'Kommentar' (guessed)" in note for note in examples.notes)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["a long text here,1", "another long text,2", "a third long text,3"],  # no label twice: an id, perhaps
+        ["short,right", "brief,wrong", "small,right", "tiny,wrong"],  # none is longer
+        [],
+    ],
+)
+def test_two_columns_that_cannot_be_told_apart_are_asked_about(tmp_path: Path, rows: list[str]) -> None:
+    with pytest.raises(ColumnError, match="which column holds the text; the columns are 'a', 'b'"):
+        read_examples(write(tmp_path / "a.csv", "\n".join(["a,b", *rows]) + "\n"))
 
 
 def test_the_only_column_of_an_unlabelled_file_is_its_text(tmp_path: Path) -> None:
