@@ -1,7 +1,8 @@
 // One page, no build step. Whatever comes from a text, a label or a file is put in as text, never as HTML.
 
 const WAIT_MS = 350; // after the last key
-const LABELS_SHOWN = 8;
+const LABELS_SHOWN = 8; // at first; the others on demand
+const LABELS_MOST = 1000;
 const NGRAMS = 500;
 const SPOKEN_SHARE = 0.25; // of a table, after which a screen reader is told how far it is
 
@@ -27,7 +28,12 @@ async function ask(path, body) {
   const key = $("key").value.trim();
   if (key) headers.authorization = `Bearer ${key}`;
   for (let attempt = 0; ; attempt++) {
-    const response = await fetch(path, body ? { method: "POST", headers, body: JSON.stringify(body) } : { headers });
+    let response;
+    try {
+      response = await fetch(path, body ? { method: "POST", headers, body: JSON.stringify(body) } : { headers });
+    } catch {
+      throw new Error("The service does not answer. It may have been stopped, or the connection is broken.");
+    }
     if (response.status === 429 && attempt < 5) {
       await new Promise((done) => setTimeout(done, 1000 * Number(response.headers.get("retry-after") || 1)));
       continue;
@@ -48,7 +54,7 @@ const textFields = () => [...$("texts").querySelectorAll("textarea")];
 function fitToModel() {
   const count = textsTogether(), fields = textFields();
   for (let number = fields.length + 1; number <= count; number++) {
-    const field = element("textarea", { id: `text-${number}`, rows: 4, placeholder: "Type or paste a text" });
+    const field = element("textarea", { id: `text-${number}`, rows: 4, dir: "auto", placeholder: "Type or paste a text" });
     $("texts").append(element("div", {}, element("label", { for: field.id }), field));
   }
   for (const field of fields.slice(count)) field.parentElement.remove();
@@ -97,7 +103,9 @@ async function classify() {
     $("results").replaceChildren(...cards.map((made) => made.article));
     say("status", cards.map((made) => made.summary).join("; "));
   } catch (error) {
-    if (number === asked) say("status", error.message, true);
+    if (number !== asked) return;
+    $("results").replaceChildren(); // they are of another text
+    say("status", error.message, true);
   }
 }
 
@@ -105,7 +113,7 @@ async function card(name, texts) {
   const model = models.find((one) => nameOf(one) === name);
   const text = texts.length === 1 ? texts[0] : texts;
   const [found, why] = await Promise.all([
-    ask("/v1/classify", { text, model: name, top_k: Math.min(LABELS_SHOWN, model.labels.length) }),
+    ask("/v1/classify", { text, model: name, top_k: Math.min(LABELS_MOST, model.labels.length) }),
     ask("/v1/explain", { text, model: name, top_n: NGRAMS }),
   ]);
   const prediction = found.predictions[0];
@@ -138,7 +146,7 @@ function scores(task, prediction, explain, explained) {
     const best = given.includes(score.label), name = task ? `${task}=${score.label}` : score.label;
     const fill = element("div", { class: "fill" });
     fill.style.width = percent(score.probability).replace(" ", "");
-    const button = element("button", { type: "button", title: "What speaks for this label?", "aria-pressed": String(name === explained) }, score.label);
+    const button = element("button", { type: "button", title: "What speaks for this label?", dir: "auto", "aria-pressed": String(name === explained) }, score.label);
     button.addEventListener("click", () => explain(name, button));
     return element("tr", best ? { class: "best" } : {},
       element("th", { scope: "row" }, button),
@@ -153,7 +161,15 @@ function scores(task, prediction, explain, explained) {
   return element("section", { class: "task", "aria-label": task || "Labels" },
     ...(task ? [element("h3", {}, task)] : []),
     ...notes.map((note) => element("p", { class: "answer" }, note)),
-    element("table", { "aria-label": task || "Labels" }, element("tbody", {}, ...rows)));
+    ranked(task || "Labels", rows.slice(0, LABELS_SHOWN)), ...others(rows.slice(LABELS_SHOWN)));
+}
+
+const ranked = (name, rows) => element("table", { "aria-label": name }, element("tbody", {}, ...rows));
+
+function others(rows) {
+  if (!rows.length) return [];
+  const more = `${rows.length} more ${rows.length === 1 ? "label" : "labels"}`;
+  return [element("details", {}, element("summary", {}, more), ranked(more, rows))];
 }
 
 function shown(texts, explanation) {
@@ -167,23 +183,35 @@ function shown(texts, explanation) {
 
 // A box for each text; the shades of all are of one scale.
 function highlighted(texts, explanation) {
-  const characters = texts.map((text) => Array.from(text)); // offsets count code points
-  const weights = characters.map((some) => new Array(some.length).fill(0));
+  const pieces = texts.map(graphemes);
+  const weights = pieces.map(({ characters }) => new Array(characters.length).fill(0));
   for (const ngram of explanation.ngrams) {
     const parts = ngram.tokens.length ? ngram.tokens : [ngram];
+    const segment = ngram.segment ?? 0, { places } = pieces[segment];
     for (const part of parts) {
-      for (let at = part.start; at < part.end; at++) weights[ngram.segment ?? 0][at] += part.contribution;
+      if (part.end <= part.start) continue;
+      for (let at = places[part.start]; at <= places[part.end - 1]; at++) weights[segment][at] += part.contribution;
     }
   }
   const largest = weights.flat().reduce((most, weight) => Math.max(most, Math.abs(weight)), 1e-9);
-  return characters.map((some, segment) => {
+  return pieces.map(({ characters, places }, segment) => {
     const unread = (explanation.unread_segment ?? 0) === segment ? explanation.unread : null;
-    return box(some, weights[segment], largest, unread);
+    return box(characters, weights[segment], largest, unread?.map((at) => places[at]) ?? null);
   });
 }
 
+// What a person sees as one character, which no mark may cut, and in which of them each code point is: offsets count those.
+function graphemes(text) {
+  const characters = [], places = [];
+  for (const { segment } of new Intl.Segmenter().segment(text)) {
+    for (const _ of segment) places.push(characters.length);
+    characters.push(segment);
+  }
+  return { characters, places: [...places, characters.length] };
+}
+
 function box(characters, weights, largest, unread) {
-  const made = element("p", { class: "evidence", "data-testid": "evidence" });
+  const made = element("p", { class: "evidence", dir: "auto", "data-testid": "evidence" });
   const isUnread = (at) => unread !== null && at >= unread[0] && at < unread[1];
   for (let start = 0; start < characters.length; ) {
     let end = start + 1;
@@ -208,7 +236,8 @@ function strongest(explanation) {
   const list = element("ol");
   for (const ngram of explanation.ngrams.filter((one) => one.text.trim()).slice(0, 5)) {
     const sign = ngram.contribution > 0 ? "+" : "−";
-    list.append(element("li", {}, `“${ngram.text}” ${sign}${Math.abs(ngram.contribution).toFixed(2)}`));
+    const words = element("bdi", {}, ngram.text); // of whichever direction, it must not move the number
+    list.append(element("li", {}, "“", words, `” ${sign}${Math.abs(ngram.contribution).toFixed(2)}`));
   }
   return element("details", {}, element("summary", {}, "Strongest n-grams"), list);
 }
@@ -270,6 +299,7 @@ const told = {
     if (done / of - spoken >= SPOKEN_SHARE) {
       spoken = done / of;
       say("table-status", `${Math.floor(100 * spoken)} % labelled`);
+      $("table-status").className = "hidden"; // what is seen stands above
     }
   },
   finished({ blob, rows, of, failed, model, reason }) {
@@ -325,12 +355,11 @@ $("file").addEventListener("change", () => { if ($("file").files[0]) openTable($
 $("start").addEventListener("click", startTable);
 $("stop").addEventListener("click", () => worker.postMessage({ stop: true }));
 $("encoding").addEventListener("change", () => openTable(file, $("encoding").value));
-for (const kind of ["dragenter", "dragover"]) {
-  $("drop").addEventListener(kind, (event) => { event.preventDefault(); $("drop").classList.add("over"); });
-}
+for (const kind of ["dragenter", "dragover"]) $("drop").addEventListener(kind, () => $("drop").classList.add("over"));
 for (const kind of ["dragleave", "drop"]) $("drop").addEventListener(kind, () => $("drop").classList.remove("over"));
+// Beside it a file would take the place of the page, and of what was typed.
+for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
 $("drop").addEventListener("drop", (event) => {
-  event.preventDefault();
   if (event.dataTransfer.files[0] && !$("file").disabled) openTable(event.dataTransfer.files[0]);
 });
 loadModels();

@@ -66,9 +66,9 @@ function guessEncoding(bytes) {
   }
 }
 
-// The commonest of , ; and tab in the first line, outside of quotes.
+// The commonest of , ; | and tab in the first line, outside of quotes.
 function guessDelimiter(head) {
-  const counts = { ",": 0, ";": 0, "\t": 0 };
+  const counts = { ",": 0, ";": 0, "\t": 0, "|": 0 };
   let quoted = false;
   for (const sign of head) {
     if (sign === '"') quoted = !quoted;

@@ -202,18 +202,17 @@ def test_a_row_that_the_service_refuses_costs_no_other(opened, tmp_path):
 def test_a_hundred_thousand_rows_leave_the_page_responsive_and_can_be_stopped(opened, tmp_path):
     with open(tmp_path / "large.csv", "w", encoding="utf-8") as file:
         file.write("text,n\n" + "".join(f'"a cherry, number {number}",{number}\n' for number in range(100_000)))
-    # the longest time for which nothing else of the page could be done
-    opened.evaluate(
-        """() => {
-            let last = performance.now();
-            window.longest = 0;
-            setInterval(() => {
-                const now = performance.now();
-                window.longest = Math.max(window.longest, now - last);
-                last = now;
-            }, 20);
-        }"""
-    )
+    # from the twentieth request of the table on none is answered, so that it cannot be done before it is stopped
+    asked: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if "texts" not in route.request.post_data_json:
+            route.continue_()
+        elif len(asked) < 20:
+            asked.append(route)
+            route.continue_()
+
+    opened.route("**/v1/classify", hold)
     opened.set_input_files("#file", tmp_path / "large.csv")
     opened.wait_for_selector("#column-row:not([hidden])", timeout=60_000)
     assert opened.locator("#table-status").inner_text() == "100,000 rows"
@@ -232,9 +231,7 @@ def test_a_hundred_thousand_rows_leave_the_page_responsive_and_can_be_stopped(op
     with opened.expect_download() as download:
         opened.click("#download")
     assert len(rows_of(download.value.path().read_bytes())) == count + 1
-    assert 0 < count < 100_000
-    # far more than a machine under load needs, far less than the whole table
-    assert opened.evaluate("() => window.longest") < 5_000
+    assert asked and 0 < count < 100_000
 
 
 @pytest.mark.browser
@@ -367,6 +364,86 @@ def test_a_click_on_a_label_tells_what_speaks_for_it(opened):
     opened.get_by_role("button", name="apple").press("Enter")
     opened.wait_for_function("() => document.querySelector('.note').textContent.includes('(dashed) apple')")
     assert opened.get_by_role("button", name="apple").get_attribute("aria-pressed") == "true"
+
+
+def answers(page, url: str, labels: list[str], ngrams: list[dict[str, Any]]) -> None:
+    """Answer in the service's place: the first of `labels` for every text, because of `ngrams`."""
+    model = {"name": "made", "version": "1", "aliases": ["live"], "labels": labels, "texts_per_record": 1}
+    top = [{"label": label, "probability": 1 / len(labels)} for label in labels]
+    explanation = {"label": labels[0], "exact": True, "method": "ngrams", "ngrams": ngrams, "unread": None}
+    page.route("**/v1/models", lambda route: route.fulfill(json={"default": "made", "models": [model]}))
+
+    def classify(route: Any) -> None:
+        asked = route.request.post_data_json["top_k"]
+        found = {"label": labels[0], "probability": top[0]["probability"], "top": top[:asked], "abstained": False}
+        route.fulfill(json={"predictions": [found]})
+
+    page.route("**/v1/classify", classify)
+    page.route("**/v1/explain", lambda route: route.fulfill(json={"explanations": [explanation]}))
+    page.goto(url + "/playground")
+    page.wait_for_selector("#first option", state="attached")
+
+
+@pytest.mark.browser
+def test_of_many_labels_the_others_can_be_unfolded(browser, server):
+    page = browser.new_page()
+    answers(page, server.url, [f"label {number}" for number in range(150)], [])
+    page.fill("#text", "a")
+    page.wait_for_selector("article")
+    assert page.locator("th:visible").count() == 8
+    page.get_by_text("142 more labels").click()
+    assert page.locator("th:visible").all_inner_texts()[-1] == "label 149"
+    page.close()
+
+
+@pytest.mark.browser
+def test_text_from_right_to_left_is_shown_so_and_no_mark_cuts_what_is_one_character(browser, server):
+    page = browser.new_page()
+    text = "لم يصل 👍🏽 a"
+    tokens = [
+        {"start": 7, "end": 8, "contribution": 1.0, "text": "👍"},
+        {"start": 8, "end": 9, "contribution": 0.5, "text": "🏽"},
+        {"start": 10, "end": 11, "contribution": 1.0, "text": "a"},
+    ]
+    ngram = {"start": 7, "end": 11, "text": text[7:11], "contribution": 2.5, "tokens": tokens}
+    answers(page, server.url, ["إلغاء", "b"], [ngram])
+    page.fill("#text", text)
+    page.wait_for_selector("article")
+    for place in ("#text", ".evidence", "tr.best button"):
+        assert page.locator(place).evaluate("one => getComputedStyle(one).direction") == "rtl", place
+    assert page.locator("mark").all_inner_texts() == ["👍🏽", "a"]
+    assert page.locator("mark").first.get_attribute("title") == "1.50"
+    page.close()
+
+
+@pytest.mark.browser
+def test_a_service_that_is_gone_is_told_and_what_it_said_of_another_text_goes_away(browser, server):
+    page = browser.new_page()
+    page.goto(server.url + "/playground")
+    page.wait_for_selector("#first option", state="attached")
+    page.fill("#text", "a cherry")
+    page.wait_for_selector("article")
+    page.route("**/v1/**", lambda route: route.abort("connectionrefused"))
+    page.fill("#text", "an apple")
+    page.wait_for_selector("#status.error")
+    assert "The service does not answer" in page.locator("#status").inner_text()
+    assert page.locator("article").count() == 0
+    page.unroute("**/v1/**")
+    page.click("button[type=submit]")
+    page.wait_for_selector("article")
+    page.close()
+
+
+@pytest.mark.browser
+def test_a_file_dropped_beside_the_field_does_not_take_the_place_of_the_page(opened):
+    refused = opened.evaluate(
+        """() => ["dragover", "drop"].map((kind) => {
+            const event = new Event(kind, { bubbles: true, cancelable: true });
+            document.querySelector("h1").dispatchEvent(event);
+            return event.defaultPrevented;
+        })"""
+    )
+    assert refused == [True, True]
 
 
 @pytest.mark.browser
