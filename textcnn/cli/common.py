@@ -163,7 +163,7 @@ def tell_source(path: Path, source: Examples | TextStream, *, tasks: Sequence[st
     label, rows = getattr(source, "label_column", ""), ""
     if label and isinstance(source, Sized):
         taken.append(f"label from {label!r}")
-        rows = f"{len(source):,} rows; "
+        rows = "1 row; " if len(source) == 1 else f"{len(source):,} rows; "
     if source.delimiter not in ("", ","):
         taken.append(f"{source.delimiter!r} between fields")
     if source.encoding:

@@ -72,7 +72,7 @@ def train(
     start_from: str, label_separator: str, task_column: tuple[str, ...], seed: int | None, resume: bool, quiet: bool,
     runs_folder: Path, **reading: Any,
 ) -> int:  # fmt: skip
-    """Train a model on DATA (csv, tsv, jsonl, parquet; also .gz, .zst)."""
+    """Train a model on DATA (csv, tsv, jsonl, parquet; also .gz, .bz2, .zst)."""
     from textcnn.artifact import check_place
     from textcnn.classifier import TextClassifier
     from textcnn.errors import ArtifactError, ConfigError

@@ -59,6 +59,8 @@ class BadRows:
         lines += [f"  row {number}: {reason}" for number, reason in self._shown]
         if self.total > len(self._shown):
             lines.append(f"  ... and {self.total - len(self._shown)} more")
+        if any(" fields where " in reason for _, reason in self._shown):
+            lines.append('A field that has the delimiter in it needs quotation marks around it: "good, but dear".')
         lines.append("Correct them, or leave them out with --bad-rows skip, which keeps them unchanged in a side file.")
         raise BadRowsError("\n".join(lines), shown=self._shown, total=self.total)
 

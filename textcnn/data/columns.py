@@ -138,6 +138,11 @@ def shorten(text: str, length: int = 60) -> str:
 
 
 def _no_header_hint(names: Sequence[str]) -> str:
+    if names and names[0].startswith("__label__"):
+        return (
+            ". This looks like fastText's format; make a table of it: (printf 'label\\ttext\\n'; "
+            "sed -E 's/^__label__([^ ]+) /\\1\\t/' FILE) > FILE.tsv"
+        )
     if _looks_like_header(names):
         return ""
     return (

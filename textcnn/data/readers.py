@@ -31,6 +31,12 @@ READERS: dict[str, Callable[..., Reader]] = {
     ".ndjson": JsonLinesReader,
     ".parquet": ParquetReader,
 }
+# What else tables come as, and what to do about it.
+FOREIGN_ENDINGS = {
+    **dict.fromkeys((".zip", ".7z", ".tar", ".rar", ".xz"), "unpack it and name the table in it"),
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save the sheet as CSV"),
+    ".json": "write one object a line and call it .jsonl: jq -c '.[]' FILE.json > FILE.jsonl",
+}
 ROWS_TO_GUESS_FROM = 1000
 TAB_SPELLINGS = ("\\t", "tab")
 
@@ -282,9 +288,10 @@ def _open(path: Path, options: ReadOptions) -> Reader:
         raise IsADirectoryError
     if ending not in READERS or (compression and ending == ".parquet"):
         found = repr(ending + suffixes[-1] if compression else ending) if ending or compression else "no ending"
+        advice = FOREIGN_ENDINGS.get(ending)
         raise ReadError(
-            f"{path}: cannot tell the format from {found}{nearest(ending, READERS)}; known are {', '.join(READERS)}, "
-            f"all but .parquet also with {' or '.join(COMPRESSIONS)} behind"
+            f"{path}: cannot tell the format from {found}{f'; {advice}' if advice else nearest(ending, READERS)}; "
+            f"known are {', '.join(READERS)}, all but .parquet also with {' or '.join(COMPRESSIONS)} behind"
         )
     return READERS[ending](path, compression, encoding=options.encoding, delimiter=options.delimiter)
 

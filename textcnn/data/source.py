@@ -14,10 +14,11 @@ import pyarrow as pa
 from textcnn.errors import ReadError
 from textcnn.registry import nearest
 
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 # What a file is in truth when it begins with these bytes, and what to do about it.
 FOREIGN = (
     (b"\x1f\x8b", "gzip data; give it a name that ends in .gz"),
+    (b"BZh", "bzip2 data; give it a name that ends in .bz2"),
     (b"\x28\xb5\x2f\xfd", "Zstandard data; give it a name that ends in .zst"),
     (b"PAR1", "a Parquet file; give it a name that ends in .parquet"),
     (b"PK\x03\x04", "a zip archive or an Excel workbook; unpack it, or save the sheet as CSV"),

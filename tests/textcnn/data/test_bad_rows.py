@@ -28,6 +28,7 @@ def test_bad_rows_stop_the_reading_with_numbers_reasons_and_advice(tmp_path: Pat
     message = str(error.value)
     assert message.startswith(f"{path}: 4 rows cannot be used")
     assert "row 3: 1 field where the header has 2" in message
+    assert "needs quotation marks around it" in message
     assert "--bad-rows skip" in message
     assert list(tmp_path.iterdir()) == [path]
 
@@ -48,6 +49,7 @@ def test_at_most_twenty_bad_rows_are_shown_and_all_are_counted(tmp_path: Path) -
         read_examples(write(tmp_path / "a.csv", "text,label\n" + "a\n" * 1000))
     assert (error.value.total, len(error.value.shown)) == (1000, 20)
     assert "... and 980 more" in str(error.value)
+    assert "quotation marks" not in str(error.value)
 
 
 def test_a_quote_that_is_never_closed_is_named_by_its_row(tmp_path: Path) -> None:

@@ -80,6 +80,11 @@ def test_columns_that_are_asked_for_are_taken(tmp_path: Path) -> None:
 
 
 COLUMN_FAULTS = {
+    "fastText": (
+        "__label__x hi, you\n__label__y a\n",
+        {},
+        ["fastText's format", r"sed -E 's/^__label__([^ ]+) /\1\t/'"],
+    ),
     "no text": ("a,b,label\n1,2,3\n", {}, ["which column holds the text", "'a', 'b', 'label'", "--text-column"]),
     "no label": ("text,a,b\n1,2,3\n", {}, ["which column holds the label", "'text', 'a', 'b'", "--label-column"]),
     "unknown text": (

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import json
@@ -32,6 +33,7 @@ FORMATS = {
     "a.jsonl": JSON_LINES.encode(),
     "a.ndjson": JSON_LINES.encode(),
     "a.csv.gz": gzip.compress(as_csv(ROWS).encode()),
+    "a.csv.bz2": bz2.compress(as_csv(ROWS).encode()),
     "a.csv.zst": pa.compress(as_csv(ROWS).encode(), "zstd", asbytes=True),
     "a.tsv.gz": gzip.compress(as_csv(ROWS, "\t").encode()),
     "a.jsonl.gz": gzip.compress(JSON_LINES.encode()),
@@ -181,8 +183,11 @@ READ_FAULTS = {
     "f.csv": (gzip.compress(b"text,label\na,b\n"), ["gzip data", "ends in .gz"]),
     "g.csv": (b"x" * 200_000, ["has no header", "column names such as text,label"]),
     "a.xlsx": (b"PK", ["cannot tell the format from '.xlsx'", ".csv, .tsv, .txt, .jsonl, .ndjson, .parquet", ".gz"]),
-    "a.json": (b"[]", ["'.json'", "did you mean '.jsonl'"]),
     "a": (b"text", ["cannot tell the format from no ending"]),
+    "a.zip": (b"PK", ["'.zip'; unpack it and name the table in it; known are .csv"]),
+    "b.xlsx": (b"PK", ["save the sheet as CSV"]),
+    "a.json": (b"[]", ["call it .jsonl: jq -c"]),
+    "h.csv": (bz2.compress(b"text,label\na,b\n"), ["bzip2 data", "ends in .bz2"]),
     "a.parquet.gz": (b"", ["'.parquet.gz'"]),
     "a.csv.gz": (b"text,label\na,b\n", ["cannot be read", "damaged"]),
     "b.csv.gz": (FORMATS["a.csv.gz"][:-10], ["cannot be read", "cut short"]),
