@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
@@ -10,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from textcnn.data.columns import shorten
 from textcnn.data.labels import SEPARATORS
 from textcnn.doctor.findings import Finding, Level, Suspect, count
-from textcnn.doctor.table import Table, cleaned
+from textcnn.doctor.table import Table
 
 # Fewer rows than this teach and test a label only by chance.
 RARE = 10
@@ -21,6 +22,11 @@ SLIP = 0.05
 _ALIKE = 0.85
 # Labels are taken for several joined where so many of those with a separator in them, and two at least, are that.
 _JOINED = 0.8
+# What separates words, where it is not between digits: 1.5 is not 15, and C++ is not C.
+_SEPARATORS = re.compile(r"(?<=[^\W\d])[\W_]+(?=\w)|(?<=\w)[\W_]+(?=[^\W\d])|^[\s.,;:'\"]+|[\s.,;:'\"]+$")
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
+# What programs write where there is no value.
+_MISSING = frozenset({"nan", "na", "n/a", "#n/a", "null", "<na>", "nat"})
 
 
 def label_findings(table: Table) -> Iterator[Finding]:
@@ -37,6 +43,22 @@ def label_findings(table: Table) -> Iterator[Finding]:
             figures={"separator": separator, "labels": len(joined), "rows": sum(joined.values())},
         )
     spelled = spelling_variants(counts)
+    missing = {name: times for name, times in counts.items() if name.casefold() in _MISSING}
+    if missing:
+        said = ", ".join(f"{name!r} ({count(times, 'row')})" for name, times in missing.items())
+        yield Finding(
+            "missing_labels",
+            "warning",
+            f"{count(len(missing), 'label looks', 'labels look')} like missing values, and would be learned: {said}; "
+            "leave the cells empty if they are",
+            tuple(
+                Suspect(int(row), f"label {label!r} looks like a missing value")
+                for row, labels in zip(table.rows, table.label_rows, strict=True)
+                for label in labels
+                if label in missing
+            ),
+            {"labels": missing},
+        )
     slips = likely_slips({name: times for name, times in counts.items() if name not in spelled})
     if spelled:
         yield _variants(table, counts, spelled, "label_spellings", "problem", "labels that are spelled in several ways")
@@ -125,15 +147,23 @@ def joined_by(names: Collection[str]) -> str:
 
 
 def spelling_variants(counts: Mapping[str, int]) -> dict[str, str]:
-    """Labels that differ from a more frequent one in case, spaces and punctuation only, and that one."""
+    """Labels that differ from a more frequent one in case, spaces, punctuation or a final `.0` only, and that one."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in counts:
-        groups[cleaned(unicodedata.normalize("NFKC", name)).replace("_", " ").replace(" ", "")].append(name)
+        groups[_read(name)].append(name)
     found = {}
     for names in groups.values():
         right = max(names, key=lambda name: (counts[name], name))
         found.update({name: right for name in names if name != right})
     return found
+
+
+def _read(name: str) -> str:
+    """A label as people take it: the same for all spellings of it."""
+    plain = unicodedata.normalize("NFKC", name).casefold().strip()
+    if _NUMBER.fullmatch(plain):
+        return re.sub(r"\.0+$", "", plain)
+    return _SEPARATORS.sub("", plain).replace("_", "") or plain
 
 
 def likely_slips(counts: Mapping[str, int]) -> dict[str, str]:

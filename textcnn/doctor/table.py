@@ -20,7 +20,8 @@ PAIRS = 8_388_593
 _MIX, _MIX_TOO, _FURTHER = 1_000_003, 7_368_787, 5_915_587
 # Two words are a pair of a text where they are not further apart than this.
 APART = 10
-_NOTHING_TO_READ = re.compile(r"[\W_]+")
+# all that is no letter or digit, but for arrows, symbols and emoji, which often are what a label hangs on
+_NOTHING_TO_READ = re.compile(r"(?:(?![\u2190-\u2bff\U0001f000-\U0001faff])[\W_])+")
 
 
 def cleaned(text: str) -> str:

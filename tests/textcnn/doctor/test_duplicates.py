@@ -30,6 +30,10 @@ def test_texts_of_punctuation_alone_are_not_the_same() -> None:
     assert not found(duplicates(table((":)", "a"), (":(", "b"))))
 
 
+def test_texts_that_differ_in_an_emoji_are_not_the_same() -> None:
+    assert not found(duplicates(table(("Great 😀", "a"), ("great 😡", "b"), ("great →", "a"), ("great", "b"))))
+
+
 def test_the_same_text_with_different_labels_is_a_problem_and_the_majority_is_suggested() -> None:
     conflict = found(duplicates(table(("fine", "a"), ("fine", "a"), ("Fine", "b"), ("so so", "a"), ("so so", "b"))))
     suspects = conflict["conflicting_labels"].suspects

@@ -17,6 +17,12 @@ def table(labels: list[str]) -> Table:
         ({"positive": 90, "Positive": 3, "negative": 80}, {"Positive": "positive"}),
         ({"very good": 50, "very_good": 5, "Very-Good": 1}, {"very_good": "very good", "Very-Good": "very good"}),
         ({"+": 10, "-": 10}, {}),
+        ({"-1": 10, "1": 20, "+1": 3}, {}),
+        ({"1.0": 5, "1": 20, "10": 3, "1.5": 4, "15": 2}, {"1.0": "1"}),
+        ({"C": 5, "C++": 20, "C#": 3, "F#": 1}, {}),
+        ({"week 1.2": 5, "week 12": 20, "2024-01-11": 1, "2024-1-111": 1}, {}),
+        ({"N/A": 5, "n.a.": 20, "Positive.": 1, "positive": 2}, {"N/A": "n.a.", "Positive.": "positive"}),
+        ({"good 👍": 5, "good 👎": 20}, {}),
         ({"５": 1, "5": 10}, {"５": "5"}),
     ],
 )
@@ -102,3 +108,11 @@ def test_labels_that_only_the_test_has_are_a_problem() -> None:
     assert (finding.level, finding.figures) == ("problem", {"labels": {"w": 2}})
     assert [(suspect.row, suspect.file) for suspect in finding.suspects] == [(3, "test"), (4, "test")]
     assert not list(labels_of_test(data, data))
+
+
+def test_labels_that_programs_write_for_no_value_are_told() -> None:
+    labels = ["joy"] * 20 + ["love"] * 20 + ["NaN"] * 12 + ["null"]
+    findings = {found.kind: found for found in label_findings(table(labels))}
+    assert findings["missing_labels"].figures == {"labels": {"NaN": 12, "null": 1}}
+    assert len(findings["missing_labels"].suspects) == 13
+    assert "'NaN' (12 rows), 'null' (1 row)" in findings["missing_labels"].message
