@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import stat
 import sys
 import unicodedata
@@ -20,12 +21,14 @@ import click
 
 from textcnn.cli.common import FILE, tell, tell_source
 from textcnn.cli.settings import as_trained, expecting_columns, options_of
+from textcnn.data.columns import TEXT_NAMES
 
 if TYPE_CHECKING:
     from textcnn.config import RunConfig
     from textcnn.data.readers import TextStream
 
 ROWS_AT_ONCE = 4096
+TEXT_COLUMNS = frozenset(TEXT_NAMES)
 
 
 class Piece(NamedTuple):
@@ -104,6 +107,12 @@ def _lines(source: Path | None, encoding: str, config: RunConfig) -> Iterator[Pi
     return _pieces(reader, 1 if one_by_one else ROWS_AT_ONCE, str(source or "standard input"), count)
 
 
+def _is_header(line: str) -> bool:
+    """Names without spaces, a known one of a text column among them."""
+    names = [name.strip('"\ufeff').casefold() for name in re.split(r"[,;|\t]", line.strip("\r\n"))]
+    return len(names) > 1 and all(re.fullmatch(r"\S+", name) for name in names) and not TEXT_COLUMNS.isdisjoint(names)
+
+
 def _pieces(reader: io.TextIOWrapper, rows: int, name: str, count: int) -> Iterator[Piece]:
     """Raises ReadError at what is not in the reader's encoding, or not `count` texts with tabs between them, when the
     lines before it are done.
@@ -119,6 +128,13 @@ def _pieces(reader: io.TextIOWrapper, rows: int, name: str, count: int) -> Itera
         except UnicodeDecodeError as error:
             broken = error
         if lines:
+            if not done and _is_header(lines[0]):
+                tell(
+                    [
+                        f"the first line of {name} looks like the header of a table, but every line is taken for a "
+                        "text; give a table as a file: --input FILE.csv"
+                    ]
+                )
             done += len(lines)
             share = os.lseek(reader.fileno(), 0, os.SEEK_CUR) / size if size else None
             texts, wrong = [line.rstrip("\r\n") for line in lines], ""

@@ -32,6 +32,10 @@ def read_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
+        if str(path) == "-":
+            raise ReadError(
+                "a table cannot be read from standard input, for it is read more than once; save it as a file"
+            ) from None
         raise ReadError(f"{path}: there is no such file{nearest(path.name, _names_beside(path))}") from None
     except IsADirectoryError:
         raise ReadError(f"{path} is a folder; give the path of one file in it") from None

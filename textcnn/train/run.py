@@ -40,6 +40,7 @@ from textcnn.types import Floats
 
 Labelled = tuple[Texts, Labels]
 Rows = tuple[Sequence[str], LabelRows]
+LABELS_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,13 @@ def prepare(
         + (f", validating on {len(held_out[0]):,}" if held_out else ", without validation data")
         + f"; {len(names)} labels, {len(tokenizer):,} tokens in the vocabulary, {trained:,} weights, {device.type}"
     )
+    unchecked = sorted(set(names.names).difference(held_out[1].flat)) if held_out else []
+    if unchecked:
+        progress.note(
+            f"no validation text has the label {' or '.join(map(repr, unchecked[:LABELS_NAMED]))}"
+            f"{f' or {len(unchecked) - LABELS_NAMED} others' if len(unchecked) > LABELS_NAMED else ''}: "
+            "the figures of validation say nothing of it"
+        )
     return Prepared(
         resolved, names, tokenizer, network, encoded, encoded_held_out, class_weights,
         _fingerprint(resolved, train, held_out),

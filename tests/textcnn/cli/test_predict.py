@@ -81,6 +81,18 @@ def test_lines_of_standard_input(run: Run, model_folder: Path, dash: list[str], 
     assert [json.loads(line)["text"] for line in ran.out.removesuffix("\n").split("\n")] == lines
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [("text,label", True), ('"id";"Text"', True), ("text", False), ("Review, please: my text", False), ("a,b", False)],
+)
+def test_a_table_on_standard_input_is_told_to_be_taken_for_lines(
+    run: Run, model_folder: Path, line: str, told: bool
+) -> None:
+    ran = run("predict", model_folder, stdin=f"{line}\nhello\n".encode())
+    assert ran.out.count("\n") == 2
+    assert ("looks like the header of a table" in ran.err) is told
+
+
 def test_standard_input_in_another_encoding(run: Run, model_folder: Path) -> None:
     ran = run("predict", model_folder, "--encoding", "cp1251", stdin="где посылка\n".encode("cp1251"))
     assert json.loads(ran.out)["text"] == "где посылка"

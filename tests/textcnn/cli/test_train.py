@@ -150,11 +150,22 @@ def test_part_of_the_data_may_be_held_out_for_the_test(run: Run, here: Path) -> 
     assert "on 18 texts" in ran.out
 
 
+def test_labels_that_no_validation_text_has_are_named(run: Run, tmp_path: Path) -> None:
+    rows = [(f"good thing {i}", "often") for i in range(100)] + [(f"bad thing {i}", "rare") for i in range(4)]
+    rows += [(f"odd thing {i} {name}", name) for name in "abcd" for i in range(2)]
+    (tmp_path / "data.csv").write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
+    ran = run("train", tmp_path / "data.csv", "--output", tmp_path / "m/1", "train.max_epochs=1")
+    assert ran.code == 0
+    assert "no validation text has the label " in ran.out + ran.err
+    assert "the figures of validation say nothing of it" in ran.out + ran.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["none.csv"], "none.csv: there is no such file"),
         (["trian.csv"], "there is no such file; did you mean 'train.csv'?"),
+        (["-"], "a table cannot be read from standard input"),
         (["."], ". is a folder; give the path of one file in it"),
         (["train.xlsx"], "cannot tell the format from '.xlsx'"),
         (["empty.csv"], "empty.csv is empty"),
