@@ -3,11 +3,9 @@
 #   docker build -t textcnn .                             answers on the CPU; torch is there for what the table engine cannot run
 #   docker build -t textcnn --build-arg TORCH=2.13.0 .    the CUDA build of torch; run with --gpus all
 #   docker build -t textcnn --build-arg TORCH=none .      without torch, some 700 MB smaller: table engine only
-#   docker run -p 127.0.0.1:8000:8000 -e TEXTCNN_ALLOW_ANONYMOUS=true textcnn
+#   docker run -p 127.0.0.1:8000:8000 textcnn
 #   docker run -p 8000:8000 -v ./models:/models:ro -v ./keys.jsonl:/keys.jsonl:ro -e TEXTCNN_KEYS=/keys.jsonl textcnn
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges --tmpfs /tmp ...    it needs no more than that
-#
-# Without keys it listens to others only when told so: TEXTCNN_ALLOW_ANONYMOUS.
 
 FROM python:3.11-slim AS builder
 ARG TORCH=2.13.0+cpu

@@ -42,10 +42,10 @@ def main() -> int:
         for text in TEXTS:
             answer = classify(url, text)
             print(f"  {answer['label']:<13} {answer['probability']:6.1%}   {text}")
-        body = json.dumps({"text": "my headphones arrived broken"})
-        print(f"\nTry it:\n  curl -s {url}/v1/classify -H 'content-type: application/json' -d '{body}'")
         if not options.once:
-            print("\nThe service runs until you press Ctrl-C.", flush=True)
+            body = json.dumps({"text": "my headphones arrived broken"})
+            print(f"\nTry it:\n  curl -s {url}/v1/classify -H 'content-type: application/json' -d '{body}'")
+            print(f"or open {url}/playground\n\nThe service runs until you press Ctrl-C.", flush=True)
             service.wait()
     except KeyboardInterrupt:
         print("\nstopping")
