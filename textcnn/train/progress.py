@@ -13,10 +13,13 @@ from typing import Any, TextIO
 from textcnn.progress_bar import ProgressBar
 
 REFRESH_STEPS = 20
+LINE_SECONDS = 60.0
 
 
 class Progress:
-    """Reports one run. A bar where `stream` is a terminal, one line an epoch elsewhere, nothing if `quiet`."""
+    """Reports one run. A bar where `stream` is a terminal, elsewhere a line an epoch and at least one a minute, nothing
+    if `quiet`.
+    """
 
     def __init__(self, *, stream: TextIO | None = None, quiet: bool = False, folder: Path | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -35,14 +38,21 @@ class Progress:
     def begin(self, *, steps: int, epochs: int, done: int = 0, history: Sequence[dict[str, Any]] = ()) -> None:
         """`steps` an epoch, at most `epochs` of them; `done` steps and the epochs of `history` are behind us."""
         self._steps, self._epochs, self._started, self._done = steps, epochs, time.monotonic(), 0
+        self._before, self._told = done, self._started
         self._bar = ProgressBar(self._stream, wanted=not self._quiet, done=done / (steps * epochs), at_most=True)
         self._write("".join(_line(record) for record in history), mode="w")
 
     def step(self, epoch: int, step: int, *, loss: float, accuracy: float, texts_per_second: float) -> None:
         """Called every REFRESH_STEPS steps with the running means of the epoch."""
-        share = ((epoch - 1) * self._steps + step) / (self._steps * self._epochs)
+        done, everything = (epoch - 1) * self._steps + step, self._steps * self._epochs
         figures = f"loss {loss:.3f}, accuracy {accuracy:.1%}, {texts_per_second:,.0f} texts/s"
-        self._bar.show(f"epoch {epoch}/{self._epochs}", share, figures)
+        if self._bar.shown:
+            self._bar.show(f"epoch {epoch}/{self._epochs}", done / everything, figures)
+        elif time.monotonic() - self._told >= LINE_SECONDS:
+            left = (time.monotonic() - self._started) / (done - self._before) * (everything - done)
+            self.note(
+                f"epoch {epoch}/{self._epochs}, step {step:,} of {self._steps:,}: {figures}, at most {left:,.0f} s left"
+            )
 
     def epoch(self, record: dict[str, Any], *, best: bool) -> None:
         """An epoch is over: its figures."""
@@ -72,6 +82,7 @@ class Progress:
 
     def note(self, line: str) -> None:
         """A line for the person, above the bar if there is one."""
+        self._told = time.monotonic()
         if not self._quiet:
             self._bar.write(line)
 

@@ -36,6 +36,22 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     ]
 
 
+def test_an_epoch_of_many_minutes_says_each_minute_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("textcnn.train.progress.time.monotonic", lambda: clock[0])
+    stream = io.StringIO()
+    progress = Progress(stream=stream)
+    progress.begin(steps=2000, epochs=3, done=2000)
+    for step in range(20, 301, 20):  # 10 s each
+        clock[0] += 10.0
+        progress.step(2, step, loss=0.5, accuracy=0.75, texts_per_second=1234.5)
+    progress.end()
+    assert stream.getvalue().splitlines() == [
+        f"epoch 2/3, step {step:,} of 2,000: loss 0.500, accuracy 75.0%, 1,234 texts/s, at most {left:,} s left"
+        for step, left in ((120, 1940), (240, 1880))
+    ]
+
+
 def test_a_bar_with_figures_and_time_left_on_a_terminal() -> None:
     shown = run(Terminal())
     for part in ("epoch 1/3", "loss 0.500, accuracy 75.0%, 1,234 texts/s", "at most", "left", "a note"):
