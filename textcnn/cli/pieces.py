@@ -21,14 +21,12 @@ import click
 
 from textcnn.cli.common import FILE, tell, tell_source
 from textcnn.cli.settings import as_trained, expecting_columns, options_of
-from textcnn.data.columns import TEXT_NAMES
 
 if TYPE_CHECKING:
     from textcnn.config import RunConfig
     from textcnn.data.readers import TextStream
 
 ROWS_AT_ONCE = 4096
-TEXT_COLUMNS = frozenset(TEXT_NAMES)
 
 
 class Piece(NamedTuple):
@@ -109,8 +107,12 @@ def _lines(source: Path | None, encoding: str, config: RunConfig) -> Iterator[Pi
 
 def _is_header(line: str) -> bool:
     """Names without spaces, a known one of a text column among them."""
+    from textcnn.data.columns import TEXT_NAMES
+
     names = [name.strip('"\ufeff').casefold() for name in re.split(r"[,;|\t]", line.strip("\r\n"))]
-    return len(names) > 1 and all(re.fullmatch(r"\S+", name) for name in names) and not TEXT_COLUMNS.isdisjoint(names)
+    return (
+        len(names) > 1 and all(re.fullmatch(r"\S+", name) for name in names) and not set(TEXT_NAMES).isdisjoint(names)
+    )
 
 
 def _pieces(reader: io.TextIOWrapper, rows: int, name: str, count: int) -> Iterator[Piece]:

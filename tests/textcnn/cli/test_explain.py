@@ -106,9 +106,10 @@ def test_a_network_that_adds_up_no_ngrams_is_explained_by_leaving_words_out(run:
 def test_characters_that_are_spaces_can_be_seen(run: Run, tmp_path: Path) -> None:
     from ...conftest import TINY, tiny_corpus
 
+    # any two characters of this text have a space among them
     config = {**TINY, "text": {"tokenizer": "character"}}
     TextClassifier(config).fit(*tiny_corpus()).save(tmp_path / "tiny" / "1")
-    ran = run("explain", tmp_path / "tiny", "--no-json", "--top-n", 50, "my parcel")
+    ran = run("explain", tmp_path / "tiny", "--no-json", "--top-n", 50, "m y p a r c e l")
     assert re.search(r"␣ [+-]\d\.\d\d", ran.out)
 
 
