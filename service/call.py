@@ -59,6 +59,8 @@ class Call:
         """The media type of the body, without parameters. Raises UnsupportedMediaTypeError for a compressed body."""
         if self.header(b"content-encoding").lower() not in (b"", b"identity"):
             raise UnsupportedMediaTypeError("Send the body as it is, without Content-Encoding.")
+        if self.header(b"transfer-encoding").lower() not in (b"", b"chunked"):
+            raise UnsupportedMediaTypeError("Send the body as it is: of Transfer-Encoding only chunked is read.")
         content_type = self.header(b"content-type")
         if content_type == b"application/json":
             return content_type

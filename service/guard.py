@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -26,6 +27,7 @@ LOOK_SECONDS = 0.5
 TURN_SECONDS = 0.0003  # at once: a thousand that are closed together must not keep the others waiting
 MAX_HEADER_BYTES = 16_384
 MAX_HEADERS = 100
+UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 REASONS = {
     400: ("bad_request", "This is not HTTP as we read it."),
     408: ("too_slow", "The request did not come in time."),
@@ -61,7 +63,7 @@ class Guard(HttpToolsProtocol):
         self.due = inf
         self.unread_since = inf  # since when the client does not read
         self.in_headers = True
-        self.header_bytes = self.fed = 0
+        self.unseen = self.fed = 0  # bytes since the parser told us of anything but headers; of those, in hand
         self.refusal = 400
         self.last_read: RequestResponseCycle | None = None  # the last request that came whole
         self.refused: int | None = None  # the status with which we close when that one is answered
@@ -84,12 +86,14 @@ class Guard(HttpToolsProtocol):
         if self.due == inf and self.in_headers:
             # from its first byte on, which need not be one that the parser takes for the beginning
             self.due = self.loop.time() + self.limits.header
+        if self.in_headers:
+            data = without_upgrade(data)
         self.fed = len(data)
         super().data_received(data)
-        if self.in_headers and self.parser is not None:
+        if self.parser is not None:
             # a line without end is not shown to us before it ends
-            self.header_bytes += len(data)
-            if self.header_bytes > MAX_HEADER_BYTES:
+            self.unseen += len(data)
+            if self.unseen > MAX_HEADER_BYTES:
                 self.refuse(431)
 
     def on_headers_complete(self) -> None:
@@ -97,14 +101,14 @@ class Guard(HttpToolsProtocol):
         if size > MAX_HEADER_BYTES or len(self.headers) > MAX_HEADERS:
             self.refusal = 431
             raise HeadersTooLargeError
-        self.in_headers, self.header_bytes = False, 0
+        self.in_headers, self.unseen = False, -self.fed
         self.due = self.loop.time() + self.limits.body
         scope = cast("dict[str, Any]", self.scope)  # which has keys of ours beside those that uvicorn knows
         scope["textcnn.arrived"] = perf_counter()
-        if self.turn_away():
-            return
-        super().on_headers_complete()
-        scope["textcnn.send_whole"] = partial(send_whole, self.cycle)
+        if not self.turn_away():
+            super().on_headers_complete()
+            scope["textcnn.send_whole"] = partial(send_whole, self.cycle)
+        self.headers = []  # trailers are no headers: RFC 9110, 6.5.1
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -152,7 +156,14 @@ class Guard(HttpToolsProtocol):
         else:
             super().timeout_keep_alive_handler()
 
+    def on_chunk_header(self) -> None:
+        self.unseen = -self.fed
+
+    def on_chunk_complete(self) -> None:
+        self.unseen = -self.fed
+
     def on_body(self, body: bytes) -> None:
+        self.unseen = -self.fed
         if self.cut or self.turned_away:
             return
         if self.scope["path"] in self.limits.streams and not self.cycle.response_complete:
@@ -161,7 +172,7 @@ class Guard(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self.in_headers, self.between, self.due = True, True, inf
-        self.header_bytes = -self.fed  # the bytes in hand belong to what is complete
+        self.unseen = -self.fed  # the bytes in hand belong to what is complete
         if self.turned_away:
             self.turned_away = False
             return
@@ -257,6 +268,18 @@ def _head(status: int, headers: Headers) -> bytes:
     if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
         raise RuntimeError("a header of an answer has a line break")
     return b"%b%b\r\n" % (STATUS_LINE[status], head)
+
+
+def without_upgrade(data: bytes) -> bytes:
+    """A request, or the beginning of one, that offers no other protocol: we have none.
+
+    httptools takes what follows such headers for the other protocol, and the body is lost.
+    """
+    end = data.find(b"\r\n\r\n")
+    if data.find(b"pgrade", 0, end) < 0 and data.find(b"PGRADE", 0, end) < 0:
+        return data
+    end = len(data) if end < 0 else end
+    return UPGRADE.sub(b"\r\nignored:", data[:end]) + data[end:]
 
 
 def guarded(limits: Limits) -> type[Guard]:

@@ -27,6 +27,12 @@ def test_white_space_around_a_header_is_no_part_of_it(make_client, tmp_path):
         assert (response.status_code, response.headers["x-request-id"]) == (200, "mine"), response.text
 
 
+@pytest.mark.parametrize("header", [{"transfer-encoding": "gzip, chunked"}, {"content-encoding": "br"}])
+def test_a_compressed_body_is_refused(client, header):
+    response = client.post("/v1/classify", content=b'{"text": "apple"}', headers={**JSON, **header})
+    assert (response.status_code, response.json()["error"]["code"]) == (415, "unsupported_media_type")
+
+
 def stream():
     for _ in range(20):
         yield b" " * 10

@@ -248,6 +248,65 @@ def test_headers_that_are_too_large_are_refused(patient, head):
     assert patient.status("/health/live") == 200
 
 
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        CHUNKED + b"2\r\n{}\r\n0\r\nx: ",
+        CHUNKED + b"2;",
+        CHUNKED + b"2\r\n{}\r\n0;",
+        (HEAD + b"content-length: 2\r\n\r\n{}") * 3 + CHUNKED + b"2\r\n{}\r\n0\r\nx: ",
+    ],
+    ids=["a trailer", "an extension of a chunk", "an extension of the last chunk", "a trailer of a later request"],
+)
+def test_what_goes_on_without_end_around_a_body_is_refused(patient, begin):
+    with connection(patient) as client:
+        try:
+            client.sendall(begin)
+            client.sendall(b"a" * 2_000_000 + b"\r\n{}\r\n0\r\n\r\n")
+            answer = until_closed(client)
+        except (ConnectionResetError, BrokenPipeError):
+            answer = b""  # closed while we were still sending
+    assert answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 422 ")) or answer == b""
+    assert b"408" not in answer and answer.count(b"HTTP/1.1 431 ") <= 1
+    assert patient.status("/health/live") == 200
+
+
+def test_many_small_pieces_of_a_body_are_no_header(patient):
+    text = b'{"text": "%b"}' % (b"cherry " * 5000)
+    with connection(patient) as client:
+        client.sendall(CHUNKED)
+        client.sendall(b"".join(b"1\r\n%c\r\n" % letter for letter in text) + b"0\r\na: b\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_trailers_are_no_headers(launch, tmp_path):
+    key = add_key(tmp_path / "keys", "shop", ["infer"], 0).encode()
+    server = launch("--keys", str(tmp_path / "keys")).wait_until_ready()
+    with connection(server) as client:
+        client.sendall(CHUNKED + b"2\r\n{}\r\n0\r\nauthorization: Bearer " + key + b"\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n",
+        b"UPGRADE: websocket\r\nconnection: upgrade\r\n",
+    ],
+    ids=["HTTP/2", "websocket"],
+)
+def test_who_offers_another_protocol_is_answered_in_this_one(patient, upgrade):
+    """Java's client and curl --http2 offer HTTP/2 with every first request, which may have a body."""
+    with connection(patient) as client:
+        for _ in range(2):
+            client.sendall(HEAD + upgrade + b"content-length: 20\r\n\r\n" + b'{"text": "a cherry"}')
+            answer = client.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 200 ") and b'"cherry"' in answer
+
+
 @pytest.mark.parametrize(
     "request_bytes",
     [
