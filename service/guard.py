@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 from time import perf_counter
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -20,6 +20,9 @@ from uvicorn.server import ServerState
 
 from service.answer import CLOSE, Headers
 from service.turn_away import TurnAway
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +69,7 @@ class Guard(HttpToolsProtocol):
         self.unseen = self.fed = 0  # bytes since the parser told us of anything but headers; of those, in hand
         self.refusal = 400
         self.last_read: RequestResponseCycle | None = None  # the last request that came whole
+        self.begun: RequestResponseCycle | None = None  # the last request whose answer was begun
         self.refused: int | None = None  # the status with which we close when that one is answered
         self.cut = False  # whether the rest of the body is not wanted any more
         self.turned_away = False  # whether the body that comes belongs to a request that was refused
@@ -75,6 +79,18 @@ class Guard(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
         self.due = self.loop.time() + self.limits.header
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # uvicorn tells the last request only, which may stand behind others
+        if self.begun is not None and not self.begun.response_complete:
+            self.begun.disconnected = True
+            self.begun.message_event.set()
+        self.pipeline.clear()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.begun = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         if self.refused is not None:

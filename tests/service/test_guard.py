@@ -217,6 +217,33 @@ async def test_requests_leave_nothing_for_the_collector_of_garbage(make_client):
     connection.connection_lost(None)
 
 
+@pytest.mark.anyio
+async def test_of_several_requests_of_a_client_that_leaves_none_is_begun_or_answered_any_more():
+    gate, begun, heard = asyncio.Event(), [], []
+
+    async def app(scope, receive, send):
+        begun.append(scope["path"])
+        await gate.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+        heard.append((await receive())["type"])
+
+    config = uvicorn.Config(app, http=guarded(Limits(10, 10)), lifespan="off", log_config=None)
+    config.load()
+    transport = Mock(spec=asyncio.Transport, is_closing=lambda: False, get_extra_info=lambda name, default=None: None)
+    state = ServerState()
+    connection = config.http_protocol_class(config=config, server_state=state, app_state={})
+    connection.connection_made(transport)
+    connection.data_received(b"".join(b"GET /%d HTTP/1.1\r\nhost: testserver\r\n\r\n" % number for number in range(3)))
+    await asyncio.sleep(0)
+    connection.connection_lost(ConnectionResetError())
+    gate.set()
+    while state.tasks:
+        await asyncio.gather(*state.tasks)
+    assert (begun, heard) == (["/0"], ["http.disconnect"])
+    transport.write.assert_not_called()
+
+
 def test_a_trickle_on_a_connection_that_was_used_is_closed_too(server):
     with connection(server) as client:
         client.sendall(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n")
