@@ -30,7 +30,7 @@ def trim_heaps() -> bool:
     malloc_trim = _of_libc("malloc_trim")
     if malloc_trim is None:
         return False
-    malloc_trim(0)
+    malloc_trim(ctypes.c_size_t(0))
     return True
 
 
