@@ -36,6 +36,7 @@ def trim_heaps() -> bool:
 
 def _of_libc(name: str) -> Callable[..., int] | None:
     try:
-        return getattr(ctypes.CDLL(None), name)  # type: ignore[no-any-return]
+        found: Callable[..., int] = getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
         return None
+    return found

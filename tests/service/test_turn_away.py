@@ -209,7 +209,7 @@ def connected(loop: asyncio.AbstractEventLoop, closed: list[bool], now: list[flo
     admission.bytes = 1
     doors = {"/v1/classify": admission}
     turn_away = TurnAway(doors, lambda given: "id", lambda *all_: None, Lifecycle())
-    loop.time = lambda: now[0]  # type: ignore[method-assign]  # the clock is stopped
+    loop.time = lambda: now[0]
     config = uvicorn.Config(None, log_config=None, timeout_keep_alive=5)
     guard = guarded(Limits(1.0, 1.0, turn_away=turn_away))(config, ServerState(), {}, loop)
     transport = MagicMock(spec=asyncio.Transport)
