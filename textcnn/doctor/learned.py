@@ -70,7 +70,7 @@ def mislabelled(table: Table, tell: Callable[[float], None]) -> Iterator[Finding
                 Suspect(
                     int(table.rows[i]),
                     f"labelled {table.labels[i]!r}, looks like {names.names[doubts.better[i]]!r} "
-                    f"({doubts.ratio[i]:,.0f} to 1)",
+                    f"({doubts.odds[i]:,.0f} to 1)",
                     names.names[doubts.better[i]],
                 )
                 for i in named.tolist()
@@ -81,11 +81,13 @@ def mislabelled(table: Table, tell: Callable[[float], None]) -> Iterator[Finding
 
 class Doubts(NamedTuple):
     """Of each row how many times as probable as its own the likeliest other label is, float64[N]; that label's index,
-    int64[N]; and whether that is enough to name the row, bool[N]. `agreed`: the share of labels that were foretold.
+    int64[N]; the same ratio by the way of putting the models together that doubts it most, float64[N]; and whether that
+    is enough to name the row, bool[N]. `agreed`: the share of labels that were foretold.
     """
 
     ratio: Exact
     better: Offsets
+    odds: Exact
     named: npt.NDArray[np.bool_]
     agreed: float
 
@@ -114,8 +116,19 @@ def doubts_of(table: Table, targets: Offsets, tell: Callable[[float], None]) -> 
     ratio, better = _over_own(judged, targets)
     # Weighed, they know how often labels are wrong here, and where that is often they grant every label its chance;
     # the mean does not.
-    named = np.maximum(ratio, _over_own(np.mean(plain, axis=0), targets)[0]) >= TIMES
-    return Doubts(ratio, better, named, float((judged.argmax(axis=1) == targets).mean()))
+    mean = np.mean(plain, axis=0)
+    odds = np.maximum(ratio, _over_own(mean, targets)[0])
+    named = (odds >= TIMES) & _better_than_chance(mean, targets)
+    return Doubts(ratio, better, odds, named, float((judged.argmax(axis=1) == targets).mean()))
+
+
+def _better_than_chance(logs: Exact, targets: Offsets) -> bool:
+    """Whether more of each label was foretold, on average, than chance foretells, by two standard errors."""
+    rows = np.bincount(targets)
+    right = np.bincount(targets, logs.argmax(axis=1) == targets)[rows > 0] / rows[rows > 0]
+    chance = 1.0 / len(right)
+    spread = np.sqrt((chance * (1.0 - chance) / rows[rows > 0]).sum()) / len(right)
+    return bool(right.mean() > chance + 2.0 * spread)
 
 
 def _tell_part(tell: Callable[[float], None], done: float, models: int, parts: int, share: float) -> None:

@@ -30,6 +30,21 @@ def test_right_labels_are_left_alone() -> None:
     assert not list(mislabelled(Table(texts, labels, np.arange(300)), quiet))
 
 
+def test_no_row_is_named_where_nothing_was_learned() -> None:
+    """Of texts that say nothing, models that hold rows out foretell the label that the row has not: it was left out."""
+    texts, labels = [f"{i * 3.5}" for i in range(60)], [str(i % 3) for i in range(60)]
+    assert not list(mislabelled(Table(texts, labels, np.arange(60)), quiet))
+
+
+def test_what_is_told_of_a_row_is_what_it_is_named_for() -> None:
+    texts, labels = tiny_corpus(600)
+    wrong = {"billing": "repair", "repair": "delivery", "delivery": "billing"}
+    given = [wrong[label] if i % 5 == 0 else label for i, label in enumerate(labels)]
+    (finding,) = mislabelled(Table(texts, given, np.arange(600)), quiet)
+    odds = [float(suspect.detail.split("(")[1].split(" to ")[0].replace(",", "")) for suspect in finding.suspects]
+    assert min(odds) >= TIMES
+
+
 def test_a_row_is_not_vouched_for_by_its_copy() -> None:
     """Two copies of a text with the same wrong label: in two folds, each would make the other look right."""
     texts, labels = tiny_corpus(300)
