@@ -99,8 +99,7 @@ def doubts_of(table: Table, targets: Offsets, tell: Callable[[float], None]) -> 
     closely = characters <= CLOSELY and size <= CLOSELY_LABELS
     most_closely = closely and characters * (labels if labels > 2 else 1) <= MOST_CLOSELY
     models = _models(table, size, closely=closely, most_closely=most_closely)
-    weighed = labels <= MOST_WEIGHED
-    together, plain = [], []
+    found: list[tuple[list[Exact], Offsets]] = []
     for part in range(parts := 2 if most_closely else 1):
         fold_of = _folds(table, targets, CLOSE_FOLDS if closely else FOLDS, seed=part)
         logs: list[Exact] = []
@@ -109,17 +108,30 @@ def doubts_of(table: Table, targets: Offsets, tell: Callable[[float], None]) -> 
             logs.append(
                 _asked(features, targets, fold_of, learner, partial(_tell_part, tell, done, len(models), parts))
             )
-        plain.append(np.mean(logs, axis=0))
-        together.append(np.log(_together(logs, targets, fold_of)) if weighed else plain[-1])
+        found.append((logs, fold_of))
+    mean: Exact = np.mean([log for logs, _ in found for log in logs], axis=0)
+    judged = _judged(found, targets) if labels <= MOST_WEIGHED else mean
     tell(1.0)
-    judged = np.mean(together, axis=0)
     ratio, better = _over_own(judged, targets)
     # Weighed, they know how often labels are wrong here, and where that is often they grant every label its chance;
     # the mean does not.
-    mean = np.mean(plain, axis=0)
     odds = np.maximum(ratio, _over_own(mean, targets)[0])
     named = (odds >= TIMES) & _better_than_chance(mean, targets)
     return Doubts(ratio, better, odds, named, float((judged.argmax(axis=1) == targets).mean()))
+
+
+def _judged(found: Sequence[tuple[list[Exact], Offsets]], targets: Offsets) -> Exact:
+    """Log-probabilities by models weighed twice: the second time nothing is learned from rows that the first doubts."""
+    trusted = np.ones(len(targets), bool)
+    for _ in range(2):
+        judged: Exact = np.mean([np.log(_together(logs, targets, fold_of, trusted)) for logs, fold_of in found], axis=0)
+        doubted = _over_own(judged, targets)[0] >= TIMES
+        # a label most of whose rows are doubted is hard, not wrong
+        share = np.bincount(targets, doubted) / np.maximum(np.bincount(targets), 1)
+        trusted = ~doubted | (share > 0.5)[targets]
+        if trusted.all():
+            break
+    return judged
 
 
 def _better_than_chance(logs: Exact, targets: Offsets) -> bool:
@@ -198,8 +210,8 @@ def _asked(
     return logs
 
 
-def _together(logs: Sequence[Exact], targets: Offsets, fold_of: Offsets) -> Exact:
-    """One probability from the log-probabilities of the models, float64[N, labels] each.
+def _together(logs: Sequence[Exact], targets: Offsets, fold_of: Offsets, trusted: npt.NDArray[np.bool_]) -> Exact:
+    """One probability from the log-probabilities of the models, float64[N, labels] each; learned from `trusted` rows.
 
     Each answer of each model is weighed for each label (stacked generalization, Wolpert 1992): which of them are to be
     trusted, and which labels are easily taken for another. Of a row's fold nothing is learned for it here either.
@@ -207,6 +219,7 @@ def _together(logs: Sequence[Exact], targets: Offsets, fold_of: Offsets) -> Exac
     said = StandardScaler().fit_transform(np.hstack(logs))
     chosen = np.zeros(len(targets), bool)
     chosen[np.random.default_rng(0).permutation(len(targets))[:WEIGHED_ROWS]] = True
+    chosen &= trusted
     result: Exact = np.exp(np.mean(logs, axis=0))
     for fold in range(int(fold_of.max()) + 1):
         learn, ask = np.flatnonzero(chosen & (fold_of != fold)), np.flatnonzero(fold_of == fold)

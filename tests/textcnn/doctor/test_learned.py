@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from textcnn.doctor.learned import TIMES, _bayes_linear, doubts_of, mislabelled, shortcuts
+from textcnn.doctor.learned import TIMES, Exact, _bayes_linear, _judged, doubts_of, mislabelled, shortcuts
 from textcnn.doctor.table import APART, Table
 
 from ...conftest import tiny_corpus
@@ -63,6 +64,24 @@ def test_flipped_labels_are_found_where_many_are() -> None:
     named = {suspect.row for suspect in finding.suspects}
     assert len(named & set(range(0, 600, 5))) >= 0.5 * 120
     assert len(named - set(range(0, 600, 5))) <= 6
+
+
+def test_what_was_doubted_once_is_learned_from_no_more_but_a_hard_label_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[int]] = []
+    sure = np.log(np.array([[0.98, 0.02]] * 10))
+
+    def together(logs: object, targets: object, fold_of: object, trusted: npt.NDArray[np.bool_]) -> Exact:
+        asked.append(np.flatnonzero(~trusted).tolist())
+        return np.exp(sure)
+
+    monkeypatch.setattr("textcnn.doctor.learned._together", together)
+    fold_of = np.arange(10) % 2
+    _judged([([sure], fold_of)], np.array([0] * 5 + [1] * 5))  # the second label is never foretold
+    assert asked == [[]]
+    sure[:4] = sure[:4, ::-1]
+    asked.clear()
+    _judged([([sure], fold_of)], np.array([1, 1, 1, 1, 1, 0, 0, 0, 0, 0]))
+    assert asked == [[], [4]]
 
 
 def test_many_labels_and_long_data_take_quicker_ways(monkeypatch: pytest.MonkeyPatch) -> None:
