@@ -118,7 +118,8 @@ def leaks(table: Table, test: Table) -> Iterator[Finding]:
 def near_duplicates(table: Table) -> Iterator[Finding]:
     """Different texts that share most of their words and word pairs, in clusters, by MinHash (Broder 1997)."""
     first_of = list({key: i for i, key in reversed(list(enumerate(table.keys)))}.values())
-    chosen = np.array(sorted(i for i in first_of if table.ids.lengths[i] >= SEVERAL_WORDS), np.int64)
+    several = table.ids.lengths >= SEVERAL_WORDS  # once: it is counted anew whenever it is asked for
+    chosen = np.array(sorted(i for i in first_of if several[i]), np.int64)
     features = table.words_and_pairs[chosen]
     pairs = _alike_pairs(features)
     if not len(pairs):

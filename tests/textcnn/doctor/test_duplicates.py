@@ -4,10 +4,12 @@ import random
 from collections.abc import Iterable
 
 import numpy as np
+import pytest
 
 from textcnn.doctor.duplicates import duplicates, leaks, near_duplicates
 from textcnn.doctor.findings import Finding
 from textcnn.doctor.table import Table
+from textcnn.types import Offsets, TokenBatch
 
 
 def table(*rows: tuple[str, str]) -> Table:
@@ -72,3 +74,18 @@ def test_nearly_equal_texts_are_found_among_many_others() -> None:
 def test_texts_that_share_half_of_their_words_are_not_nearly_equal() -> None:
     assert not found(near_duplicates(table(("a b c d e f g h", "x"), ("a b c d i j k l", "x"), ("m n", "x"))))
     assert not found(near_duplicates(table(("one", "x"))))
+
+
+def test_the_work_for_near_duplicates_does_not_grow_with_the_square_of_the_texts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def lengths(batch: TokenBatch) -> Offsets:
+        asked.append(len(batch))
+        return np.diff(batch.offsets)
+
+    monkeypatch.setattr(TokenBatch, "lengths", property(lengths))
+    data = table(*((f"this is text number {i}", "a") for i in range(100)))
+    list(near_duplicates(data))
+    assert sum(asked) <= 10 * len(data)
