@@ -81,8 +81,8 @@ def mislabelled(table: Table, tell: Callable[[float], None]) -> Iterator[Finding
 
 class Doubts(NamedTuple):
     """Of each row how many times as probable as its own the likeliest other label is, float64[N]; that label's index,
-    int64[N]; the same ratio by the way of putting the models together that doubts it most, float64[N]; and whether that
-    is enough to name the row, bool[N]. `agreed`: the share of labels that were foretold.
+    int64[N]; the same ratio as it is before doubted rows are left out, float64[N], by which a row is named; and whether
+    it is, bool[N]. `agreed`: the share of labels that were foretold.
     """
 
     ratio: Exact
@@ -110,28 +110,30 @@ def doubts_of(table: Table, targets: Offsets, tell: Callable[[float], None]) -> 
             )
         found.append((logs, fold_of))
     mean: Exact = np.mean([log for logs, _ in found for log in logs], axis=0)
-    judged = _judged(found, targets) if labels <= MOST_WEIGHED else mean
+    first, judged = _judged(found, targets) if labels <= MOST_WEIGHED else (mean, mean)
     tell(1.0)
     ratio, better = _over_own(judged, targets)
     # Weighed, they know how often labels are wrong here, and where that is often they grant every label its chance;
-    # the mean does not.
-    odds = np.maximum(ratio, _over_own(mean, targets)[0])
+    # the mean does not. Weighed without doubted rows, they rank better and take themselves to be surer than they are.
+    odds = np.maximum(_over_own(first, targets)[0], _over_own(mean, targets)[0])
     named = (odds >= TIMES) & _better_than_chance(mean, targets)
     return Doubts(ratio, better, odds, named, float((judged.argmax(axis=1) == targets).mean()))
 
 
-def _judged(found: Sequence[tuple[list[Exact], Offsets]], targets: Offsets) -> Exact:
-    """Log-probabilities by models weighed twice: the second time nothing is learned from rows that the first doubts."""
-    trusted = np.ones(len(targets), bool)
-    for _ in range(2):
-        judged: Exact = np.mean([np.log(_together(logs, targets, fold_of, trusted)) for logs, fold_of in found], axis=0)
-        doubted = _over_own(judged, targets)[0] >= TIMES
-        # a label most of whose rows are doubted is hard, not wrong
-        share = np.bincount(targets, doubted) / np.maximum(np.bincount(targets), 1)
-        trusted = ~doubted | (share > 0.5)[targets]
-        if trusted.all():
-            break
-    return judged
+def _judged(found: Sequence[tuple[list[Exact], Offsets]], targets: Offsets) -> tuple[Exact, Exact]:
+    """Log-probabilities by the models weighed together; and weighed anew without the rows that this doubts."""
+
+    def weighed(trusted: npt.NDArray[np.bool_]) -> Exact:
+        parts = [np.log(_together(logs, targets, fold_of, trusted)) for logs, fold_of in found]
+        mean: Exact = np.mean(parts, axis=0)
+        return mean
+
+    first = weighed(np.ones(len(targets), bool))
+    doubted = _over_own(first, targets)[0] >= TIMES
+    # a label most of whose rows are doubted is hard, not wrong
+    share = np.bincount(targets, doubted) / np.maximum(np.bincount(targets), 1)
+    trusted = ~doubted | (share > 0.5)[targets]
+    return first, first if trusted.all() else weighed(trusted)
 
 
 def _better_than_chance(logs: Exact, targets: Offsets) -> bool:
