@@ -9,7 +9,7 @@ from typing import Any, get_args
 import click
 
 from textcnn.choices import CalibrationMethod
-from textcnn.cli.common import FILE, NumberRange, progress_bar, reading_options, shown_path, tell
+from textcnn.cli.common import FILE, NumberRange, progress_bar, quiet_option, reading_options, shown_path, tell
 from textcnn.cli.settings import as_trained, expecting_columns, read_labelled
 
 EPILOG = """\b
@@ -45,7 +45,7 @@ on is not kept: then probabilities are the plain softmax.
 @click.option("--output", type=FILE, help="Folder of the new model; default: the next version beside MODEL.")
 @click.option("--overwrite", is_flag=True, help="Replace that folder if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@quiet_option
 @reading_options(labels=True)
 def calibrate(
     model: Path, data: Path, method: CalibrationMethod, abstain_precision: float | None, abstain_f1: bool,

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, progress_bar, read_options, reading_options, tell, tell_source
+from textcnn.cli.common import FILE, progress_bar, quiet_option, read_options, reading_options, tell, tell_source
 
 SHOWN_ROWS = 8
 EPILOG = """\b
@@ -35,7 +35,7 @@ The exit code is 1 where a problem was found, 0 where there is none but warnings
 @click.option("--suspects", type=FILE, metavar="FILE.csv", help="Write all rows that something was found about.")
 @click.option("--fix", is_flag=True, help="Write a cleaned copy beside DATA: NAME.clean.csv.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@quiet_option
 @reading_options(labels=True)
 def check(
     data: Path,

@@ -128,6 +128,7 @@ def _bytes(_context: click.Context, _parameter: click.Parameter, value: str) -> 
         raise click.BadParameter(f"{value!r} is no size; write bytes, or a number with a unit like 500MB") from None
 
 
+quiet_option = click.option("--quiet", is_flag=True, help="No progress bar.")
 runs_option = click.option(
     "--runs",
     "runs_folder",

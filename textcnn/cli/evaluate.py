@@ -12,6 +12,7 @@ from textcnn.cli.common import (
     FILE,
     engine_options,
     progress_bar,
+    quiet_option,
     reading_options,
     tell_unknown_labels,
 )
@@ -30,7 +31,7 @@ Examples:
 @click.argument("data", type=FILE)
 @click.option("--against", type=FILE, metavar="MODEL", help="Another model, to tell whether MODEL is really better.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@quiet_option
 @engine_options
 @reading_options(labels=True)
 def evaluate(

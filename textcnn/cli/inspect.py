@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, check_outputs, progress_bar, reading_options, tell, write_whole
+from textcnn.cli.common import FILE, check_outputs, progress_bar, quiet_option, reading_options, tell, write_whole
 from textcnn.cli.pieces import pieces_of, visible
 
 FILTERS_SHOWN = 20
@@ -36,7 +36,7 @@ Examples:
 @click.option("--corpus", type=FILE, help="With --filters: a table of texts, for the n-grams that excite each filter.")
 @click.option("--html", type=FILE, help="With --filters: write a page with search, for a browser.")
 @click.option("--overwrite", is_flag=True, help="With --html: replace the file if it exists.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@quiet_option
 @click.option(
     "--top-n", type=click.IntRange(1, 1000), default=10, show_default=True, help="With --filters: n-grams of each."
 )

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, NumberRange, progress_bar, reading_options, tell
-from textcnn.cli.settings import configure, read_labelled
+from textcnn.cli.common import FILE, NumberRange, progress_bar, quiet_option, reading_options, tell
+from textcnn.cli.settings import configure, read_labelled, settings_options
 
 SHOWN = 16
 WIDTH = 40
@@ -23,14 +23,12 @@ Examples:
 
 @click.command("learning-rate", epilog=EPILOG)
 @click.argument("data", type=FILE)
-@click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
-@click.option("--config", "config_file", type=FILE, help="TOML or JSON file with settings, as for train.")
-@click.option("--preset", help="Named settings to start from; textcnn presets lists them.")
+@settings_options
 @click.option("--lowest", type=NumberRange(0, min_open=True), default=1e-5, show_default=True, help="First rate.")
 @click.option("--highest", type=NumberRange(0, min_open=True), default=10.0, show_default=True, help="Last rate.")
 @click.option("--steps", type=click.IntRange(10, 10_000), default=150, show_default=True, help="Rates to try.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@quiet_option
 @reading_options(labels=True)
 def learning_rate(
     data: Path, overrides: tuple[str, ...], config_file: Path | None, preset: str | None, lowest: float, highest: float,

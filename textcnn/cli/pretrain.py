@@ -8,7 +8,8 @@ from typing import Any, get_args
 import click
 
 from textcnn.choices import Rebuild
-from textcnn.cli.common import FILE, reading_options, shown_path, tell, tell_source
+from textcnn.cli.common import FILE, read_options, reading_options, shown_path, tell, tell_source
+from textcnn.cli.settings import configure, settings_options
 
 EPILOG = """\b
 Examples:
@@ -21,11 +22,9 @@ It learns to write the words of texts of which it sees only a part (a denoising 
 
 @click.command(epilog=EPILOG)
 @click.argument("data", type=FILE)
-@click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
 @click.option("--output", type=FILE, required=True, help="Folder for the encoder, such as models/<name>/<version>.")
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
-@click.option("--config", "config_file", type=FILE, help="TOML file with settings, as for train.")
-@click.option("--preset", help="Named settings to start from; textcnn presets lists them.")
+@settings_options
 @click.option(
     "--rebuild",
     type=click.Choice(get_args(Rebuild)),
@@ -46,8 +45,6 @@ def pretrain(
 ) -> int:  # fmt: skip
     """Learn an encoder from the texts of DATA, which need no labels; train --start-from goes on from it."""
     from textcnn.artifact import check_place, write_artifact
-    from textcnn.cli.common import read_options
-    from textcnn.cli.settings import configure
     from textcnn.data.readers import read_examples
     from textcnn.train.interrupt import Interrupt
     from textcnn.train.pretrain import pretrain_encoder

@@ -13,6 +13,7 @@ from textcnn.cli.common import (
     check_outputs,
     engine_options,
     progress_bar,
+    quiet_option,
     reading_options,
     tell,
     write_whole,
@@ -35,7 +36,7 @@ The page needs nothing but itself: mail it, put it anywhere, print it. It holds 
 @click.option("--json", "as_json", type=FILE, metavar="FILE.json", help="Write the same figures as JSON, too.")
 @click.option("--overwrite", is_flag=True, help="Replace these files if they exist.")
 @click.option("--no-check", is_flag=True, help="Leave out what the data doctor says of DATA.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@quiet_option
 @engine_options
 @reading_options(labels=True)
 def report(

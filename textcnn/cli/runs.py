@@ -64,7 +64,7 @@ def runs(names: tuple[str, ...], runs_folder: Path, as_json: bool) -> None:
 
 
 def _listed(records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    head = ["run", "started", "status", "seconds", "validation", "test", "data"]
+    head = ["run", "started (UTC)", "status", "seconds", "validation", "test", "data"]
     return [
         head,
         *(

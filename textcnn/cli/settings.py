@@ -8,12 +8,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from textcnn.cli.common import tell_source
+import click
+
+from textcnn.cli.common import FILE, Command, tell_source
+from textcnn.presets import DEFAULT_PRESET
 
 if TYPE_CHECKING:
     from textcnn.config import RunConfig
     from textcnn.data.label_rows import Labels
     from textcnn.data.readers import Examples, ReadOptions
+
+
+def settings_options(command: Command) -> Command:
+    """--config, --preset and single settings behind them, which `configure` puts together."""
+    config = click.option("--config", "config_file", type=FILE, help="TOML or JSON file with settings.")
+    preset = click.option(
+        "--preset", help=f"Named settings to start from; textcnn presets lists them. Default: {DEFAULT_PRESET}."
+    )
+    overrides = click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
+    return config(preset(overrides(command)))
 
 
 def configure(
@@ -28,7 +41,6 @@ def configure(
     from textcnn.build import resolve
     from textcnn.config import merge, read_settings
     from textcnn.errors import ConfigError
-    from textcnn.presets import DEFAULT_PRESET
 
     if task_columns and label_separator:
         raise ConfigError("--label-separator is for one column of labels, --task-column for several: choose one")

@@ -12,7 +12,7 @@ import click
 
 from textcnn.choices import EmbeddingMode
 from textcnn.cli.common import FILE, reading_options, runs_option, shown_path, tell, tell_unknown_labels
-from textcnn.cli.settings import configure, read_labelled
+from textcnn.cli.settings import configure, read_labelled, settings_options
 
 EPILOG = """\b
 Examples:
@@ -31,7 +31,6 @@ the config.json of a model, which holds all of them.
 
 @click.command(epilog=EPILOG)
 @click.argument("data", type=FILE)
-@click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
 @click.option("--test", type=FILE, help="Labelled texts to measure the finished model on.")
 @click.option(
     "--validation", type=FILE, help="Labelled texts to choose the best epoch on; else a share of the data is held out."
@@ -42,8 +41,7 @@ the config.json of a model, which holds all of them.
     help="Model folder, <name>/<version>, or <name> for its next number; default models/<name of the data>.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the model folder if it exists.")
-@click.option("--config", "config_file", type=FILE, help="TOML or JSON file with settings.")
-@click.option("--preset", help="Named settings to start from; textcnn presets lists them. Default: kim_rand.")
+@settings_options
 @click.option(
     "--label-separator", default="", metavar="TEXT", help="Texts have any number of labels, with this between them."
 )

@@ -21,7 +21,7 @@ def two_runs(run: Run, here: Path) -> Path:
 
 def test_runs_are_listed_with_their_figures(run: Run, two_runs: Path) -> None:
     head, first, second = run("runs").out.splitlines()
-    assert head.split() == ["run", "started", "status", "seconds", "validation", "test", "data"]
+    assert head.split() == ["run", "started", "(UTC)", "status", "seconds", "validation", "test", "data"]
     assert first.startswith("train/1")
     assert first.endswith("%  train.csv")
     assert second.split()[-2:] == ["-", "train.csv"]
