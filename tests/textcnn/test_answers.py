@@ -45,6 +45,12 @@ def test_predictions_carry_the_labels_over_their_thresholds_best_first_perhaps_n
     assert second.labels == ()
 
 
+def test_a_threshold_of_zero_gives_its_label_to_every_text() -> None:
+    found, head = np.zeros((1, 1), np.float32), {"type": "multi_label", "thresholds": [0.0]}
+    assert decide(found, ["x"], head) == [("x",)]
+    assert predictions(found, ["x"], head, 1)[0].labels == (LabelScore("x", 0.0),)
+
+
 def test_thresholds_give_each_label_its_best_f1() -> None:
     found = np.array([[0.9, 0.6], [0.7, 0.5], [0.4, 0.4], [0.2, 0.1], [0.1, 0.0]], np.float32)
     target = np.array([[1, 0], [1, 1], [1, 0], [0, 0], [0, 0]], np.float32)
