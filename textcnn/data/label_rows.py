@@ -43,6 +43,11 @@ class LabelRows:
         if head == "multi_task":
             if not isinstance(labels, Mapping) or not labels:
                 raise DataError("a multi_task head needs the labels as a mapping: {task: one label a text}")
+            if wrong := next((task for task in labels if BETWEEN in task), None):
+                raise DataError(
+                    f"the name of task {wrong!r} has {BETWEEN!r} in it, which stands between a task and its label; "
+                    "rename it"
+                )
             columns = [as_strings(column, "label") for column in labels.values()]
             if len(set(map(len, columns))) > 1:
                 sizes = ", ".join(f"{task} {len(column):,}" for task, column in zip(labels, columns, strict=True))
