@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from textcnn.calibration.calibration import COVERAGES, unknown_share
+from textcnn.calibration.calibration import COVERAGES, Calibration, unknown_share
 from textcnn.calibration.fit import (
     LEAST_TEXTS,
     NEVER,
+    SCALINGS,
     Validation,
     cross_fitted,
     fit_calibration,
@@ -79,6 +80,25 @@ def test_few_texts_and_one_class_do_no_harm(method: CalibrationMethod) -> None:
         assert calibration.label_sets(calibration.probabilities(given.logits), coverage=0.99).all(), (
             "too few to leave out any"
         )
+
+
+def test_cross_fitted_probabilities_are_of_a_calibration_that_has_not_seen_the_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = np.arange(53)
+    given = Validation(overconfident(53).logits, np.zeros(53, np.int64), rows.astype(np.float32))
+    seen: list[set[int]] = []
+
+    def fit_and_note(others: Validation) -> Calibration:
+        seen.append(set(others.unknown.astype(int).tolist()))
+        return Calibration(method="temperature", temperature=1.0 + len(seen))
+
+    monkeypatch.setitem(SCALINGS, "temperature", fit_and_note)
+    found = cross_fitted(given, "temperature")
+    by_fold = [Calibration(method="temperature", temperature=2.0 + k).probabilities(given.logits) for k in range(5)]
+    folds = [int(np.argmin([np.abs(found[row] - one[row]).max() for one in by_fold])) for row in rows]
+    assert [len(rows) - len(others) for others in seen] == [folds.count(k) for k in range(5)] == [11, 11, 11, 10, 10]
+    assert not any(row in seen[fold] for row, fold in zip(rows.tolist(), folds, strict=True))
 
 
 @pytest.mark.parametrize("method", METHODS[1:])

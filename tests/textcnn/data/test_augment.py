@@ -62,6 +62,13 @@ def test_synonyms_are_the_same_however_many_words_are_compared_at_once(monkeypat
     np.testing.assert_array_equal(augmented(CASES[3]).values, together)
 
 
+def test_a_word_that_has_no_vector_has_no_synonym() -> None:
+    """Where words are spelled, those outside the vocabulary have ids from its size on."""
+    outside = TokenBatch.from_lists([[len(VECTORS), len(VECTORS) + 1] * 20])
+    synonym = AUGMENTATIONS.build({"type": "synonym", "rate": 0.9}, vectors=VECTORS)
+    np.testing.assert_array_equal(synonym(outside, np.random.default_rng(0)).values, outside.values)
+
+
 def test_augmentations_are_checked_like_any_part() -> None:
     with pytest.raises(ConfigError, match="train.augmentations.0.type: unknown augmentation 'swp'; did you mean"):
         resolve({"train": {"augmentations": [{"type": "swp"}]}})

@@ -79,6 +79,11 @@ def test_a_tiny_file_still_holds_one_row_out() -> None:
     assert (len(kept), len(held)) == (3, 1)
 
 
+def test_of_a_tiny_file_the_smallest_group_of_identical_texts_is_held_out() -> None:
+    _, held = stratified_split(["a", "a", "a", "b", "b", "b", "b", "c"], ["x"] * 8, fraction=0.01, seed=1)
+    assert held.tolist() == [7]
+
+
 def test_a_label_with_one_text_is_kept_whole() -> None:
     kept, held = stratified_split(["a", "a", "b"], ["x", "x", "y"], fraction=0.5, seed=1)
     assert (kept.tolist(), held.tolist()) == ([0, 1, 2], [])
