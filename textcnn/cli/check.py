@@ -10,7 +10,16 @@ from typing import Any
 
 import click
 
-from textcnn.cli.common import FILE, progress_bar, quiet_option, read_options, reading_options, tell, tell_source
+from textcnn.cli.common import (
+    FILE,
+    check_outputs,
+    progress_bar,
+    quiet_option,
+    read_options,
+    reading_options,
+    tell,
+    tell_source,
+)
 
 SHOWN_ROWS = 8
 EPILOG = """\b
@@ -34,6 +43,7 @@ The exit code is 1 where a problem was found, 0 where there is none but warnings
 )
 @click.option("--suspects", type=FILE, metavar="FILE.csv", help="Write all rows that something was found about.")
 @click.option("--fix", is_flag=True, help="Write a cleaned copy beside DATA: NAME.clean.csv.")
+@click.option("--overwrite", is_flag=True, help="Replace these files if they exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 @quiet_option
 @reading_options(labels=True)
@@ -43,6 +53,7 @@ def check(
     label_separator: str,
     suspects: Path | None,
     fix: bool,
+    overwrite: bool,
     as_json: bool,
     quiet: bool,
     **reading: Any,
@@ -57,9 +68,7 @@ def check(
         raise click.UsageError("--bad-rows is for training; a check looks at every row and names those")
     if clean and suspects and clean.resolve() == suspects.resolve():
         raise DataError(f"--suspects {suspects} is where --fix writes; name another file")
-    for path in filter(None, (suspects, clean)):
-        if path.exists():  # known before the work, not after it
-            raise DataError(f"{path} exists already; move it away first")
+    check_outputs([suspects, clean], inputs=[data, test], overwrite=overwrite)
     with progress_bar(quiet=quiet) as told:
         checkup = doctor.check(data, read_options(**reading), test=test, separator=label_separator, tell=told)
     # of its doubts the findings tell

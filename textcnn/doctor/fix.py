@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pyarrow import csv as arrow_csv
 from textcnn.doctor.check import Checkup
 from textcnn.doctor.labels import spelling_variants
 from textcnn.errors import DataError
+from textcnn.files import replacing
 
 SUSPECT_COLUMNS = ("file", "row", "problem", "detail", "label", "suggestion", "text")
 
@@ -26,7 +26,7 @@ def write_suspects(path: Path, checkup: Checkup) -> int:
     examples = checkup.examples
     place = {int(row): i for i, row in enumerate(examples.row_numbers)}
     written = 0
-    with _new_file(path) as file:
+    with _file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(SUSPECT_COLUMNS)
         for found in checkup.findings:
@@ -59,8 +59,8 @@ def clean_copy_path(data: Path) -> Path:
 def write_clean_copy(path: Path, checkup: Checkup) -> Fixed:
     """The usable rows with every column, as CSV: repetitions dropped, spellings of labels made one.
 
-    Rows that only look suspicious stay as they are: those are for a person to judge. Raises DataError if the file is
-    there already or cannot be written.
+    Rows that only look suspicious stay as they are: those are for a person to judge. Raises DataError if the file
+    cannot be written.
     """
     examples = checkup.examples
     kinds = {found.kind: found for found in checkup.findings}
@@ -79,7 +79,7 @@ def write_clean_copy(path: Path, checkup: Checkup) -> Fixed:
         raise DataError(
             f"column {nested[0]!r} holds lists or objects, which a CSV file cannot hold; fix the rows by hand"
         )
-    with _new_file(path, binary=True) as file:
+    with _file(path, binary=True) as file:
         arrow_csv.write_csv(table, file)
     respelled = sum(new != old for new, old in zip(labels, examples.labels, strict=True))
     return Fixed(path, int(kept.sum()), int((~kept).sum()), len(unusable), respelled)
@@ -93,16 +93,13 @@ def _respelled(label: str, variants: Mapping[str, str], separator: str) -> str:
 
 
 @contextlib.contextmanager
-def _new_file(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
-    """A file that appears under its name when it is complete; nothing that is there is written over."""
-    if path.exists():
-        raise DataError(f"{path} exists already; move it away, or name another file")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+def _file(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
+    """A file that appears under its name when it is complete. Raises DataError."""
     try:
-        with open(partial, "wb") if binary else open(partial, "w", encoding="utf-8", newline="") as file:
+        with (
+            replacing(path) as beside,
+            open(beside, "wb") if binary else open(beside, "w", encoding="utf-8", newline="") as file,
+        ):
             yield file
-        os.replace(partial, path)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)

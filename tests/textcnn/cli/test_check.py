@@ -65,6 +65,12 @@ def test_a_cleaned_copy_stands_beside_the_original(run: Run, messy: Path) -> Non
     with open("messy.clean.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[-1] == {"id": "62", "text": "it hums", "label": "repair"}
+    assert (
+        "messy.clean.csv exists already; name another file, or pass --overwrite"
+        in run("check", "messy.csv", "--fix").err
+    )
+    assert "wrote messy.clean.csv" in run("check", "messy.csv", "--fix", "--overwrite").err
+    assert "is read, so it is not written" in run("check", "messy.clean.csv", "--fix", "--overwrite").err
     again = run("check", "messy.clean.csv")
     assert again.code == 0
     assert "PROBLEM" not in again.out
