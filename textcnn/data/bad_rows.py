@@ -86,7 +86,7 @@ class BadRows:
         name = f"{self._path.name}.bad-rows.csv"
         for folder in (self._folder, Path.cwd()):
             self.side_file = folder / name
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # then the next one
                 return self._unfinished.open("wb")
         raise OSError(f"neither {self._folder} nor {Path.cwd()} can be written")
 
