@@ -43,7 +43,7 @@ class ProgressBar:
         self._bar.set_description_str(what, refresh=False)
         self._bar.set_postfix_str(figures, refresh=False)
         self._bar.n = self._bar.n if share is None else min(share, 1.0)
-        if (now := time.monotonic()) - self._refreshed >= REFRESH_SECONDS:
+        if (now := time.perf_counter()) - self._refreshed >= REFRESH_SECONDS:
             self._refreshed = now
             self._bar.refresh()
 

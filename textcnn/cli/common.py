@@ -225,11 +225,11 @@ def texts_bar(*, quiet: bool) -> Iterator[Callable[[int, float | None], None]]:
     """A function to call with the texts just done and the share of the input that is behind them, if known."""
     from textcnn.progress_bar import ProgressBar
 
-    done, started = 0, time.monotonic()
+    done, started = 0, time.perf_counter()
     with ProgressBar(wanted=not quiet) as bar:
 
         def figures() -> tuple[str, str]:
-            return f"{done:,} texts", f"{done / (time.monotonic() - started):,.0f} texts/s"
+            return f"{done:,} texts", f"{done / (time.perf_counter() - started):,.0f} texts/s"
 
         def advance(count: int, share: float | None) -> None:
             nonlocal done

@@ -70,7 +70,7 @@ def fit_network(
     Ctrl-C ends training early and keeps the best so far. With `resume`, goes on from `checkpoint` where there is one;
     on a CPU the result has the same bits as a run that was never stopped. Raises CheckpointError.
     """
-    started = time.monotonic()
+    started = time.perf_counter()
     device = next(network.parameters()).device
     vocabulary = len(_embedding_rows(network))
     optimizer = make_optimizer(network, config)
@@ -105,7 +105,7 @@ def fit_network(
         assert checkpoint is not None
         place = {
             "epoch": epoch, "step": step, "history": history, "sums": sums,
-            "seconds": spent + time.monotonic() - started,
+            "seconds": spent + time.perf_counter() - started,
             "stopping": asdict(stopping), "schedule": asdict(schedule), "scaler": scaler.state_dict(),
         }  # fmt: skip
         try:
@@ -124,7 +124,7 @@ def fit_network(
     done = (first_epoch - 1) * steps + first_step
     progress.begin(steps=steps, epochs=config.max_epochs, done=done, history=history)
     lengths = train.texts.lengths
-    saved = time.monotonic()
+    saved = time.perf_counter()
     epoch, interrupted = first_epoch, False
     try:
         with Interrupt() as interrupt:
@@ -133,7 +133,7 @@ def fit_network(
                     break
                 network.train()
                 objective.start(epoch)
-                epoch_started, seen_before = time.monotonic(), sums[2]
+                epoch_started, seen_before = time.perf_counter(), sums[2]
                 batches = epoch_batches(
                     lengths, config.batch_size, seed=config.seed, epoch=epoch, by_length=not network.encoder.fused
                 )
@@ -162,15 +162,15 @@ def fit_network(
                     # once in a while: tell, and keep what is there
                     if step % REFRESH_STEPS == 0:
                         check_bounds(sums[0] / sums[2], epoch, config)
-                        rate = (sums[2] - seen_before) / (time.monotonic() - epoch_started)
+                        rate = (sums[2] - seen_before) / (time.perf_counter() - epoch_started)
                         progress.step(
-                            epoch, step, loss=sums[0] / sums[2], accuracy=sums[1] / sums[2], texts_per_second=rate
+                            epoch, step + 1, loss=sums[0] / sums[2], accuracy=sums[1] / sums[2], texts_per_second=rate
                         )
-                    if checkpoint and time.monotonic() - saved >= checkpoint.every_seconds:
+                    if checkpoint and time.perf_counter() - saved >= checkpoint.every_seconds:
                         save(epoch, step + 1)
-                        saved = time.monotonic()
+                        saved = time.perf_counter()
                 check_bounds(sums[0] / sums[2], epoch, config)
-                seconds = time.monotonic() - epoch_started
+                seconds = time.perf_counter() - epoch_started
                 record: dict[str, Any] = {
                     "epoch": epoch,
                     "train_loss": sums[0] / sums[2],
@@ -192,9 +192,9 @@ def fit_network(
                 history.append(record)
                 progress.epoch(record, best=is_best)
                 first_step, sums = 0, [0.0, 0.0, 0]
-                if checkpoint and time.monotonic() - saved >= checkpoint.every_seconds:
+                if checkpoint and time.perf_counter() - saved >= checkpoint.every_seconds:
                     save(epoch + 1, 0)
-                    saved = time.monotonic()
+                    saved = time.perf_counter()
     except KeyboardInterrupt:
         interrupted = True
         kept = f"the weights of epoch {stopping.best_epoch}" if best else f"the weights of the unfinished epoch {epoch}"
@@ -204,7 +204,9 @@ def fit_network(
     if best:
         network.load_state_dict(best)
     network.eval()
-    return TrainingResult(tuple(history), stopping.best_epoch or epoch, spent + time.monotonic() - started, interrupted)
+    return TrainingResult(
+        tuple(history), stopping.best_epoch or epoch, spent + time.perf_counter() - started, interrupted
+    )
 
 
 def score(network: Network, examples: Examples, distinct: Distinct, criterion: Loss | None = None) -> dict[str, float]:

@@ -100,7 +100,7 @@ def _fit(
     try:
         with Interrupt() as interrupt:
             for epoch in range(1, train.max_epochs + 1):
-                started, losses, rights, seen = time.monotonic(), 0.0, 0.0, 0
+                started, losses, rights, seen = time.perf_counter(), 0.0, 0.0, 0
                 batches = epoch_batches(
                     texts.lengths, train.batch_size, seed=train.seed, epoch=epoch, by_length=by_length
                 )
@@ -115,9 +115,11 @@ def _fit(
                     if interrupt.asked:
                         raise KeyboardInterrupt
                     if step % REFRESH_STEPS == 0:
-                        rate = seen / (time.monotonic() - started)
-                        progress.step(epoch, step, loss=losses / seen, accuracy=rights / seen, texts_per_second=rate)
-                seconds = time.monotonic() - started
+                        rate = seen / (time.perf_counter() - started)
+                        progress.step(
+                            epoch, step + 1, loss=losses / seen, accuracy=rights / seen, texts_per_second=rate
+                        )
+                seconds = time.perf_counter() - started
                 record = {
                     "epoch": epoch, "train_loss": losses / seen, "train_accuracy": rights / seen,
                     "learning_rate": train.learning_rate, "seconds": seconds, "texts_per_second": seen / seconds,

@@ -37,19 +37,19 @@ class Progress:
 
     def begin(self, *, steps: int, epochs: int, done: int = 0, history: Sequence[dict[str, Any]] = ()) -> None:
         """`steps` an epoch, at most `epochs` of them; `done` steps and the epochs of `history` are behind us."""
-        self._steps, self._epochs, self._started, self._done = steps, epochs, time.monotonic(), 0
+        self._steps, self._epochs, self._started, self._done = steps, epochs, time.perf_counter(), 0
         self._before, self._told = done, self._started
         self._bar = ProgressBar(self._stream, wanted=not self._quiet, done=done / (steps * epochs), at_most=True)
         self._write("".join(_line(record) for record in history), mode="w")
 
     def step(self, epoch: int, step: int, *, loss: float, accuracy: float, texts_per_second: float) -> None:
-        """Called every REFRESH_STEPS steps with the running means of the epoch."""
+        """Called every REFRESH_STEPS steps, when `step` steps of the epoch are done, with its running means."""
         done, everything = (epoch - 1) * self._steps + step, self._steps * self._epochs
         figures = f"loss {loss:.3f}, accuracy {accuracy:.1%}, {texts_per_second:,.0f} texts/s"
         if self._bar.shown:
             self._bar.show(f"epoch {epoch}/{self._epochs}", done / everything, figures)
-        elif time.monotonic() - self._told >= LINE_SECONDS:
-            left = (time.monotonic() - self._started) / (done - self._before) * (everything - done)
+        elif time.perf_counter() - self._told >= LINE_SECONDS:
+            left = (time.perf_counter() - self._started) / (done - self._before) * (everything - done)
             self.note(
                 f"epoch {epoch}/{self._epochs}, step {step:,} of {self._steps:,}: {figures}, at most {left:,.0f} s left"
             )
@@ -57,7 +57,7 @@ class Progress:
     def epoch(self, record: dict[str, Any], *, best: bool) -> None:
         """An epoch is over: its figures."""
         self._done += 1
-        each = (time.monotonic() - self._started) / self._done
+        each = (time.perf_counter() - self._started) / self._done
         left = each * (self._epochs - record["epoch"])
         line = f"epoch {record['epoch']}/{self._epochs}: loss {record['train_loss']:.3f}"
         line += f", accuracy {record['train_accuracy']:.1%}"
@@ -82,7 +82,7 @@ class Progress:
 
     def note(self, line: str) -> None:
         """A line for the person, above the bar if there is one."""
-        self._told = time.monotonic()
+        self._told = time.perf_counter()
         if not self._quiet:
             self._bar.write(line)
 

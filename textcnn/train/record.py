@@ -77,7 +77,7 @@ class RunRecord:
         data: Mapping[str, Any],
     ) -> None:
         self._path = folder / RECORD
-        self._started = time.monotonic()
+        self._started = time.perf_counter()
         self._values: dict[str, Any] = {
             "name": f"{folder.parent.name}/{folder.name}",
             "status": "unfinished",
@@ -93,7 +93,7 @@ class RunRecord:
 
     def end(self, status: str, **facts: Any) -> None:
         """Note how it ended: "done", "interrupted" or "failed", and what came out."""
-        seconds = round(time.monotonic() - self._started, 3)
+        seconds = round(time.perf_counter() - self._started, 3)
         self._values |= {"status": status, "seconds": seconds, **facts}
         self._write()
 

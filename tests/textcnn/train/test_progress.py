@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from textcnn import TextClassifier
+from textcnn.train.pretrain import pretrain_encoder
 from textcnn.train.progress import Progress
+
+from ...conftest import TINY
 
 RECORD = {"epoch": 1, "train_loss": 0.5, "train_accuracy": 0.75, "texts_per_second": 1234.5, "seconds": 1.0}
 CHECKED = {**RECORD, "validation_loss": 0.6, "validation_accuracy": 0.7}
@@ -38,7 +43,7 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
 
 def test_an_epoch_of_many_minutes_says_each_minute_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("textcnn.train.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("textcnn.train.progress.time.perf_counter", lambda: clock[0])
     stream = io.StringIO()
     progress = Progress(stream=stream)
     progress.begin(steps=2000, epochs=3, done=2000)
@@ -95,3 +100,17 @@ def test_nothing_is_written_for_tensorboard_where_it_is_not(tmp_path: Path, monk
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     run(io.StringIO(), folder=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_training_needs_no_finer_clock_than_windows_has_and_no_step_of_less_than_a_minute(
+    monkeypatch: pytest.MonkeyPatch, corpus: tuple[list[str], list[str]]
+) -> None:
+    """time.monotonic() moves there every 16 ms, which is more than a small epoch takes."""
+    monkeypatch.setattr("time.monotonic", lambda: 5.0)
+    TextClassifier(TINY).fit(*corpus)
+    pretrain_encoder(TINY, corpus[0])
+    seconds = itertools.count(0, 100)
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(seconds)))
+    stream = io.StringIO()
+    TextClassifier(TINY).fit(*corpus, progress=Progress(stream=stream))
+    assert "step 1 of " in stream.getvalue()
