@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from textcnn.errors import MissingExtraError
+from textcnn.errors import needs_extra
 from textcnn.nn.model import Network
 from textcnn.nn.ragged import Distinct
 from textcnn.types import Parts, TokenBatch
@@ -49,10 +49,8 @@ def integrated_gradients(network: Network, text: TokenBatch, target: int) -> tup
     They add up to the logit less that of as many words that say nothing, the other number: completeness, but for what
     the steps of the way leave out. By captum. Raises MissingExtraError without it.
     """
-    try:
+    with needs_extra("integrated gradients", "captum"):
         from captum.attr import IntegratedGradients
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("integrated gradients", package=str(error.name), extra="captum") from None
     x, mask = _embedded(network, text)
 
     def logits(vectors: Tensor) -> Any:
