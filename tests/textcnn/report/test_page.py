@@ -128,6 +128,16 @@ def test_nothing_hangs_over_the_edge_of_a_telephone(figures: dict[str, Any], tmp
 
 
 @pytest.mark.browser
+def test_nor_does_a_label_of_many_letters(figures: dict[str, Any], tmp_path: Path) -> None:
+    written = json.dumps(figures)
+    for name in figures["labels"]:
+        written = written.replace(json.dumps(name), json.dumps(name + "x" * 80))
+    assert "x" * 80 in written
+    with browser_of(json.loads(written), tmp_path, width=360) as page:
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.browser
 def test_of_a_long_text_what_says_nothing_is_folded(figures: dict[str, Any], tmp_path: Path) -> None:
     error = {**figures["worst"][0], "text": "x" * 1000 + "here", "characters": 1004}
     error["evidence"] = [{"start": 1000, "end": 1004, "adds": 1.0}]
