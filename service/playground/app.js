@@ -40,8 +40,9 @@ async function ask(path, body) {
     }
     const content = await response.json();
     if (response.ok) return content;
-    if (response.status === 401) $("access").open = true;
-    throw new Error(content.error.message);
+    if (response.status !== 401) throw new Error(content.error.message);
+    $("access").open = true;
+    throw new Error(key ? "The service does not take this key." : "The service asks for a key; give it above.");
   }
 }
 

@@ -98,9 +98,7 @@ def _has_problem(checkup: Any) -> bool:
 def _lines(data: Path, checkup: Any) -> Iterator[str]:
     from textcnn.doctor.findings import count
 
-    examples = checkup.examples
-    columns = f"text from {' and '.join(map(repr, examples.text_columns))}, label from {examples.label_column!r}"
-    yield f"{data}: {count(len(examples), 'usable row')}, {count(len(checkup.labels), 'label')}; {columns}"
+    yield f"{data}: {count(len(checkup.examples), 'usable row')}, {count(len(checkup.labels), 'label')}"
     marks = {"problem": ("PROBLEM", "red"), "warning": ("warning", "yellow"), "note": ("note", "blue")}
     for found in checkup.findings:
         word, color = marks[found.level]
