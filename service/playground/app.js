@@ -313,7 +313,7 @@ const told = {
     link.hidden = !rows;
     const count = rows < of ? `Stopped after ${rows.toLocaleString()} of ${counted(of)}:` : counted(rows);
     const without = failed ? `; ${failed.toLocaleString()} could not be, see the column error` : "";
-    say("table-status", `${count} labelled by ${model}${without}${reason && `: ${reason}`}`, Boolean(reason));
+    say("table-status", `${count} labelled by ${model}${without}${reason && `. ${reason}`}`, Boolean(reason));
     if (rows) link.focus();
     else if (focused) $("start").focus();
   },
