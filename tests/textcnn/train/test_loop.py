@@ -30,7 +30,7 @@ def examples(seed: int, *, noise: float = 0.0) -> Examples:
 
 
 class Watched(Progress):
-    """Calls `hook` with epoch and step, before each report."""
+    """Calls `hook` with the epoch and how many of its steps are done, before each report."""
 
     def __init__(self, hook: Hook) -> None:
         super().__init__(quiet=True)
@@ -75,7 +75,7 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-def interrupt_at(epoch: int, step: int = 0) -> Hook:
+def interrupt_at(epoch: int, step: int = 1) -> Hook:
     def hook(at_epoch: int, at_step: int) -> None:
         if (at_epoch, at_step) == (epoch, step):
             raise KeyboardInterrupt
