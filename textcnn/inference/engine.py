@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from typing import Any, Protocol, get_args
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from textcnn.artifact import Artifact
 from textcnn.choices import TablePrecision
 from textcnn.errors import ArtifactError, ConfigError
+from textcnn.kernels.native import native
 from textcnn.registry import nearest
 from textcnn.types import Floats, TokenBatch, Winners
 
@@ -70,6 +72,13 @@ class Engine(Protocol):
 
     def winners(self, batch: TokenBatch) -> Winners | None:
         """The same logits, and the windows of tokens behind them; None if they are no sum over windows."""
+
+
+def why_not_numpy() -> str | None:
+    """Why a table engine leaves a model to torch, or None: numpy stands in for kernels only where nothing else does."""
+    if native() is None and find_spec("torch") is not None:
+        return "the compiled kernels are missing, and without them torch is faster"
+    return None
 
 
 def weights_of(artifact: Artifact, shapes: Mapping[str, tuple[int, ...]]) -> list[Floats]:

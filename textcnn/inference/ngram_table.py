@@ -18,7 +18,7 @@ import numpy as np
 
 from textcnn.artifact import Artifact
 from textcnn.choices import TablePrecision
-from textcnn.inference.engine import EngineOptions, weights_of
+from textcnn.inference.engine import EngineOptions, weights_of, why_not_numpy
 from textcnn.kernels.merge_windows import merge_windows
 from textcnn.kernels.native import cores, native
 from textcnn.kernels.table_gather import (
@@ -293,9 +293,7 @@ class NgramTableEngine:
             return f"it reads texts as a whole, and the model joins {artifact.config.text.segments}"
         if reason := why_no_table(model.blocks, model.pooling) or why_not_linear(model.head):
             return reason
-        if native() is None:
-            return "the compiled kernels are missing, and without them torch is faster"
-        return None
+        return why_not_numpy()
 
     @classmethod
     def from_artifact(cls, artifact: Artifact, options: EngineOptions) -> NgramTableEngine:

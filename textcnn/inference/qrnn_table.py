@@ -46,7 +46,7 @@ class QRNNTableEngine:
         if options.table_precision != "float32":
             return f"its tables are float32, and {options.table_precision} was asked for"
         if native() is None:
-            return "the compiled kernels are missing, and without them torch is faster"
+            return "it needs the compiled kernels, which are missing"
         return None
 
     @classmethod

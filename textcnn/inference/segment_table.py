@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from textcnn.artifact import Artifact
-from textcnn.inference.engine import EngineOptions, weights_of
+from textcnn.inference.engine import EngineOptions, weights_of, why_not_numpy
 from textcnn.inference.ngram_table import (
     ACTIVATIONS,
     NgramTableEngine,
@@ -24,7 +24,7 @@ from textcnn.inference.ngram_table import (
     why_not_linear,
     windows_of,
 )
-from textcnn.kernels.native import cores, native
+from textcnn.kernels.native import cores
 from textcnn.kernels.table_gather import affine, gather_max, pack, project
 from textcnn.kernels.windows import Windows
 from textcnn.types import BREAK_ID, Floats, Offsets, TokenBatch
@@ -55,9 +55,7 @@ class SegmentTableEngine:
             return reason
         if model.join["type"] == "document" and (reason := why_no_table(model.join["blocks"], model.join["pooling"])):
             return f"of the sentences' level: {reason}"
-        if native() is None:
-            return "the compiled kernels are missing, and without them torch is faster"
-        return None
+        return why_not_numpy()
 
     @classmethod
     def from_artifact(cls, artifact: Artifact, options: EngineOptions) -> SegmentTableEngine:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ import torch
 
 from textcnn.artifact import Artifact
 from textcnn.build import build_network, resolve
+from textcnn.classifier import TextClassifier
 from textcnn.config import TextConfig
 from textcnn.data.labels import LabelSet
 from textcnn.errors import ArtifactError, ConfigError, EngineError
@@ -285,15 +290,39 @@ def test_a_gpu_that_is_not_there_is_an_error_and_no_silent_cpu() -> None:
         select_engine(random_artifact(), options=EngineOptions(device="cuda"))
 
 
-def test_without_torch_and_without_the_kernels_nothing_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("textcnn.inference.ngram_table.native", lambda: None)
+ANSWER = """
+import json, sys
+sys.modules["torch"] = None  # as if it were not installed
+from textcnn import TextClassifier
+model = TextClassifier.load(sys.argv[1])
+print(json.dumps([model.engine_name, model.predict_proba(["where is my parcel", "", "zz"]).tolist()]))
+"""
+
+
+def test_without_torch_and_without_the_kernels_numpy_answers_and_says_that_it_is_slow(
+    classifier: TextClassifier, model_folder: Path
+) -> None:
+    without = {**os.environ, "TEXTCNN_NATIVE": "off"}
+    command = [sys.executable, "-c", ANSWER, str(model_folder)]
+    done = subprocess.run(command, env=without, capture_output=True, text=True, check=True)
+    name, answers = json.loads(done.stdout)
+    assert name == "ngram_table"
+    np.testing.assert_allclose(answers, classifier.predict_proba(["where is my parcel", "", "zz"]), atol=1e-5)
+    assert "using numpy, which is several times slower" in done.stderr
+
+
+def test_without_the_kernels_torch_runs_a_model_if_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textcnn.inference.engine.native", lambda: None)
+    assert select_engine(random_artifact()).name == "torch"
+
+
+def test_what_no_engine_can_run_is_told_with_the_reason_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textcnn.inference.qrnn_table.native", lambda: None)
     monkeypatch.setitem(ENGINES._lazy, "torch", "textcnn.inference.there_is_no_such_module:TorchEngine")
     monkeypatch.delitem(ENGINES._parts, "torch", raising=False)
     monkeypatch.delitem(sys.modules, "textcnn.inference.there_is_no_such_module", raising=False)
-    with pytest.raises(
-        EngineError, match=r"ngram_table: the compiled kernels are missing.*; torch: .* is not installed"
-    ):
-        select_engine(random_artifact())
+    with pytest.raises(EngineError, match=r"qrnn_table: it needs the compiled kernels.*; torch: .* is not installed"):
+        select_engine(random_artifact(block=QRNNS[0]))
 
 
 def test_weights_that_do_not_fit_the_configuration_are_refused_by_torch() -> None:
