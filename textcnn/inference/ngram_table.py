@@ -283,6 +283,9 @@ class NgramTableEngine:
         self._activation = activation
         self.head_weight = np.ascontiguousarray(head_weight, np.float32)
         self.head_bias = np.ascontiguousarray(head_bias, np.float32)
+        # what is behind the largest windows, and whether the kernel does it all; asked for once a text
+        self._layers = self.bias, activation, self.head_weight, self.head_bias
+        self._fused = activation in FUSED and native() is not None
 
     @classmethod
     def why_not(cls, artifact: Artifact, options: EngineOptions) -> str | None:
@@ -336,15 +339,6 @@ class NgramTableEngine:
             behind.activations, behind.weight, behind.starts, behind.ends, largest, batch.offsets
         )  # fmt: skip
         return behind.logits, largest, merged
-
-    @property
-    def _fused(self) -> bool:
-        return self._activation in FUSED and native() is not None
-
-    @property
-    def _layers(self) -> tuple[Floats, str, Floats, Floats]:
-        """What is behind the largest windows."""
-        return self.bias, self._activation, self.head_weight, self.head_bias
 
     def winners(self, batch: TokenBatch) -> Winners:
         """The same logits, and the windows behind them."""
