@@ -44,21 +44,17 @@ print(resident() - before)
 """
 
 
+def growth(program: str, how: str) -> int:
+    return int(subprocess.run([sys.executable, "-c", program, how], capture_output=True, text=True, check=True).stdout)
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
 def test_tables_that_are_freed_return_to_the_system() -> None:
-    command = [sys.executable, "-c", CHURN]
-    grown = {
-        how: int(subprocess.run([*command, how], capture_output=True, text=True, check=True).stdout)
-        for how in ("keep", "return")
-    }
+    grown = {how: growth(CHURN, how) for how in ("keep", "return")}
     assert grown["return"] < 36_000 < grown["keep"], grown
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
 def test_what_loading_leaves_free_returns_to_the_system() -> None:
-    command = [sys.executable, "-c", LOADING]
-    grown = {
-        how: int(subprocess.run([*command, how], capture_output=True, text=True, check=True).stdout)
-        for how in ("keep", "trim")
-    }
+    grown = {how: growth(LOADING, how) for how in ("keep", "trim")}
     assert grown["trim"] < 10_000 < grown["keep"], grown

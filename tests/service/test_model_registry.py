@@ -205,11 +205,17 @@ async def test_a_version_that_is_no_longer_named_is_freed_when_nobody_uses_it(re
         await old.batcher.submit([("banana", 1)], [6])
 
 
-async def test_memory_is_given_back_when_the_last_request_of_a_version_is_over_and_not_before(registry, monkeypatch):
+def given_back_by(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set as soon as the registry gives memory back, for which it does not wait."""
     given_back = asyncio.Event()
     loop = asyncio.get_running_loop()
     monkeypatch.setattr("service.model_registry.FREE_SECONDS", 0.0)
     monkeypatch.setattr("service.model_registry.trim_heaps", lambda: loop.call_soon_threadsafe(given_back.set))
+    return given_back
+
+
+async def test_memory_is_given_back_when_the_last_request_of_a_version_is_over_and_not_before(registry, monkeypatch):
+    given_back = given_back_by(monkeypatch)
     await registry.start()
     await registry.activate("m", "2")
     with registry.choose("m/1").held():
@@ -221,10 +227,7 @@ async def test_memory_is_given_back_when_the_last_request_of_a_version_is_over_a
 
 
 async def test_memory_is_given_back_when_a_version_could_not_be_loaded(registry, monkeypatch):
-    given_back = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    monkeypatch.setattr("service.model_registry.FREE_SECONDS", 0.0)
-    monkeypatch.setattr("service.model_registry.trim_heaps", lambda: loop.call_soon_threadsafe(given_back.set))
+    given_back = given_back_by(monkeypatch)
     await registry.start()
     with pytest.raises(ArtifactError):
         await registry.activate("m", "bad")

@@ -51,12 +51,7 @@ def label_findings(table: Table) -> Iterator[Finding]:
             "warning",
             f"{count(len(missing), 'label looks', 'labels look')} like missing values, and would be learned: {said}; "
             "leave the cells empty if they are",
-            tuple(
-                Suspect(int(row), f"label {label!r} looks like a missing value")
-                for row, labels in zip(table.rows, table.label_rows, strict=True)
-                for label in labels
-                if label in missing
-            ),
+            _rows_with(table, {name: "looks like a missing value" for name in missing}),
             {"labels": missing},
         )
     slips = likely_slips({name: times for name, times in counts.items() if name not in spelled})
@@ -75,12 +70,7 @@ def label_findings(table: Table) -> Iterator[Finding]:
             "problem" if min(rare.values()) < 2 else "warning",
             f"{count(len(rare), 'label has', 'labels have')} fewer than {RARE} rows: {said}"
             f"{' ...' if len(rare) > 10 else ''}",
-            tuple(
-                Suspect(int(row), f"label {label!r} has {count(rare[label], 'row')}")
-                for row, labels in zip(table.rows, table.label_rows, strict=True)
-                for label in labels
-                if label in rare
-            ),
+            _rows_with(table, {name: f"has {count(times, 'row')}" for name, times in rare.items()}),
             {"labels": rare},
         )
     (largest, most), (smallest, least) = counts.most_common()[0], counts.most_common()[-1]
@@ -133,6 +123,16 @@ def _variants(
             if label in variants
         ),
         {"variants": dict(variants)},
+    )
+
+
+def _rows_with(table: Table, wrong: Mapping[str, str]) -> tuple[Suspect, ...]:
+    """The rows with one of these labels, of each of which `wrong` says what."""
+    return tuple(
+        Suspect(int(row), f"label {label!r} {wrong[label]}")
+        for row, labels in zip(table.rows, table.label_rows, strict=True)
+        for label in labels
+        if label in wrong
     )
 
 

@@ -166,7 +166,7 @@ def _in_one_go(
     table: Table, there: npt.NDArray[np.bool_], values: Ids, offsets: Offsets, windows: Windows, bias: Floats,
     activation: str, head_weight: Floats, head_bias: Floats, scale: Floats | None,
 ) -> Callable[..., int]:  # fmt: skip
-    """The kernel, which wants to be told yet where to write, and for which texts; -1 where a row is not there."""
+    """The kernel, all but where to write and for which texts; it returns -1 where a row is not there."""
     module = native()
     assert module is not None
     return partial(
