@@ -29,6 +29,7 @@ class Admission:
         self.max_bytes = max_bytes
         self.seconds = 0.0  # forecast of all the work that was let in and is not done
         self.bytes = 0
+        self.on_loop = 0  # pieces of that work that the event loop will do itself
 
     @property
     def is_full(self) -> bool:
@@ -40,14 +41,16 @@ class Admission:
             raise OverloadedError(OVERLOADED, headers={"retry-after": str(self.refuse())})
 
     @contextmanager
-    def let_in(self, seconds: float, size: int) -> Iterator[None]:
+    def let_in(self, seconds: float, size: int, *, on_loop: bool = False) -> Iterator[None]:
         """Holds the place of `seconds` of work and `size` bytes. Raises OverloadedError."""
         self.check(size)
+        self.on_loop += on_loop
         self.seconds += seconds
         self.bytes += size
         try:
             yield
         finally:
+            self.on_loop -= on_loop
             self.bytes -= size
             # sums of floats drift; an empty house is the moment to set them right
             self.seconds = self.seconds - seconds if self.bytes else 0.0

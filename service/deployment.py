@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
-from itertools import groupby
+from itertools import groupby, pairwise
 from math import inf
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple, Protocol
@@ -25,6 +25,7 @@ TEXT_COST = 32  # what a text costs beside its characters, in characters
 
 
 Text = str | Sequence[str]  # the latter for a model that reads several together
+Bulk = MicroBatcher[Callable[[], bytes], bytes]  # work that brings many texts of its own
 
 
 class Classifier(Protocol):
@@ -190,12 +191,20 @@ class Deployment:
         )
 
     @cached_property
-    def bulk(self) -> MicroBatcher[Callable[[], bytes], bytes]:
-        """For work that brings many texts of its own; one after the other. Made when it is first asked for."""
+    def bulk(self) -> Bulk:
+        """For blocks of a stream, one after the other. Made when it is first asked for."""
+        return self._make_bulk("stream")
+
+    @cached_property
+    def many(self) -> Bulk:
+        """As `bulk`, for requests of many texts: they do not wait behind streams."""
+        return self._make_bulk("classify")
+
+    def _make_bulk(self, work: Work) -> Bulk:
         return MicroBatcher(
             lambda jobs: [job() for job in jobs],
-            observe=self._observe_bulk,
-            name=f"{self.name}/{self.version} in bulk",
+            observe=partial(self._observe_run, work),
+            name=f"{self.name}/{self.version} {work} in bulk",
             max_items=1,
         )
 
@@ -232,10 +241,20 @@ class Deployment:
 
     def _close(self) -> None:
         self.batcher.close()
-        for name in ("explainer", "bulk"):
+        for name in ("explainer", "bulk", "many"):
             if name in self.__dict__:
                 self.__dict__[name].close()
         self._closed()
+
+    def pieces(self, costs: Sequence[int]) -> list[tuple[int, int]]:
+        """Runs of the model for many texts: the first text of each and the one after its last."""
+        ends, begin, cost = [], 0, 0
+        for place, more in enumerate(costs):
+            if place > begin and (cost + more > self._max_batch_chars or place - begin == self._max_batch_texts):
+                ends.append(place)
+                begin, cost = place, 0
+            cost += more
+        return [*pairwise([0, *ends, len(costs)])]
 
     def records(self, texts: Sequence[Text]) -> list[str]:
         """Texts as the classifier wants them. Raises InvalidRequestError for one that the model does not read so."""
@@ -287,20 +306,20 @@ class Deployment:
             for prediction, (_, top_k) in zip(predictions, items, strict=True)
         ]
 
-    def rank_now(self, texts: list[str], top_k: int) -> Ranking:
+    def rank_now(self, texts: Sequence[str], top_k: int, work: Work) -> Ranking:
         """What `classifier.rank` answers, where the model `ranks`. For bulk work, in its thread."""
         started = self._tokenizing.begin()
         ranking = self.classifier.rank(texts, top_k=top_k)
         assert ranking is not None
-        self._ran("stream", started)
+        self._ran(work, started)
         self._series.batch(len(texts))
         self._series.ranked(ranking)
         self._take_sample(texts)
         return ranking
 
-    def classify_now(self, texts: list[str], top_k: int) -> list[Prediction | Exception]:
+    def classify_now(self, texts: Sequence[str], top_k: int, work: Work) -> list[Prediction | Exception]:
         """A prediction for each text, or the exception that it alone caused. For bulk work, in its thread."""
-        outcomes = each_by_itself(partial(self._classify, work="stream"), [(text, top_k) for text in texts])
+        outcomes = each_by_itself(partial(self._classify, work=work), [(text, top_k) for text in texts])
         self._series.batch(len(texts), sum(isinstance(outcome, Exception) for outcome in outcomes))
         return outcomes
 
@@ -314,17 +333,14 @@ class Deployment:
 
     def _observe(self, report: BatchReport) -> None:
         self._series.batch(report.items, report.failed)
-        self._observe_run(report, "classify")
-
-    def _observe_bulk(self, report: BatchReport) -> None:
-        """The work counts the texts itself: it has several to an item, and perhaps several runs of the model."""
-        self._observe_run(report, "stream")
+        self._observe_run("classify", report)
 
     def _observe_explained(self, report: BatchReport) -> None:
         self._series.work["explain"].queue_seconds.observe(report.waited)
         self._series.failed_texts.inc(report.failed)
 
-    def _observe_run(self, report: BatchReport, work: Work) -> None:
+    def _observe_run(self, work: Work, report: BatchReport) -> None:
+        """Bulk work counts its texts itself: it has several to an item, and perhaps several runs of the model."""
         self._series.work[work].queue_seconds.observe(report.waited)
         self._series.batches[report.inline].inc()
         if self._sample and monotonic() >= self._sample_at:

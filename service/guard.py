@@ -146,6 +146,7 @@ class Guard(HttpToolsProtocol):
             return False
         self.turned_away = True
         self.transport.write(refusal)
+        self.limits.turn_away.rest(self.loop)
         self.on_response_complete()
         return True
 
@@ -158,6 +159,7 @@ class Guard(HttpToolsProtocol):
         if not refusals:
             return data
         self.transport.write(refusals[0] if len(refusals) == 1 else b"".join(refusals))
+        self.limits.turn_away.rest(self.loop)
         self.server_state.total_requests += len(refusals)
         self.due = inf
         self.stays_until = self.loop.time() + self.timeout_keep_alive

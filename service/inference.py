@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic, perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from service.admission import Admission, RateLimits, Refused
 from service.batcher import DeadlinePassedError, MicroBatcher
 from service.call import Call
 from service.deployment import TEXT_COST, Deployment, Question, Text, explanation_cost, text_cost
 from service.errors import ClientGoneError, DeadlineError, InvalidRequestError
+from service.middleware.failures import log_failure
+from service.predictions import answer_texts, failed_texts
 from textcnn.types import Explanation, ExplanationMethod, Prediction
 
 Outcome = Prediction | Exception
@@ -56,8 +59,37 @@ class Inference:
         work = [(text, top_k) for text in records]
         costs = [text_cost(text) for text in records]
         size = sum(costs)
-        seconds = deployment.batcher.pace.per_cost * size
-        return await self._run(call, deployment, deployment.batcher, self._admission, work, costs, seconds, size)
+        seconds = _forecast(deployment, deployment.batcher, size)
+        return await self._run(
+            call, deployment, deployment.batcher, self._admission, work, costs, seconds, size, len(work)
+        )
+
+    async def answer_many(
+        self, call: Call, deployment: Deployment, texts: Sequence[Text], top_k: int, threshold: float | None
+    ) -> bytes:
+        """As `classify`, for texts that are batches by themselves: the items of a JSON array.
+
+        Raises what the model raised as well, if it did on all of them.
+        """
+        records = deployment.records(texts)
+        costs = [text_cost(text) for text in records]
+        pieces = deployment.pieces(costs)
+        answer = partial(answer_texts, deployment, top_k=top_k, threshold=threshold, work="classify")
+        jobs: list[Callable[[], bytes]] = [partial(answer, records[begin:end]) for begin, end in pieces]
+        size = sum(costs)
+        outcomes = await self._run(
+            call, deployment, deployment.many, self._admission, jobs, [sum(costs[begin:end]) for begin, end in pieces],
+            _forecast(deployment, deployment.many, size), size, len(records),
+        )  # fmt: skip
+        failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        if len(failures) == len(pieces):
+            raise failures[0]
+        for failure in failures:
+            log_failure(failure)
+        return b",".join(
+            outcome if isinstance(outcome, bytes) else failed_texts(end - begin)
+            for outcome, (begin, end) in zip(outcomes, pieces, strict=True)
+        )
 
     async def explain(
         self, call: Call, deployment: Deployment, texts: Sequence[Text], label: str | None, top_n: int,
@@ -68,10 +100,9 @@ class Inference:
         questions = [Question(text, label, top_n, method) for text in records]
         costs = [explanation_cost(text) for text in records]
         # before the first one, as if words were left out one by one
-        pace = deployment.explainer.pace if deployment.explainer.pace.known else deployment.batcher.pace
-        seconds, size = pace.per_cost * sum(costs), sum(map(text_cost, records))
+        seconds, size = _forecast(deployment, deployment.explainer, sum(costs)), sum(map(text_cost, records))
         return await self._run(
-            call, deployment, deployment.explainer, self._explaining, questions, costs, seconds, size
+            call, deployment, deployment.explainer, self._explaining, questions, costs, seconds, size, len(questions)
         )
 
     async def _run(
@@ -84,14 +115,15 @@ class Inference:
         costs: Sequence[int],
         seconds: float,
         size: int,
+        texts: int,
     ) -> list[Result | Exception]:
         deadline = self._deadline(call)
-        self._rates.take(call.key, len(items))
-        with admission.let_in(seconds, size), deployment.held():
-            long = not batcher.is_short(sum(costs))
+        self._rates.take(call.key, texts)
+        short = batcher.is_short(sum(costs))
+        with admission.let_in(seconds, size, on_loop=short), deployment.held():
             work = batcher.submit(items, costs, deadline=deadline)
             try:
-                return await (_while_connected(work, call) if long else work)
+                return await (work if short else _while_connected(work, call))
             except DeadlinePassedError:
                 raise self._late() from None
 
@@ -107,7 +139,8 @@ class Inference:
         while self._admission.is_full:
             await asyncio.sleep(STREAM_PAUSE)
         cost = size + TEXT_COST * lines
-        with self._admission.let_in(deployment.bulk.pace.per_cost * cost, cost):
+        short = deployment.bulk.is_short(cost)
+        with self._admission.let_in(_forecast(deployment, deployment.bulk, cost), cost, on_loop=short):
             (answer,) = await deployment.bulk.submit([work], [cost])
         if isinstance(answer, Exception):
             raise answer
@@ -134,6 +167,12 @@ class Inference:
     def _late(self) -> DeadlineError:
         self._refused("deadline_passed")
         return DeadlineError("There was not time enough left to answer; nothing was done.")
+
+
+def _forecast(deployment: Deployment, lane: MicroBatcher[Any, Any], cost: int) -> float:
+    """Seconds of work in a lane; before its first, by what single texts take."""
+    pace = lane.pace if lane.pace.known else deployment.batcher.pace
+    return pace.per_cost * cost
 
 
 async def _while_connected(work: asyncio.Future[Result], call: Call) -> Result:

@@ -7,18 +7,15 @@ objects as POST /v1/classify: threshold, several labels or tasks, a text on whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-import numpy as np
 import orjson
 
 from service.deployment import Deployment
 from service.errors import CODES, InvalidJSONError, InvalidRequestError, RequestError
-from service.routes.classify import check_text, parse_unrepeated, shown
-from textcnn.types import Ranking
+from service.predictions import answer_texts
+from service.routes.classify import check_text, parse_unrepeated
 
 NOT_A_LINE = 'A line must be a string or {"text": "...", "id": ...}.'
 
@@ -53,24 +50,15 @@ def answer_block(
     if block.too_long:
         return error_line(block.first, _too_long(max_text_chars))
     found = read_block(block, max_text_chars, deployment)
-    written = _answered(deployment, found.texts, found.heads, top_k, threshold) if found.texts else b""
+    written = b""
+    if found.texts:
+        written = answer_texts(
+            deployment, found.texts, top_k=top_k, threshold=threshold, work="stream", heads=found.heads
+        )
     if found.rows is None:
         return written
     answers = iter(written.splitlines(keepends=True))
     return b"".join(next(answers) if row is None else row for row in found.rows)
-
-
-def _answered(
-    deployment: Deployment, texts: list[str], heads: list[bytes], top_k: int, threshold: float | None
-) -> bytes:
-    if deployment.ranks and threshold is None:
-        with suppress(Exception):  # one of the texts makes the model fail; which, is found out below, and logged
-            return write_ranking(heads, deployment.rank_now(texts, top_k), deployment.labels)
-    outcomes = deployment.classify_now(texts, top_k)
-    return b"".join(
-        b'{"line":%b,%b\n' % (head, orjson.dumps(answer)[1:])
-        for head, answer in zip(heads, shown(outcomes, threshold, all_may_fail=True), strict=True)
-    )
 
 
 def read_block(block: Block, max_text_chars: int, deployment: Deployment) -> Texts:
@@ -117,44 +105,6 @@ def _read(line: bytes, number: int, max_text_chars: int, deployment: Deployment)
     except (InvalidJSONError, InvalidRequestError) as error:
         return "", head, _error_line(head, error)
     return record, head, None
-
-
-def write_ranking(heads: Sequence[bytes], ranking: Ranking, labels: tuple[str, ...]) -> bytes:
-    """Lines of ranked labels, from the columns: JSON of a row is a few slots in one long list of bytes."""
-    table = _table(labels)
-    count, top_k = ranking.best.shape
-    # all at once; as float64, whose digits are those of POST /v1/classify
-    scores = orjson.dumps(ranking.probabilities.astype(np.float64).ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
-    probabilities = scores[1:-1].split(b",")
-    width = 4 + 2 * top_k
-    slots = [b'}]}\n{"line":'] * (count * width)
-    slots[::width] = heads
-    slots[1::width] = table.label[ranking.best[:, 0]].tolist()
-    slots[2::width] = probabilities[::top_k]
-    for place in range(top_k):
-        before = table.more if place else table.top
-        slots[3 + 2 * place :: width] = before[ranking.best[:, place]].tolist()
-        slots[4 + 2 * place :: width] = probabilities[place::top_k]
-    for row in np.flatnonzero(ranking.abstained).tolist():
-        slots[row * width + 1] = b',"label":null,"probability":'
-        slots[row * width + width - 1] = b'}],"abstained":true}\n{"line":'
-    slots[-1] = slots[-1].removesuffix(b'{"line":')
-    return b'{"line":' + b"".join(slots)
-
-
-class _Table(NamedTuple):
-    """What stands before a probability, for each label."""
-
-    label: Any  # bytes[labels], as are the others
-    top: Any  # the first of the best
-    more: Any  # the others
-
-
-@lru_cache(maxsize=64)
-def _table(labels: tuple[str, ...]) -> _Table:
-    quoted = [orjson.dumps(label) for label in labels]
-    forms = (b',"label":%b,"probability":', b',"top":[{"label":%b,"probability":', b'},{"label":%b,"probability":')
-    return _Table(*(np.array([form % label for label in quoted], object) for form in forms))
 
 
 def longest_line(max_text_chars: int) -> int:

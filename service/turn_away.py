@@ -3,13 +3,17 @@
 At ten times what can be answered nine of ten requests are refused. Each as a task, with its body received and kept,
 they would take a third of the time that is for the others. So a request is refused from its headers alone; and one that
 has come whole and has nothing unusual about it, as nearly all have, without the parser.
+
+And they are refused several at a time: to wake for each takes the interpreter from the thread that works so often that
+a sixth of its time is lost (docs/LOG.md, 2026-11-22).
 """
 
 from __future__ import annotations
 
 import re
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterable, Mapping
-from time import perf_counter
+from time import perf_counter, sleep
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -19,6 +23,7 @@ from service.errors import OverloadedError, error_answer
 from service.lifecycle import Lifecycle
 from service.middleware.request_id import HEADER
 
+REST_SECONDS = 0.002  # well below the 10 ms in which a refusal is to be there
 MOST_BYTES, MOST_HEADERS = 4096, 50  # of a head that is read here
 HEAD = re.compile(
     rb"POST ([!-~]++) HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r\n)*+)\r\n"  # RFC 9110, 5.6.2
@@ -51,6 +56,7 @@ class TurnAway:
         self._status = answer.status
         self._body = answer.body.removesuffix(b'"}}'), b'"}}'
         self._head = b"".join(b"%b: %b\r\n" % header for header in answer.headers)
+        self._resting = False
         self._common: Headers = []
         self._start = b""
 
@@ -61,6 +67,16 @@ class TurnAway:
             if admission.is_full:
                 return not self._lifecycle.draining
         return False
+
+    def rest(self, loop: AbstractEventLoop) -> None:
+        """After a refusal: what else comes within REST_SECONDS is to be refused together, unless the loop has work."""
+        if not self._resting and not any(admission.on_loop for admission in self._admissions):
+            self._resting = True
+            loop.call_soon(self._rest)
+
+    def _rest(self) -> None:
+        sleep(REST_SECONDS)  # the loop itself: the threads have the core and the interpreter to themselves
+        self._resting = False
 
     def early(self, url: bytes, headers: Iterable[tuple[bytes, bytes]], common: Headers) -> bytes | None:
         """The refusal of a POST request whose body has not come yet; None for one that may try its luck.

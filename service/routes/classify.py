@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -10,21 +9,20 @@ import orjson
 from service.answer import JSON, Answer
 from service.call import Call
 from service.deployment import Deployment, Text
-from service.errors import INTERNAL, InvalidJSONError, InvalidRequestError
-from service.inference import Inference, Outcome
-from service.middleware.failures import log_failure
+from service.errors import InvalidJSONError, InvalidRequestError
+from service.inference import Inference
 from service.model_registry import ModelRegistry
+from service.predictions import shown
 from service.route import Route
 from service.schemas import ClassifyResponse, ClassifyText, ClassifyTexts
 from service.settings import Settings
 from service.shadow import Shadow
-from textcnn.types import Prediction
 
 FIELDS = frozenset({"text", "texts", "top_k", "threshold", "model", "explain"})
 MOST_EXPLAINED = 64  # texts; each explanation is some kilobytes
+MANY = 32  # texts, from which a request is a batch of its own (measured: docs/LOG.md, 2026-11-22)
 TOP_N = 5  # n-grams that `explain` gives of each text
 ERRORS = (400, 401, 403, 404, 413, 415, 421, 422, 429, 500, 503, 504)
-FAILED_TEXT = {"error": {"code": INTERNAL[0], "message": "The model failed on this text."}}
 
 
 class Asked(NamedTuple):
@@ -42,8 +40,17 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference, sh
         inference.check(call)
         asked = parse(await call.body(), max_texts=settings.max_texts, max_text_chars=settings.max_text_chars)
         deployment = registry.choose(asked.model)
-        outcomes = await inference.classify(call, deployment, asked.texts, labels_wanted(asked, deployment))
-        if other := registry.shadow_of(deployment):
+        predictions = await answers(call, asked, deployment)
+        about = {"model": deployment.name, "version": deployment.version, "request_id": call.id}
+        return Answer(b'%b,"predictions":[%b]}' % (orjson.dumps(about)[:-1], predictions), headers=[JSON])
+
+    async def answers(call: Call, asked: Asked, deployment: Deployment) -> bytes:
+        """Items of a JSON array."""
+        top_k, other = labels_wanted(asked, deployment), registry.shadow_of(deployment)
+        if len(asked.texts) >= MANY and not other and not asked.explain:
+            return await inference.answer_many(call, deployment, asked.texts, top_k, asked.threshold)
+        outcomes = await inference.classify(call, deployment, asked.texts, top_k)
+        if other:
             shadow.follow(other, asked.texts, outcomes)
         predictions = shown(outcomes, asked.threshold)
         if asked.explain:
@@ -51,17 +58,7 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference, sh
             for prediction, reason in zip(predictions, reasons, strict=True):
                 if not isinstance(reason, Exception) and "error" not in prediction:
                     prediction["explanation"] = reason.to_dict()
-        return Answer(
-            orjson.dumps(
-                {
-                    "model": deployment.name,
-                    "version": deployment.version,
-                    "request_id": call.id,
-                    "predictions": predictions,
-                }
-            ),
-            headers=[JSON],
-        )
+        return orjson.dumps(predictions)[1:-1]
 
     return [
         Route(
@@ -85,46 +82,6 @@ def labels_wanted(asked: Asked, deployment: Deployment) -> int:
     if asked.top_k > count:
         raise InvalidRequestError(f"top_k is {asked.top_k}, but the model has {count} labels.")
     return asked.top_k
-
-
-def shown(
-    outcomes: Sequence[Outcome], threshold: float | None = None, *, all_may_fail: bool = False
-) -> list[dict[str, Any]]:
-    """Predictions as they are sent; of a text on which the model failed, that it did.
-
-    Raises the failure if it failed on all, unless `all_may_fail`.
-    """
-    shown: list[dict[str, Any]] = []
-    failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
-    for failure in failures[:1]:
-        if len(failures) == len(outcomes) and not all_may_fail:
-            raise failure
-        log_failure(failure)
-    for outcome in outcomes:
-        if not isinstance(outcome, Prediction):
-            shown.append(FAILED_TEXT)
-            continue
-        shown.append(_shown(outcome, threshold))
-    return shown
-
-
-def _shown(prediction: Prediction, threshold: float | None) -> dict[str, Any]:
-    best, top = prediction.top[0], prediction.top
-    label: str | None = best.label
-    if threshold is not None:
-        top = tuple(score for score in top if score.probability >= threshold)
-        label = label if top else None
-    # orjson writes the frozen LabelScore objects as they are
-    found: dict[str, Any] = {"label": label, "probability": best.probability, "top": top}
-    if prediction.abstained:
-        found |= {"label": None, "abstained": True}
-    if prediction.labels is not None:
-        found["labels"] = prediction.labels
-    if prediction.levels is not None:
-        found["levels"] = prediction.levels
-    if prediction.tasks is not None:
-        found["tasks"] = {task: _shown(answer, threshold) for task, answer in prediction.tasks.items()}
-    return found
 
 
 def parse(body: bytes, *, max_texts: int, max_text_chars: int) -> Asked:

@@ -12,8 +12,9 @@ from service.errors import InvalidRequestError
 from service.inference import Inference
 from service.middleware.failures import log_failure
 from service.model_registry import ModelRegistry
+from service.predictions import FAILED_TEXT
 from service.route import Route
-from service.routes.classify import ERRORS, FAILED_TEXT, MOST_EXPLAINED, check_text, check_texts, parse_unrepeated
+from service.routes.classify import ERRORS, MOST_EXPLAINED, check_text, check_texts, parse_unrepeated
 from service.schemas import ExplainResponse, ExplainText, ExplainTexts
 from service.settings import Settings
 

@@ -89,9 +89,9 @@ async def test_what_is_answered_from_columns_is_counted_like_the_rest(deployment
         labels = [kept._value.get() for kept in (*(series._predictions[label] for label in LABELS), unlabelled)]
         return labels, [bucket.get() for bucket in series._confidence._buckets], series._confidence._sum.get()
 
-    deployment.rank_now(texts, 1)
+    deployment.rank_now(texts, 1, "stream")
     by_columns = counted()
-    deployment.classify_now(texts, 1)
+    deployment.classify_now(texts, 1, "stream")
     both = counted()
     assert [[2 * count for count in part] for part in by_columns[:2]] == list(both[:2])
     assert 2 * by_columns[2] == pytest.approx(both[2])

@@ -304,6 +304,38 @@ def test_only_a_full_service_and_only_at_its_doors_turns_away():
     assert told == [("POST", "/v1/classify", 429)] * 2
 
 
+def test_the_loop_rests_once_a_pass_after_refusals_unless_the_work_is_its_own(monkeypatch):
+    rests = []
+    monkeypatch.setattr("service.turn_away.sleep", rests.append)
+    admission = Admission(max_wait=1.0, max_bytes=10)
+    turn_away = TurnAway({"/v1/classify": admission}, lambda given: "id", lambda *all_: None, Lifecycle())
+
+    async def refuse(*, on_loop: bool) -> int:
+        rests.clear()
+        with admission.let_in(0.0, 11, on_loop=on_loop):
+            for _ in range(2):
+                for _ in range(3):
+                    turn_away.rest(asyncio.get_running_loop())
+                await asyncio.sleep(0)
+        return len(rests)
+
+    assert asyncio.run(refuse(on_loop=False)) == 2
+    assert asyncio.run(refuse(on_loop=True)) == 0
+    assert asyncio.run(refuse(on_loop=False)) == 2
+
+
+@pytest.mark.parametrize("request_", [post(b"{}"), HEAD + b"content-length: 2000\r\n\r\n"], ids=["whole", "begun"])
+def test_whoever_is_refused_makes_the_loop_rest(monkeypatch, request_):
+    rests = []
+    monkeypatch.setattr(TurnAway, "rest", lambda self, loop: rests.append(loop))
+    loop = asyncio.new_event_loop()
+    try:
+        connected(loop, [], [100.0]).data_received(request_)
+        assert rests == [loop]
+    finally:
+        loop.close()
+
+
 def test_who_is_refused_while_the_service_ends_is_told_to_close(launch):
     server = launch("--engine", "slow", "--max-queued-bytes", "1", "--drain-seconds", "60").wait_until_ready()
     with connection(server.url) as working, connection(server.url) as client:

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from service.keys import add_key
+from service.routes.classify import MANY
 
 ROUTES = [
     # method, path, scope
@@ -94,6 +95,16 @@ def test_a_key_over_its_rate_is_told_when_to_come_back(make_client, tmp_path, st
     response = ask(client, "POST", "/v1/classify", key)
     assert (response.status_code, response.headers["retry-after"]) == (429, "1")
     assert response.json()["error"]["code"] == "rate_limited"
+
+
+def test_the_texts_of_a_request_count_each(make_client, tmp_path, stopped):
+    key = add_key(tmp_path / "keys", "slow", ["infer"], 10 * MANY)
+    client = make_client(keys=tmp_path / "keys")
+    headers = {"authorization": f"Bearer {key}"}
+    # what may be saved up: the rate of two seconds
+    for texts, status in ((19 * MANY, 200), (MANY + 1, 429), (MANY, 200), (1, 429)):
+        response = client.post("/v1/classify", json={"texts": ["a"] * texts}, headers=headers)
+        assert response.status_code == status, texts
 
 
 def test_the_rate_of_a_key_is_that_of_all_processes_together(make_client, tmp_path, stopped):

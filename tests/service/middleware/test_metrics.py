@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from service.keys import add_key
 from service.metrics import Metrics, VersionMetrics
+from service.routes.classify import MANY
 from textcnn.types import LabelScore, Prediction, TokenBatch
 
 from ...patience import PATIENCE, until
@@ -50,6 +52,7 @@ NO_TOKENS = TokenBatch(np.empty(0, np.int32), np.zeros(2, np.int64))
     ("work", "path", "content"),
     [
         ("classify", "/v1/classify", '{"text": "a"}'), ("explain", "/v1/explain", '{"text": "a"}'),
+        ("classify", "/v1/classify", json.dumps({"texts": ["a"] * MANY})),
         ("classify", "/predict", '{"inputs": "a"}'), ("stream", "/v1/classify/stream", '"a"\n'),
         ("stream", "/v1/classify/stream?threshold=0", '"a"\n'),
     ],

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from service.errors import InvalidJSONError, RequestError
-from service.routes.classify import parse, quotes
+from service.routes.classify import MANY, parse, quotes
 from service.schemas import ClassifyResponse, ClassifyText, ClassifyTexts
 from textcnn.types import LabelScore, Prediction
 
 from ...patience import PATIENCE
+from ..conftest import ANSWERS
 from ..strictly import strictly
 
 JSON = {"content-type": "application/json"}
@@ -94,6 +95,32 @@ def test_a_text_on_which_the_model_fails_does_not_keep_the_others_from_their_ans
     predictions = response.json()["predictions"]
     assert predictions.pop(100)["error"]["code"] == "internal_error"
     assert {prediction["label"] for prediction in predictions} == {"cherry"}
+
+
+@pytest.mark.parametrize("asked", [{}, {"top_k": 3}, {"threshold": 0.3}, {"threshold": 0.6, "top_k": 1}])
+@pytest.mark.parametrize("head", ["single_label", "abstaining", "multi_label"])
+def test_many_texts_are_answered_like_each_alone(make_client, classifier, monkeypatch, asked, head):
+    monkeypatch.setattr(classifier, "head", {"type": head})
+    classifier.answer_as = ANSWERS.get(head, classifier.answer_as)
+    client = make_client(max_batch_texts=MANY)  # several batches, the last a part of one
+    texts = [f"{name} {number}" for number in range(MANY) for name in ("apple", "cherry", 'say "hi"')][: 2 * MANY + 7]
+
+    def ask(texts):
+        response = client.post("/v1/classify", json={"texts": texts, **asked})
+        strictly(ClassifyResponse, response)
+        return response.json()["predictions"]
+
+    assert ask(texts) == [prediction for text in texts for prediction in ask([text])]
+
+
+def test_many_texts_on_all_of_which_the_model_fails_are_an_error(make_client):
+    client = make_client(max_batch_texts=MANY)
+    assert client.post("/v1/classify", json={"texts": ["boom"] * (2 * MANY)}).status_code == 500
+    response = client.post("/v1/classify", json={"texts": ["boom"] * MANY + ["cherry"]})
+    strictly(ClassifyResponse, response)
+    *failed, good = response.json()["predictions"]
+    assert {prediction["error"]["code"] for prediction in failed} == {"internal_error"}
+    assert (len(failed), good["label"]) == (MANY, "cherry")
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "1.5", "soon", "9" * 10])
