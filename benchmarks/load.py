@@ -14,10 +14,12 @@ import gc
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter, deque
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -29,6 +31,8 @@ SPIN = 0.0005  # seconds between looks at the clock
 HELD_UP = 0.002  # seconds without a look at the clock
 POLL_SECONDS = 0.1
 GRACE = 10.0  # seconds for the last answers
+OPEN_SECONDS = 0.0005  # from one slow socket to the next: they have nothing to do with one another
+PIECE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,8 @@ class Load:
     core: int | None = None
     keep: bool = False  # count the answers by version and first label
     ports: list[int] = field(default_factory=list)  # several: as a balancer does, to those of them that are ready
+    slow: int = 0  # so many silent sockets and as many trickling ones beside it, at a rate only; see SlowSockets
+    slow_seconds: float = 0.0  # after the last of them was opened it is counted which are open
 
 
 def generate(load: Load) -> dict[str, Any]:
@@ -175,6 +181,47 @@ class Connection(asyncio.Protocol):
         self.driver.lost(self)
 
 
+class SlowSockets:
+    """`count` connections that say nothing and as many that send a piece of a header every PIECE_SECONDS.
+
+    From the generator's core: one that has to be shared with the server would be taken for the server's fault.
+    """
+
+    def __init__(self, port: int, count: int, seconds: float) -> None:
+        self.port, self.count, self.seconds = port, count, seconds
+        self.sockets: list[socket.socket] = []
+        self.pieces = 0
+        self.opened = 0.0
+        self.still_open: int | None = None
+
+    def step(self, now: float) -> None:
+        """What is due `now`, a little of it."""
+        if self.still_open is not None:
+            return
+        if len(self.sockets) < 2 * self.count:
+            if now >= len(self.sockets) * OPEN_SECONDS:
+                self._open()
+                self.opened = now
+            return
+        since = now - self.opened
+        if since > self.seconds:
+            self.still_open = sum(map(_is_open, self.sockets))
+            for connection in self.sockets:
+                connection.close()
+        elif self.pieces < since / PIECE_SECONDS * self.count:
+            turn, number = divmod(self.pieces, self.count)
+            with suppress(OSError):  # closed, as it should be
+                self.sockets[self.count + number].send(b"x" if turn % 2 else b"a: b\r\n")
+            self.pieces += 1
+
+    def _open(self) -> None:
+        connection = socket.create_connection(("127.0.0.1", self.port))
+        connection.setblocking(False)
+        if len(self.sockets) >= self.count:
+            connection.send(b"POST /v1/classify HTTP/1.1\r\n")
+        self.sockets.append(connection)
+
+
 class Driver:
     def __init__(self, load: Load) -> None:
         self.load = load
@@ -253,6 +300,7 @@ class Driver:
             summary = self.report.summary(seconds)
             await self._settle()
             return summary
+        slow = SlowSockets(self.load.port, self.load.slow, self.load.slow_seconds) if self.load.slow else None
         due, gap, last, held_up = 0, 1 / self.load.rate, 0.0, 0
         total = int(self.load.seconds * self.load.rate)
         while due < total and not self.stopped:
@@ -268,6 +316,8 @@ class Driver:
                     self.send(self.idle.popleft(), moment)
                 else:
                     self.waiting.append(moment)
+            if slow:
+                slow.step(now)
             await asyncio.sleep(SPIN)
         # those that never got a connection are counted apart: the server did not see them
         unsent, seconds = len(self.waiting), time.perf_counter() - started
@@ -276,12 +326,24 @@ class Driver:
         self.over = True
         if watching:
             await watching
-        return {**self.report.summary(seconds), "unsent": unsent, "held_up": held_up / max(due, 1)}
+        figures = {**self.report.summary(seconds), "unsent": unsent, "held_up": held_up / max(due, 1)}
+        return {**figures, "slow_open": slow.still_open} if slow else figures
 
     async def _settle(self) -> None:
         deadline = time.perf_counter() + GRACE
         while len(self.idle) < self.open and time.perf_counter() < deadline:
             await asyncio.sleep(0.01)
+
+
+def _is_open(connection: socket.socket) -> bool:
+    try:
+        while connection.recv(65536):
+            pass
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _is_ready(port: int) -> bool:

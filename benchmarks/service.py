@@ -29,7 +29,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.data import ROOT, demo_model, mr_model, read_csv
-from benchmarks.load import Load, generate, start
+from benchmarks.load import OPEN_SECONDS, Load, generate, start
 from benchmarks.machine import go_first, resident_mb, say
 from benchmarks.peer_servers import peers
 from benchmarks.report import TARGETS
@@ -370,43 +370,21 @@ class Rows:
         timeouts = ("--header-timeout", str(deadline), "--body-timeout", str(deadline))
         with self.serving(*timeouts) as server:
             rate = 0.3 * self.saturation(self.load(server.port))
-            steady = self.load(server.port, rate=rate, seconds=deadline + 3)
-            for _ in range(1 if self.quick else 3):
-                alone = generate(steady)
-                under_way = start(steady)
-                still_open.append(self._slow_sockets(server.port, count, deadline))
-                beside = under_way.result()
+            opening = 2 * count * OPEN_SECONDS
+            steady = self.load(server.port, rate=rate, seconds=opening + deadline + 2)
+            slow = replace(steady, slow=count, slow_seconds=deadline + 1)
+            for _ in range(1 if self.quick else 5):
+                alone, beside = (generate(load) for load in (steady, slow))
+                still_open.append(beside["slow_open"])
                 failed += beside["failed"]
                 ratios.append(beside["p99_ms"] / alone["p99_ms"])
-                say(f"  {still_open[-1]} still open; p99 of the others {ratios[-1]:.2f} times that without")
+                say(f"  {still_open[-1]} still open; p99 {beside['p99_ms']:.2f} ms, {alone['p99_ms']:.2f} without")
         return {
             "slow_sockets_open_after_deadline": max(still_open),
             "sockets": 2 * count,
             "others_p99_ratio": statistics.median(ratios),
             "others_failed": failed,
         }
-
-    def _slow_sockets(self, port: int, count: int, deadline: float) -> int:
-        """How many of `count` silent and as many trickling connections are open a second after the deadline."""
-        sockets = []
-        for number in range(2 * count):
-            connection = socket.create_connection(("127.0.0.1", port))
-            connection.setblocking(False)
-            if number >= count:
-                connection.send(b"POST /v1/classify HTTP/1.1\r\n")
-            sockets.append(connection)
-            time.sleep(0.0002)  # they have nothing to do with one another, so they do not come all at once
-        opened = time.monotonic()
-        slow = sockets[count:]
-        while time.monotonic() < opened + deadline + 1.0:
-            for number, connection in enumerate(slow):
-                with contextlib.suppress(OSError):
-                    connection.send(b"x" if number % 2 else b"a: b\r\n")
-                time.sleep(0.2 / len(slow))
-        still_open = sum(_is_open(connection) for connection in sockets)
-        for connection in sockets:
-            connection.close()
-        return still_open
 
     def poison_answers_of_256(self) -> dict[str, Any]:
         script = self.scratch / "poisoned.py"
@@ -581,14 +559,3 @@ def _children(pid: int) -> list[int]:
             if parent == pid and "spawn_main" in (path.parent / "cmdline").read_text():
                 found.append(int(path.parent.name))
     return found
-
-
-def _is_open(connection: socket.socket) -> bool:
-    try:
-        while data := connection.recv(65536):
-            del data
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False

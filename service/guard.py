@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
-TURN_SECONDS = 0.0003  # at once: a thousand that are closed together must not keep the others waiting
+AT_ONCE = 4  # connections closed in one pass of the loop: a thousand of them must not keep the others waiting
+TURN_SECONDS = 0.0003  # of looking at those that stay
 MAX_HEADER_BYTES = 16_384
 MAX_HEADERS = 100
 UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
@@ -248,12 +249,15 @@ class Guard(HttpToolsProtocol):
             )
         self.transport.close()
 
-    def look(self, now: float) -> None:
-        """Close the connection if it is overdue."""
+    def look(self, now: float) -> bool:
+        """Close the connection if it is overdue. Returns whether it was."""
         if now - self.unread_since > self.limits.body:
             self.transport.abort()  # what is not read cannot be sent first
         elif now > self.due and not self.flow.read_paused:
             self.refuse(408)
+        else:
+            return False
+        return True
 
 
 async def send_whole(cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> None:
@@ -310,10 +314,14 @@ async def look_over(state: ServerState) -> None:
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        now, began = loop.time(), perf_counter()
-        for connection in list(state.connections):
+        now, began, closed = loop.time(), perf_counter(), 0
+        connections = list(state.connections)
+        while connections:
+            # not kept: to free all that were closed at the end would take milliseconds
+            connection = connections.pop()
             if isinstance(connection, Guard):
-                connection.look(now)
-            if perf_counter() - began > TURN_SECONDS:
+                closed += connection.look(now)
+            if closed == AT_ONCE or perf_counter() - began > TURN_SECONDS:
+                del connection
                 await asyncio.sleep(0)
-                began = perf_counter()
+                began, closed = perf_counter(), 0

@@ -7,6 +7,8 @@ import gc
 import json
 import socket
 import time
+import weakref
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -17,7 +19,7 @@ import trustme
 import uvicorn
 from uvicorn.server import ServerState
 
-from service.guard import Limits, guarded, send_whole
+from service.guard import AT_ONCE, Guard, Limits, guarded, look_over, send_whole
 from service.keys import add_key
 
 from ..patience import PATIENCE, until
@@ -398,3 +400,37 @@ def test_pipelined_requests_and_kept_connections_are_answered(server):
         time.sleep(DEADLINE + 0.7)  # kept alive for longer than headers may take
         client.sendall(request)
         assert client.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.anyio
+async def test_a_thousand_that_are_overdue_together_are_closed_a_few_at_a_time_and_freed_at_once(monkeypatch):
+    monkeypatch.setattr("service.guard.LOOK_SECONDS", 0.0)
+    loop, passes, freed_before_the_last = asyncio.get_running_loop(), [0], []
+
+    class Overdue(Guard):
+        looked: list[int] = []
+        alive: list[weakref.ref[Overdue]] = []
+
+        def __init__(self) -> None:
+            self.alive.append(weakref.ref(self))
+
+        def look(self, now: float) -> bool:
+            self.looked.append(passes[0])
+            freed_before_the_last[:] = [ref() is None for ref in self.alive]
+            state.connections.discard(self)
+            return True
+
+    def count() -> None:
+        passes[0] += 1
+        if len(Overdue.looked) < 1000:
+            loop.call_soon(count)
+
+    state = ServerState()
+    state.connections = {Overdue() for _ in range(1000)}
+    loop.call_soon(count)
+    looking = asyncio.ensure_future(look_over(state))
+    while len(Overdue.looked) < 1000:
+        await asyncio.sleep(0)
+    looking.cancel()
+    assert max(Counter(Overdue.looked).values()) <= AT_ONCE
+    assert sum(freed_before_the_last) >= 998
