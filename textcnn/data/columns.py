@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,12 @@ TEXT_NAMES = (
 TITLE_NAMES = ("title", "headline", "subject", "description", "summary", "abstract")
 LABEL_NAMES = ("label", "class", "category", "target", "sentiment", "intent", "topic", "tag", "y")
 SHOWN = 30
-# How much longer texts are than labels, so that two columns whose names say nothing can be told apart.
-LONGER = 3.0
+# Labels repeat, and texts hardly do: so many rows to each different value, and so many times the different values.
+REPEATED = 2
+# How much longer texts are than labels where both repeat.
+LONGER = 3
+# In ASCII, without a space, and with one of these: A-1204, 2024-05-01T10:00Z, ada@example.org, a/b.png
+_CODE = re.compile(r"[!-~]*[0-9@/][!-~]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ def choose_columns(
     """Find every column that was asked for and guess the rest. Raises ColumnError with the columns there are.
 
     `header` is False where the names do not stand in a first row, which then need not be suspected of being data.
-    `first_rows` is asked where there are two columns and neither name is known: labels repeat, and texts are longer.
+    `first_rows` is asked where there are two columns and neither name is known: labels repeat, and texts do not.
     """
     where = f"{path}: "
     hint = _no_header_hint(names) if header else ""
@@ -106,11 +111,19 @@ def _guess_text(names: Sequence[str], label: int, labels: bool) -> tuple[int, ..
 def _guess_from_rows(rows: Sequence[Sequence[str]]) -> tuple[int, ...]:
     """The place of the column with the text, if the other one is surely that of the labels."""
     for text in (0, 1):
-        lengths = [sum(len(row[column]) for row in rows) for column in (text, 1 - text)]
-        labels = [row[1 - text] for row in rows]
-        if lengths[0] > LONGER * lengths[1] > 0 and 2 * len(set(labels)) <= len(labels):
+        texts, labels = [row[text] for row in rows], [row[1 - text] for row in rows]
+        kinds, kinds_of_label = len(set(texts)), len(set(labels))
+        if REPEATED * kinds_of_label > len(rows) or not _holds_words(texts):
+            continue
+        unlike = REPEATED * kinds > len(rows) and kinds >= REPEATED * kinds_of_label
+        if unlike or sum(map(len, texts)) > LONGER * sum(map(len, labels)):
             return (text,)
     return ()
+
+
+def _holds_words(texts: Sequence[str]) -> bool:
+    """Most are no numbers, dates, codes or addresses."""
+    return 2 * sum(any(map(str.isalpha, text)) and not _CODE.fullmatch(text) for text in texts) > len(texts)
 
 
 def _guess_label(names: Sequence[str], text: tuple[int, ...]) -> int:

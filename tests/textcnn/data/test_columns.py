@@ -48,11 +48,36 @@ def test_two_columns_with_names_of_another_language_are_told_apart_by_their_rows
     assert any("text from column 'Kommentar' (guessed)" in note for note in examples.notes)
 
 
+SENTENCES = ["kam spät", "gut", "nie wieder", "zu teuer", "prima", "was soll das", "passt", "leider kaputt"]
+TWO_COLUMNS = {
+    "texts as short as their labels": (SENTENCES, ["lieferung", "rechnung"] * 4),
+    "numbers as labels": (SENTENCES, list("12312312")),
+    "some texts twice": ([*SENTENCES[:6], "gut", "prima"], list("ABABABAB")),
+    "titles without spaces": ([f"2024年财经新闻{i}" for i in range(8)], ["财经", "体育"] * 4),
+    "rows sorted by label": (SENTENCES, ["lieferung"] * 8),
+    "long texts that repeat": (["das habe ich so nie bestellt", "wo bleibt es denn nur"] * 4, list("ABABABAC")),
+}
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("case", TWO_COLUMNS)
+def test_of_two_columns_the_one_whose_values_repeat_has_the_labels(tmp_path: Path, case: str, swapped: bool) -> None:
+    rows = list(zip(*TWO_COLUMNS[case], strict=True))
+    lines = [f"{label};{text}" if swapped else f"{text};{label}" for text, label in rows]
+    header = "Art;Meldung" if swapped else "Meldung;Art"
+    assert pairs(read_examples(write(tmp_path / "a.csv", "\n".join([header, *lines]) + "\n"))) == rows
+
+
 @pytest.mark.parametrize(
     "rows",
     [
         ["a long text here,1", "another long text,2", "a third long text,3"],  # no label twice: an id, perhaps
-        ["short,right", "brief,wrong", "small,right", "tiny,wrong"],  # none is longer
+        ["brief,right", "brief,wrong", "small,right", "small,wrong"],  # both repeat
+        ["brief,right", "small,wrong", "tiny,right"],  # hardly any repetition
+        [f"A-{1000 + i},{'xy'[i % 2]}" for i in range(8)],  # codes
+        [f"{1000 + i},{'ab cd'[i % 2 :]}" for i in range(8)],  # numbers
+        [f"2024-05-0{i},{'xy'[i % 2]}" for i in range(8)],  # days
+        [f"ada{i}@example.org,{'xy'[i % 2]}" for i in range(8)],  # addresses
         [],
     ],
 )
