@@ -256,15 +256,18 @@ class Deployment:
             cost += more
         return [*pairwise([0, *ends, len(costs)])]
 
-    def records(self, texts: Sequence[Text]) -> list[str]:
-        """Texts as the classifier wants them. Raises InvalidRequestError for one that the model does not read so."""
+    def records(self, texts: Sequence[Text], name: str = "texts") -> list[str]:
+        """Texts as the classifier wants them. Raises InvalidRequestError for one that the model does not read so.
+
+        `name` is that of the field with the texts; "text": the field of the only one.
+        """
         return [
-            text if type(text) is str and self.texts_per_record == 1 else self._record(text, place, len(texts))
+            text if type(text) is str and self.texts_per_record == 1 else self._record(text, place, name)
             for place, text in enumerate(texts)
         ]
 
-    def _record(self, text: Text, place: int, total: int) -> str:
-        where = "text" if total == 1 else f"texts[{place}]"
+    def _record(self, text: Text, place: int, name: str) -> str:
+        where = name if name == "text" else f"{name}[{place}]"
         if self.texts_per_record == 1:
             raise InvalidRequestError(f"{where} must be a string: this model reads one text at a time.")
         if type(text) is str or len(text) != self.texts_per_record:

@@ -49,13 +49,15 @@ class Inference:
         (self._explaining if to_explain else self._admission).check(call.declared_bytes)
         self._deadline(call)
 
-    async def classify(self, call: Call, deployment: Deployment, texts: Sequence[Text], top_k: int) -> list[Outcome]:
-        """A prediction for each text, or the exception that it alone caused.
+    async def classify(
+        self, call: Call, deployment: Deployment, texts: Sequence[Text], top_k: int, name: str = "texts"
+    ) -> list[Outcome]:
+        """A prediction for each text, or the exception that it alone caused; `name` as in Deployment.records.
 
         Raises InvalidRequestError for a text that the model does not read so, OverloadedError, RateLimitedError,
         DeadlineError, ClientGoneError.
         """
-        records = deployment.records(texts)
+        records = deployment.records(texts, name)
         work = [(text, top_k) for text in records]
         costs = [text_cost(text) for text in records]
         size = sum(costs)
@@ -93,10 +95,10 @@ class Inference:
 
     async def explain(
         self, call: Call, deployment: Deployment, texts: Sequence[Text], label: str | None, top_n: int,
-        method: ExplanationMethod | None = None,
+        method: ExplanationMethod | None = None, name: str = "texts",
     ) -> list[Explanation | Exception]:  # fmt: skip
         """As `classify`: why each text gets `label`; see Question."""
-        records = deployment.records(texts)
+        records = deployment.records(texts, name)
         questions = [Question(text, label, top_n, method) for text in records]
         costs = [explanation_cost(text) for text in records]
         # before the first one, as if words were left out one by one

@@ -101,7 +101,7 @@ def _read(line: bytes, number: int, max_text_chars: int, deployment: Deployment)
         if type(content) not in (str, list):
             raise InvalidRequestError(NOT_A_LINE)
         check_text(content, "text", max_text_chars)
-        (record,) = deployment.records([content])
+        (record,) = deployment.records([content], "text")
     except (InvalidJSONError, InvalidRequestError) as error:
         return "", head, _error_line(head, error)
     return record, head, None

@@ -31,6 +31,7 @@ class Asked(NamedTuple):
     threshold: float | None = None
     model: str = ""
     explain: bool = False
+    name: str = "texts"  # of the field they were in
 
 
 def routes(settings: Settings, registry: ModelRegistry, inference: Inference, shadow: Shadow) -> list[Route]:
@@ -49,7 +50,7 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference, sh
         top_k, other = labels_wanted(asked, deployment), registry.shadow_of(deployment)
         if len(asked.texts) >= MANY and not other and not asked.explain:
             return await inference.answer_many(call, deployment, asked.texts, top_k, asked.threshold)
-        outcomes = await inference.classify(call, deployment, asked.texts, top_k)
+        outcomes = await inference.classify(call, deployment, asked.texts, top_k, asked.name)
         if other:
             shadow.follow(other, asked.texts, outcomes)
         predictions = shown(outcomes, asked.threshold)
@@ -94,7 +95,8 @@ def parse(body: bytes, *, max_texts: int, max_text_chars: int) -> Asked:
         raise InvalidRequestError(f"Unknown field {names}; there are {', '.join(sorted(FIELDS))}.")
     if ("text" in content) == ("texts" in content):
         raise InvalidRequestError("Give either text (a string) or texts (a list of strings).")
-    if "text" in content:
+    name = "text" if "text" in content else "texts"
+    if name == "text":
         texts = [content["text"]]
         check_text(texts[0], "text", max_text_chars)
     else:
@@ -118,7 +120,7 @@ def parse(body: bytes, *, max_texts: int, max_text_chars: int) -> Asked:
     strings = len(content) + len(texts) + ("model" in content)
     if quotes(body) != 2 * strings and quotes(body) != 2 * (strings + _strings_within(texts)):
         raise InvalidJSONError("The body gives a field twice.")
-    return Asked(texts, top_k, threshold, model, explain)
+    return Asked(texts, top_k, threshold, model, explain, name)
 
 
 def _strings_within(texts: list[Text]) -> int:

@@ -42,7 +42,8 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
                 f"This model is not explained by {method[:100]!r} here; "
                 f"method is one of {', '.join(deployment.methods)}."
             )
-        outcomes = await inference.explain(call, deployment, content["texts"], label, top_n, method)
+        name = "text" if "text" in content else "texts"
+        outcomes = await inference.explain(call, deployment, content["texts"], label, top_n, method, name)
         explanations: list[dict[str, Any]] = []
         failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
         if len(failures) == len(outcomes):

@@ -100,7 +100,7 @@ def _check_number(given: Feedback, registry: ModelRegistry) -> None:
         deployment = registry.choose(asked)
     except (UnknownModelError, NotReadyError, InvalidRequestError):
         return
-    deployment.records([given.text])
+    deployment.records([given.text], "text")
 
 
 def _columns(text: Text) -> dict[str, str]:

@@ -90,7 +90,7 @@ class Foreign:
             )
         check_texts(texts, name, max_texts=self.settings.max_texts, max_text_chars=self.settings.max_text_chars)
         count = len(deployment.labels)
-        outcomes = await self._inference.classify(call, deployment, texts, min(top_k or count, count))
+        outcomes = await self._inference.classify(call, deployment, texts, min(top_k or count, count), name)
         predictions = []
         for outcome in outcomes:
             # these formats have no place for the failure of one text

@@ -52,6 +52,7 @@ def test_explanations_say_which_text(pairs):
         ({"text": ["one"]}, "text "),
         ({"text": ["one", "two", "three"]}, "text "),
         ({"texts": [PAIR, "two"]}, "texts[1] "),
+        ({"texts": ["two"]}, "texts[0] "),
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/classify", "/v1/explain"])
@@ -85,11 +86,15 @@ def test_a_separator_inside_a_text_makes_no_third(pairs):
     assert pairs.post("/v1/classify", json={"text": ["a\x1fbanana", "a\x1fcherry"]}).status_code == 200
 
 
-def test_a_model_of_one_text_refuses_lists(client):
-    for path in ("/v1/classify", "/v1/explain"):
-        response = client.post(path, json={"texts": ["a", PAIR]})
-        assert response.status_code == 422
-        assert response.json()["error"]["message"] == "texts[1] must be a string: this model reads one text at a time."
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [({"texts": ["a", PAIR]}, "texts[1]"), ({"texts": [["a"]]}, "texts[0]"), ({"text": ["a"]}, "text")],
+)
+@pytest.mark.parametrize("path", ["/v1/classify", "/v1/explain"])
+def test_a_model_of_one_text_refuses_lists(client, path, body, where):
+    response = client.post(path, json=body)
+    assert response.status_code == 422
+    assert response.json()["error"]["message"] == f"{where} must be a string: this model reads one text at a time."
 
 
 def test_a_line_of_a_stream_is_a_list_and_a_wrong_one_stops_no_other(pairs, client):
@@ -107,13 +112,15 @@ def test_a_line_of_a_stream_is_a_list_and_a_wrong_one_stops_no_other(pairs, clie
 
 
 def test_other_formats_say_that_the_model_reads_several(pairs):
-    for path, body in (
-        ("/predict", {"inputs": "one"}),
-        ("/models/fake", {"inputs": "one"}),
-        ("/v2/models/fake/infer", {"inputs": [{"name": "t", "shape": [1], "datatype": "BYTES", "data": ["one"]}]}),
+    tensor = {"name": "t", "shape": [1], "datatype": "BYTES", "data": ["one"]}
+    for path, body, where in (
+        ("/predict", {"inputs": "one"}, "inputs[0] must be a list"),
+        ("/models/fake", {"inputs": "one"}, "inputs[0] must be a list"),
+        ("/v2/models/fake/infer", {"inputs": [tensor]}, "The input must be one tensor"),
     ):
         response = pairs.post(path, json=body)
         assert 400 <= response.status_code < 500, path
+        assert where in response.text
         assert "this model reads so many together" in response.text
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib.util import find_spec
 from typing import Literal
@@ -13,6 +16,17 @@ from textcnn.kernels.native import native
 
 log = logging.getLogger(__name__)
 Way = Literal["native", "triton", "torch"]
+_plain = ContextVar("_plain", default=False)
+
+
+@contextmanager
+def plain_torch() -> Iterator[None]:
+    """Inside, all runs in plain torch, which can see its own operations and count them."""
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
 
 
 def choose(operation: str, like: torch.Tensor, *, repeatable: bool = True) -> Way:
@@ -20,6 +34,8 @@ def choose(operation: str, like: torch.Tensor, *, repeatable: bool = True) -> Wa
 
     `repeatable` says whether the Triton kernels give the same bits in every run.
     """
+    if _plain.get():
+        return "torch"
     reason = _why_not(like.device.type, like.dtype, repeatable)
     if reason is None:
         return "triton" if like.is_cuda else "native"

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from textcnn.kernels.choose import plain_torch
 from textcnn.nn.encoder import Encoder
 from textcnn.nn.model import Network
 from textcnn.nn.ragged import characters_of
@@ -68,6 +69,6 @@ def summarize(network: Network, *, tokens: int) -> list[LayerSummary]:
 
 def _cost(work: Callable[[], Any]) -> tuple[int, Any]:
     """Multiply-adds of some work, and its result; torch counts each as two operations."""
-    with FlopCounterMode(display=False) as counter:
+    with plain_torch(), FlopCounterMode(display=False) as counter:
         result = work()
     return int(counter.get_total_flops()) // 2, result

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from textcnn.kernels import choose as choose_module
-from textcnn.kernels.choose import choose
+from textcnn.kernels.choose import choose, plain_torch
 from textcnn.kernels.native import native
 
 
@@ -20,6 +20,12 @@ def on_cuda(dtype: torch.dtype = torch.float32) -> Any:
 @pytest.mark.skipif(native() is None, reason="the compiled kernels are not built")
 def test_compiled_kernels_on_a_cpu() -> None:
     assert choose("test", torch.zeros(1)) == "native"
+
+
+def test_plain_torch_where_that_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    with plain_torch():
+        assert choose("test", torch.zeros(1)) == choose("test", on_cuda()) == "torch"
+    assert not caplog.messages
 
 
 def test_triton_on_a_gpu_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,13 @@ def test_characters_have_a_line_and_make_the_convolution_wider() -> None:
     assert layers[2].multiply_adds == 32 * 1200 * 350
 
 
+@pytest.mark.parametrize("window", [1, 2, 3, 4])
+def test_the_convolution_of_a_qrnn_is_counted(window: int) -> None:
+    layers = summary(blocks=[{"type": "qrnn", "hidden_dim": 8, "window": window, "bidirectional": True}])
+    # z, f and o in two directions
+    assert layers[1].multiply_adds == 32 * window * 300 * 3 * 8 * 2
+
+
 @pytest.mark.parametrize("tokens", [1, 2, 1000])
 def test_costs_grow_with_the_text(tokens: int) -> None:
     assert summary(tokens)[1].multiply_adds == tokens * 1200 * 300
