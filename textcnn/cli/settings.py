@@ -14,7 +14,7 @@ from textcnn.cli.common import FILE, Command, tell_source
 from textcnn.presets import DEFAULT_PRESET
 
 if TYPE_CHECKING:
-    from textcnn.config import RunConfig
+    from textcnn.config import DataConfig, RunConfig
     from textcnn.data.label_rows import Labels
     from textcnn.data.readers import Examples, ReadOptions
 
@@ -80,28 +80,38 @@ class Labelled(NamedTuple):
     config: RunConfig
 
 
-def read_labelled(path: Path, config: RunConfig, quiet: bool) -> Labelled:
+def read_labelled(path: Path, config: RunConfig, quiet: bool, *, like: DataConfig | None = None) -> Labelled:
     """The texts and labels of a file, as the configuration says; how it was taken is told unless `quiet`.
 
-    Raises ReadError, ColumnError, BadRowsError; ConfigError where tasks need columns.
+    What it leaves open is as with the file that was taken `like` this, if it has such columns. Raises ReadError, ColumnError, BadRowsError; ConfigError where tasks need columns.
     """
-    examples, labels = read_rows(path, config, quiet)
+    examples, labels = read_rows(path, config, quiet, like=like)
     taken = {"text_columns": examples.text_columns, "label_column": examples.label_column}
     return Labelled(examples.texts, labels, config.model_copy(update={"data": config.data.model_copy(update=taken)}))
 
 
-def read_rows(path: Path, config: RunConfig, quiet: bool) -> tuple[Examples, Labels]:
+def read_rows(
+    path: Path, config: RunConfig, quiet: bool, *, like: DataConfig | None = None
+) -> tuple[Examples, Labels]:
     """The same with all columns and the numbers of the rows."""
     from textcnn.data.readers import read_examples
-    from textcnn.errors import ConfigError
+    from textcnn.errors import ColumnError, ConfigError
 
     by_task, tasks = config.model.head["type"] == "multi_task", config.data.task_columns
     if by_task and not tasks:
         raise ConfigError("a multi_task head needs data.task_columns: --task-column NAME, once for each task")
     options = options_of(config)
+    if like:
+        options = replace(options, usual_text=like.text_columns, usual_label=like.label_column)
     if by_task:
         options = replace(options, label_column="", columns_needed=tasks)
-    examples = read_examples(path, options, labels=not by_task)
+    try:
+        examples = read_examples(path, options, labels=not by_task)
+    except ColumnError as error:
+        if not like:
+            raise
+        columns = [*like.text_columns, *(tasks if by_task else (like.label_column,))]
+        raise ColumnError(f"{error}; or call its columns as in the other file: {', '.join(columns)}") from None
     if not quiet:
         tell_source(path, examples, tasks=tasks if by_task else ())
     return examples, {task: _column(examples.table, task) for task in tasks} if by_task else examples.labels

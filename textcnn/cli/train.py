@@ -93,9 +93,9 @@ def train(
         raise ArtifactError(f"--output {output} has no name of a model: give <folder>/<name>/<version>")
     check_place(folder, overwrite=overwrite)
 
-    texts, labels, config = read_labelled(data, config, quiet)
-    held_out = read_labelled(validation, config, quiet)[:2] if validation else None
-    tested = read_labelled(test, config, quiet)[:2] if test else None
+    asked, (texts, labels, config) = config, read_labelled(data, config, quiet)
+    held_out = read_labelled(validation, asked, quiet, like=config.data)[:2] if validation else None
+    tested = read_labelled(test, asked, quiet, like=config.data)[:2] if test else None
     if test and tested:
         _check_known(test, tested[1], labels, config)
     if tested is None and config.data.test_fraction:

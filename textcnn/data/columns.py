@@ -42,6 +42,8 @@ def choose_columns(
     *,
     text_columns: Sequence[str] = (),
     label_column: str = "",
+    usual_text: Sequence[str] = (),
+    usual_label: str = "",
     columns_needed: Sequence[str] = (),
     labels: bool = True,
     header: bool = True,
@@ -49,11 +51,16 @@ def choose_columns(
 ) -> Columns:
     """Find every column that was asked for and guess the rest. Raises ColumnError with the columns there are.
 
+    The usual columns are taken where they are there and no others are asked for.
     `header` is False where the names do not stand in a first row, which then need not be suspected of being data.
     `first_rows` is asked where there are two columns and neither name is known: labels repeat, and texts do not.
     """
     where = f"{path}: "
     hint = _no_header_hint(names) if header else ""
+    if all(_same(name, names) for name in usual_text):
+        text_columns = text_columns or usual_text
+    if _same(usual_label, names):
+        label_column = label_column or usual_label
     for name in columns_needed:
         _find(where, name, names, hint)
     text = tuple(_find(where, name, names, hint) for name in text_columns)
@@ -86,10 +93,15 @@ def _find(where: str, name: str, names: Sequence[str], hint: str) -> int:
     """The place of the column of that name, or of the only one that differs in case."""
     if name in names:
         return names.index(name)
-    same = [index for index, other in enumerate(names) if other.casefold() == name.strip().casefold()]
+    same = _same(name, names)
     if len(same) == 1:
         return same[0]
     raise ColumnError(f"{where}there is no column {name!r}{nearest(name, names)}; {_listing(names)}{hint}")
+
+
+def _same(name: str, names: Sequence[str]) -> list[int]:
+    """Where the name stands, in any case."""
+    return [index for index, other in enumerate(names) if other.casefold() == name.strip().casefold()]
 
 
 def _guess_text(names: Sequence[str], label: int, labels: bool) -> tuple[int, ...]:

@@ -48,6 +48,7 @@ class ReadOptions:
     Several `text_columns` are joined by a space, or kept `apart` (see textcnn.types.join_texts). `delimiter` may be
     spelled "tab". `columns_needed` must be in the file as well. `side_folder` receives the rows that bad_rows="skip"
     leaves out; default: beside the input.
+    `usual_text` and `usual_label` are columns of another file, taken where this one has them and none are named.
     """
 
     text_columns: tuple[str, ...] = ()
@@ -58,6 +59,8 @@ class ReadOptions:
     columns_needed: tuple[str, ...] = ()
     side_folder: Path | None = None
     apart: bool = False
+    usual_text: tuple[str, ...] = ()
+    usual_label: str = ""
 
     def __post_init__(self) -> None:
         faults = check_encoding(self.encoding) if self.encoding else []
@@ -230,6 +233,8 @@ class _Opened:
                 self._reader.names,
                 text_columns=options.text_columns,
                 label_column=options.label_column,
+                usual_text=options.usual_text,
+                usual_label=options.usual_label,
                 columns_needed=options.columns_needed,
                 labels=labels,
                 header=self._reader.has_header,

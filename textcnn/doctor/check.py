@@ -81,7 +81,8 @@ def check(
 
     begin("reading")
     examples, bad = _read(data, options)
-    tested, bad_tests = _read(test, options) if test else (None, [])
+    like = replace(options, usual_text=examples.text_columns, usual_label=examples.label_column)
+    tested, bad_tests = _read(test, like) if test else (None, [])
     table = Table.of(examples, separator)
     test_table = Table.of(tested, separator) if tested else None
     findings = [*_reading(examples, bad)]

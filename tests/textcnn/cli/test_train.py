@@ -41,6 +41,38 @@ def test_a_table_becomes_a_model_that_is_measured(run: Run, here: Path) -> None:
     assert not Path("runs/train/1", CHECKPOINT).exists()
 
 
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (("text", "label"), "text from 'text', label from 'label'"),
+        (("label", "text"), "text from 'label', label from 'text'"),
+        (("Kommentar", "label"), "text from 'Kommentar', label from 'label'"),
+        (("text", "kind"), "text from 'text', label from 'kind'"),
+        (("Kommentar", "Art"), "text from 'Kommentar', label from 'Art'"),
+        (("review", "sentiment"), "text from 'review', label from 'sentiment'"),
+    ],
+)
+def test_the_test_file_may_have_columns_of_its_own(run: Run, here: Path, names: tuple[str, str], taken: str) -> None:
+    data = ("label", "text") if names == ("label", "text") else ("text", "label")  # named the wrong way round
+    write_csv(Path("d.csv"), *tiny_corpus(), names=data)
+    write_csv(Path("t.csv"), *tiny_corpus(30), names=names)
+    columns = ["--text-column", "label", "--label-column", "text"] if data[0] == "label" else []
+    ran = run("train", "d.csv", "--test", "t.csv", "--validation", "t.csv", *SHORT, *columns)
+    assert ran.code == 0
+    assert [line for line in ran.err.splitlines() if line.startswith("t.csv")] == [f"t.csv: 30 rows; {taken}, utf-8"] * 2
+    config = json.loads(Path("models/d/1/config.json").read_text())["data"]
+    assert (tuple(config["text_columns"]), config["label_column"]) == (data[:1], data[1])
+
+
+def test_a_test_file_whose_columns_cannot_be_guessed_is_told_those_of_the_data(mistake: Any, here: Path) -> None:
+    Path("t.csv").write_text("a,b,c\nx,y,z\n")
+    said = mistake("train", "train.csv", "--test", "t.csv", *SHORT)
+    assert "t.csv: cannot tell which column holds the text; the columns are 'a', 'b', 'c'" in said
+    assert "or call its columns as in the other file: text, label" in said
+    said = mistake("train", "train.csv", "--test", "t.csv", *SHORT, "--text-column", "text")
+    assert "t.csv: there is no column 'text'" in said
+
+
 def test_settings_come_from_flags_file_and_overrides(run: Run, here: Path) -> None:
     Path("run.toml").write_text(
         'preset = "kim_rand"\n[train]\nmax_epochs = 1\nseed = 5\nl2 = 0.25\n[data]\nseed = 6\n[text]\nmax_length = 9\n'
