@@ -262,7 +262,7 @@ def test_a_wrong_setting_is_told_before_any_work(corpus: tuple[list[str], list[s
     [
         (["a"], ["x", "y"], DataError, "1 texts and 2 labels"),
         (["a", "b"], ["x", "x"], LabelError, "at least 2 different labels, found only 'x'"),
-        (["a", "b", "c"], ["x", "x", "y"], LabelError, "labels with only one row.*'y'"),
+        (["a", "b", "c"], ["x", "y", "z"], LabelError, "labels have only one row.*'y'"),
         ([], [], DataError, "there are no texts"),
     ],
 )

@@ -83,16 +83,16 @@ class Labelled(NamedTuple):
 def read_labelled(path: Path, config: RunConfig, quiet: bool, *, like: DataConfig | None = None) -> Labelled:
     """The texts and labels of a file, as the configuration says; how it was taken is told unless `quiet`.
 
-    What it leaves open is as with the file that was taken `like` this, if it has such columns. Raises ReadError, ColumnError, BadRowsError; ConfigError where tasks need columns.
+    What that leaves open is taken `like` in another file, if this one has such columns.
+
+    Raises ReadError, ColumnError, BadRowsError; ConfigError where tasks need columns.
     """
     examples, labels = read_rows(path, config, quiet, like=like)
     taken = {"text_columns": examples.text_columns, "label_column": examples.label_column}
     return Labelled(examples.texts, labels, config.model_copy(update={"data": config.data.model_copy(update=taken)}))
 
 
-def read_rows(
-    path: Path, config: RunConfig, quiet: bool, *, like: DataConfig | None = None
-) -> tuple[Examples, Labels]:
+def read_rows(path: Path, config: RunConfig, quiet: bool, *, like: DataConfig | None = None) -> tuple[Examples, Labels]:
     """The same with all columns and the numbers of the rows."""
     from textcnn.data.readers import read_examples
     from textcnn.errors import ColumnError, ConfigError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -64,7 +64,7 @@ class LabelSet:
     def _unknown(self, unknown: Sequence[str]) -> str:
         found = "; ".join(f"{shorten(label)!r}{nearest(label, self.names)}" for label in unknown[:SHOWN])
         more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
-        return f"labels that training has not seen: {found}{more}. Known are {_listing(self.names)}"
+        return f"labels that training has not seen: {found}{more}. Known are {listing(self.names)}"
 
     def to_json(self) -> str:
         return json.dumps({"names": self.names, "counts": self.counts}, ensure_ascii=False, indent=2) + "\n"
@@ -84,7 +84,10 @@ class LabelSet:
 
 
 def check_trainable(labels: Sequence[str]) -> None:
-    """Raises LabelError for what no classifier can learn: one label, a label with one row, or no labels at all."""
+    """Raises LabelError for what no classifier can learn: one label or none, or mostly labels that have one row.
+
+    A few of those are common, and learned from; see `once`.
+    """
     counts = Counter(labels)
     if len(counts) > MANY_LABELS and len(counts) > len(labels) / 2:
         raise LabelError(
@@ -94,22 +97,34 @@ def check_trainable(labels: Sequence[str]) -> None:
     if len(counts) < 2:
         found = f"only {shorten(labels[0])!r}" if labels else "none"
         raise LabelError(f"training needs at least 2 different labels, found {found}")
-    single = sorted(label for label, count in counts.items() if count == 1)
-    if single:
+    single = once(counts)
+    hint = _several_hint(single, counts)
+    if len(single) > len(labels) / 2 or hint:
         raise LabelError(
-            f"labels with only one row, which cannot be both learned and checked: {_listing(single)}. "
-            f"Add rows, join them with another label, or remove them{_several_hint(single)}"
+            f"{len(single)} of {len(counts)} labels have only one row, which cannot be both learned and checked: "
+            f"{listing(single)}. Add rows, join them with another label, or remove them{hint}"
         )
 
 
-def _several_hint(rare: Sequence[str]) -> str:
-    """Labels that are each several labels in one string are seldom seen twice."""
+def once(counts: Mapping[str, int]) -> list[str]:
+    """The labels with a single row, sorted. It is trained on: held out, it would teach nothing."""
+    return sorted(label for label, count in counts.items() if count == 1)
+
+
+def _several_hint(rare: Sequence[str], known: Collection[str]) -> str:
+    """Labels that are each several labels in one string are seldom seen twice, and their parts often are."""
     for separator in SEPARATORS:
-        if sum(separator in name for name in rare) > len(rare) / 2:
+        parts = Counter(part.strip() for name in known for part in name.split(separator))
+        joined = [
+            name
+            for name in rare
+            if separator in name and any(parts[part.strip()] > 1 for part in name.split(separator))
+        ]
+        if len(joined) > 1 and len(joined) > len(rare) / 2:
             return f". If a row may have several labels, joined by {separator!r}: --label-separator {separator!r}"
     return ""
 
 
-def _listing(names: Sequence[str]) -> str:
+def listing(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(repr(shorten(name)) for name in names[:SHOWN]) + more

@@ -67,7 +67,7 @@ def label_findings(table: Table) -> Iterator[Finding]:
         said = ", ".join(f"{shorten(name)!r} {times}" for name, times in sorted(rare.items(), key=lambda x: x[1])[:10])
         yield Finding(
             "rare_labels",
-            "problem" if min(rare.values()) < 2 else "warning",
+            "warning",
             f"{count(len(rare), 'label has', 'labels have')} fewer than {RARE} rows: {said}"
             f"{' ...' if len(rare) > 10 else ''}",
             _rows_with(table, {name: f"has {count(times, 'row')}" for name, times in rare.items()}),

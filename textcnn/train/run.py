@@ -19,7 +19,7 @@ from textcnn.calibration.calibration import Calibration, unknown_share
 from textcnn.calibration.fit import LEAST_TEXTS, Validation
 from textcnn.config import RunConfig
 from textcnn.data.label_rows import LabelRows, Labels, check_pairs
-from textcnn.data.labels import LabelSet
+from textcnn.data.labels import LabelSet, listing, once
 from textcnn.data.split import stratified_split
 from textcnn.data.texts import Texts, text_strings, texts_of
 from textcnn.errors import ConfigError, DataError, LabelError
@@ -181,7 +181,14 @@ def prepare(
         + (f", validating on {len(held_out[0]):,}" if held_out else ", without validation data")
         + f"; {len(names)} labels, {len(tokenizer):,} tokens in the vocabulary, {trained:,} weights, {device.type}"
     )
-    unchecked = sorted(set(names.names).difference(held_out[1].flat)) if held_out else []
+    single = once(dict(zip(names.names, names.counts, strict=True)))
+    if single:
+        progress.note(
+            f"{len(single)} {'label has' if len(single) == 1 else 'labels have'} only one row, which is trained on: "
+            f"nothing can say how well {'it is' if len(single) == 1 else 'they are'} learned: {listing(single)}. "
+            "Add rows, or join them with another label"
+        )
+    unchecked = sorted(set(names.names).difference(held_out[1].flat, single)) if held_out else []
     if unchecked:
         progress.note(
             f"no validation text has the label {' or '.join(map(repr, unchecked[:LABELS_NAMED]))}"

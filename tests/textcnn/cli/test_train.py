@@ -59,7 +59,7 @@ def test_the_test_file_may_have_columns_of_its_own(run: Run, here: Path, names: 
     columns = ["--text-column", "label", "--label-column", "text"] if data[0] == "label" else []
     ran = run("train", "d.csv", "--test", "t.csv", "--validation", "t.csv", *SHORT, *columns)
     assert ran.code == 0
-    assert [line for line in ran.err.splitlines() if line.startswith("t.csv")] == [f"t.csv: 30 rows; {taken}, utf-8"] * 2
+    assert ran.err.count(f"t.csv: 30 rows; {taken}, utf-8\n") == 2
     config = json.loads(Path("models/d/1/config.json").read_text())["data"]
     assert (tuple(config["text_columns"]), config["label_column"]) == (data[:1], data[1])
 
@@ -71,6 +71,17 @@ def test_a_test_file_whose_columns_cannot_be_guessed_is_told_those_of_the_data(m
     assert "or call its columns as in the other file: text, label" in said
     said = mistake("train", "train.csv", "--test", "t.csv", *SHORT, "--text-column", "text")
     assert "t.csv: there is no column 'text'" in said
+
+
+def test_a_label_with_one_row_is_trained_on_and_named(run: Run, here: Path) -> None:
+    texts, labels = tiny_corpus()
+    write_csv(Path("d.csv"), [*texts, "a horse", "two cows"], [*labels, "horse", "cow"])
+    ran = run("train", "d.csv", *SHORT, "data.test_fraction=0.2", "data.validation_fraction=0.2")
+    assert ran.code == 0
+    (said,) = [line for line in ran.err.splitlines() if "only one row" in line]
+    assert said.startswith("2 labels have only one row") and "'cow', 'horse'" in said
+    assert "no validation text" not in ran.err, "said once"
+    assert set(TextClassifier.load("models/d").labels) == {*labels, "horse", "cow"}
 
 
 def test_settings_come_from_flags_file_and_overrides(run: Run, here: Path) -> None:
@@ -222,7 +233,7 @@ def test_labels_that_no_validation_text_has_are_named(run: Run, tmp_path: Path) 
         (["train.csv", "--validation", "odd.csv"], "labels that training has not seen: 'weather'"),
         (["train.csv", "--test", "none.csv"], "none.csv: there is no such file"),
         (["one.csv"], "at least 2 different labels, found only 'a'"),
-        (["single.csv"], "labels with only one row"),
+        (["single.csv"], "3 of 3 labels have only one row"),
         (["broken.csv"], "row 3: 3 fields where the header has 2"),
     ],
 )
@@ -234,12 +245,12 @@ def test_a_mistake_is_told_before_any_work(mistake: Any, here: Path, arguments: 
     Path("taken/1/file").write_text("x")
     write_csv(here / "odd.csv", ["snow"], ["weather"])
     write_csv(here / "one.csv", ["x", "y"], ["a", "a"])
-    write_csv(here / "single.csv", ["x", "y", "z"], ["a", "a", "b"])
+    write_csv(here / "single.csv", ["x", "y", "z"], ["a", "b", "c"])
     Path("broken.csv").write_text("text,label\nx,a\ny,b,c\n")
     said = mistake("train", *arguments)
     assert message in said
     assert not Path("models").exists()
-    assert not Path("runs").exists() or message.startswith(("labels", "there is no label", "at least 2"))
+    assert not Path("runs").exists() or message.startswith(("labels", "there is no label", "at least 2", "3 of 3"))
 
 
 def test_every_mistake_in_the_settings_is_told_at_once(mistake: Any, here: Path) -> None:

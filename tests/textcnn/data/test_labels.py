@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textcnn.data.labels import LabelSet, check_trainable
+from textcnn.data.labels import LabelSet, check_trainable, once
 from textcnn.errors import LabelError
 
 
@@ -28,7 +30,7 @@ def test_several_labels_in_one_string_are_guessed() -> None:
     with pytest.raises(LabelError, match=r"joined by '\|': --label-separator '\|'"):
         check_trainable(["a", "a", "b", "b", "a|b", "b|c|d"])
     with pytest.raises(LabelError, match=r"or remove them$"):
-        check_trainable(["a", "a", "b", "b", "c", "a|b"])
+        check_trainable(["a", "b", "c", "a|b"])
 
 
 def test_labels_are_counted() -> None:
@@ -88,11 +90,20 @@ def test_two_labels_with_two_rows_can_be_trained() -> None:
 
 
 @pytest.mark.parametrize(
+    "rare", [["c"], ["c", "a|b"], ["food, drink", "arts, crafts"], [f"rare {n}" for n in range(20)]]
+)
+def test_a_few_labels_with_one_row_are_no_reason_to_stop(rare: list[str]) -> None:
+    labels = ["a", "b"] * 10 + rare
+    check_trainable(labels)
+    assert once(Counter(labels)) == sorted(rare)
+
+
+@pytest.mark.parametrize(
     ("labels", "words"),
     [
         ([], ["at least 2 different labels", "found none"]),
         (["a", "a"], ["at least 2 different labels", "only 'a'"]),
-        (["a", "a", "b", "b", "c"], ["only one row", "'c'", "Add rows"]),
+        (["a", "a", "b", "c", "d"], ["3 of 4 labels have only one row", "'b', 'c', 'd'", "Add rows"]),
         (
             [f"a long text {n}" for n in range(100)],
             ["100 different labels", "is that the text column", "--label-column"],
