@@ -240,7 +240,7 @@ def tasks(data: Path, quick: bool, only: str) -> dict[str, Any]:
     }
     (texts, coarse), (_, fine) = parts["train"]
     tests, labels = parts["test"][0][0], {"coarse": parts["test"][0][1], "fine": parts["test"][1][1]}
-    # a label with one row cannot be learned; such rows keep their coarse label alone
+    # as measured so far: a row whose fine label stands nowhere else keeps its coarse label alone
     seen = {label: fine.count(label) for label in set(fine)}
     fine = [label if seen[label] > 1 else "" for label in fine]
     known = [row for row, label in enumerate(fine) if label]

@@ -49,6 +49,7 @@ class ReadOptions:
     spelled "tab". `columns_needed` must be in the file as well. `side_folder` receives the rows that bad_rows="skip"
     leaves out; default: beside the input.
     `usual_text` and `usual_label` are columns of another file, taken where this one has them and none are named.
+    With `empty_labels` an empty label is one, as where a text may have several; null, which no CSV file has, is none.
     """
 
     text_columns: tuple[str, ...] = ()
@@ -61,6 +62,7 @@ class ReadOptions:
     apart: bool = False
     usual_text: tuple[str, ...] = ()
     usual_label: str = ""
+    empty_labels: bool = False
 
     def __post_init__(self) -> None:
         faults = check_encoding(self.encoding) if self.encoding else []
@@ -127,12 +129,12 @@ def read_examples(path: str | Path, options: ReadOptions = ReadOptions(), *, lab
         for part in file.parts():
             text = _texts(part.table, file.columns, file.names, apart=options.apart)
             label = _labels(part.table, file.columns, file.names) if labels else None
-            usable = _usable(part, text, label, file.bad)
+            usable = _usable(part, text, label, file.bad, empty_labels=options.empty_labels)
             numbers.append(part.row_numbers[usable])
             mask = pa.array(usable)
             tables.append(part.table if usable.all() else part.table.filter(mask))
             texts += text.filter(mask).to_pylist()
-            tags += label.filter(mask).to_pylist() if label is not None else []
+            tags += pc.fill_null(label.filter(mask), "").to_pylist() if label is not None else []
         file.bad.raise_if_any()
     if not texts:
         raise ReadError(f"{path}: no row can be used; all {file.bad.total} are in {file.bad.side_file}")
@@ -339,13 +341,17 @@ def _texts(table: pa.Table, columns: Columns, names: list[str], *, apart: bool =
 
 
 def _labels(table: pa.Table, columns: Columns, names: list[str]) -> pa.ChunkedArray:
-    return pc.fill_null(pc.utf8_trim_whitespace(_strings(table, columns.label, names)), "")
+    return pc.utf8_trim_whitespace(_strings(table, columns.label, names))
 
 
-def _usable(part: Part, text: pa.ChunkedArray, label: pa.ChunkedArray | None, bad: BadRows) -> np.ndarray:
+def _usable(
+    part: Part, text: pa.ChunkedArray, label: pa.ChunkedArray | None, bad: BadRows, *, empty_labels: bool
+) -> np.ndarray:
     """Which rows of the part have a text and a label, bool[N]; the others and the part's bad rows go to `bad`."""
     no_text = pc.equal(pc.utf8_trim_whitespace(text), "").to_numpy()
-    no_label = pc.equal(label, "").to_numpy() if label is not None else np.zeros_like(no_text)
+    no_label = np.zeros_like(no_text)
+    if label is not None:
+        no_label = (pc.is_null(label) if empty_labels else pc.fill_null(pc.equal(label, ""), True)).to_numpy()
     usable: np.ndarray = ~(no_text | no_label)
     rows = [
         BadRow(int(part.row_numbers[i]), "the text is empty" if no_text[i] else "the label is missing", part.record(i))

@@ -32,6 +32,19 @@ _MISSING = frozenset({"nan", "na", "n/a", "#n/a", "null", "<na>", "nat"})
 def label_findings(table: Table) -> Iterator[Finding]:
     """Of the labels, and where a text has several, of each of them."""
     counts = Counter(label for row in table.label_rows for label in row)
+    empty = [int(row) for row, labels in zip(table.rows, table.label_rows, strict=True) if not labels]
+    if empty:
+        yield Finding(
+            "no_label",
+            "note",
+            f"{count(len(empty), 'row has', 'rows have')} no label, which is learned as an answer: none of them; "
+            "take out those that only nobody has labelled yet",
+            tuple(Suspect(row, "has no label") for row in empty),
+            {"rows": len(empty)},
+        )
+    if not counts:
+        yield Finding("one_label", "problem", "no row has a label; there is nothing to learn")
+        return
     if not table.separator and (separator := joined_by(counts)):
         joined = {name: times for name, times in counts.items() if separator in name}
         yield Finding(

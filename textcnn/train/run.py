@@ -181,6 +181,12 @@ def prepare(
         + (f", validating on {len(held_out[0]):,}" if held_out else ", without validation data")
         + f"; {len(names)} labels, {len(tokenizer):,} tokens in the vocabulary, {trained:,} weights, {device.type}"
     )
+    unlabelled = sum(not any(row) for row in rows[1].rows) if rows[1].many else 0
+    if unlabelled:
+        progress.note(
+            f"{unlabelled:,} of {len(rows[0]):,} texts have no label, which is learned as an answer: none of them. "
+            "Take out those that only nobody has labelled yet"
+        )
     single = once(dict(zip(names.names, names.counts, strict=True)))
     if single:
         progress.note(

@@ -47,6 +47,22 @@ def test_several_labels_in_a_column(run: Run, several: Path) -> None:
     assert "are for models that give one label a text" in run("predict", "models/several", "x", "--top-k", "2").err
 
 
+def test_none_of_the_labels_is_an_answer(run: Run, here: Path) -> None:
+    labels = [{"billing": "money;shop", "repair": "shop"}.get(topic, "") for topic in TOPICS]
+    write_csv(Path("some.csv"), TEXTS, labels)
+    checked = run("check", "some.csv", "--label-separator", ";")
+    assert checked.code == 0
+    assert "40 rows have no label, which is learned as an answer: none of them" in checked.out
+    ran = run("train", "some.csv", "--label-separator", ";", *TINY, "train.max_epochs=8", "data.test_fraction=0.2")
+    assert ran.code == 0
+    assert "32 of 96 texts have no label, which is learned as an answer: none of them" in ran.err
+    assert "test accuracy 1" in ran.out
+    assert "on 120 texts" in run("evaluate", "models/some", "some.csv").out
+    assert json.loads(run("predict", "models/some", TEXTS[TOPICS.index("delivery")]).out)["labels"] == []
+    # of one label each, an empty one is as before a row that cannot be used
+    assert "row 3: the label is missing" in run("train", "some.csv", *TINY).err
+
+
 def test_several_tasks_in_several_columns(run: Run, tasks: Path) -> None:
     ran = run("train", tasks, "--task-column", "topic", "--task-column", "shop", *TINY, "train.max_epochs=6")
     assert ran.code == 0

@@ -118,6 +118,19 @@ def test_bad_rows_of_parquet_are_kept_as_json(tmp_path: Path) -> None:
     ]
 
 
+def test_where_a_text_may_have_several_labels_an_empty_one_is_none_and_null_is_missing(tmp_path: Path) -> None:
+    options = ReadOptions(bad_rows="skip", empty_labels=True)
+    table = read_examples(write(tmp_path / "a.csv", 'text,label\na,x\nb,\nc,""\nd,  \n,\n'), options)
+    assert pairs(table) == [("a", "x"), ("b", ""), ("c", ""), ("d", "")]
+    assert [reason for _, reason, _ in side_rows(table)[1:]] == ["the text is empty"]
+    path = write(tmp_path / "a.jsonl", '{"text": "a", "label": ""}\n{"text": "b", "label": null}\n{"text": "c"}\n')
+    lines = read_examples(path, options)
+    assert pairs(lines) == [("a", "")]
+    assert [reason for _, reason, _ in side_rows(lines)[1:]] == ["the label is missing"] * 2
+    cells = read_examples(write(tmp_path / "a.parquet", parquet_bytes(text=["a", "b"], label=["", None])), options)
+    assert pairs(cells) == [("a", "")]
+
+
 def test_the_side_file_goes_to_the_folder_that_is_given(tmp_path: Path) -> None:
     (tmp_path / "side").mkdir()
     options = ReadOptions(bad_rows="skip", side_folder=tmp_path / "side")

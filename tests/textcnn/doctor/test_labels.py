@@ -101,6 +101,18 @@ def test_one_label_is_nothing_to_learn() -> None:
     assert [found.kind for found in label_findings(table(["a"] * 20))] == ["one_label"]
 
 
+def test_rows_without_a_label_are_noted_where_texts_have_several() -> None:
+    labels = ["x;y", "", "x", " ; ", "y"] * 12
+    texts = Table([f"text {i}" for i in range(60)], labels, np.arange(2, 62), ";")
+    (finding,) = label_findings(texts)
+    assert (finding.kind, finding.level, finding.figures) == ("no_label", "note", {"rows": 24})
+    assert [suspect.row for suspect in finding.suspects[:3]] == [3, 5, 8]
+    none = Table(["a", "b"], ["", ""], np.arange(2, 4), ";")
+    assert [(found.kind, found.level) for found in label_findings(none)] == [
+        ("no_label", "note"), ("one_label", "problem"),
+    ]  # fmt: skip
+
+
 def test_labels_that_only_the_test_has_are_a_problem() -> None:
     data = Table(["a", "b"], ["x", "y|z"], np.arange(2, 4), "|")
     test = Table(["c", "d", "e"], ["z", "w", "x|w"], np.arange(2, 5), "|")
