@@ -1,6 +1,7 @@
 """What can be wrong with a request, and the JSON body that says so.
 
 RequestError
+├── BadRequestError            400  not HTTP as it has to be
 ├── InvalidJSONError           400  the body is not one JSON document in UTF-8, or repeats a key
 ├── UnauthorizedError          401  no key, or one we do not know
 ├── ForbiddenError             403  the key is not for this
@@ -35,6 +36,10 @@ class RequestError(Exception):
     def __init__(self, message: str, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
         self.headers = headers or {}
+
+
+class BadRequestError(RequestError):
+    """Not HTTP as it has to be."""
 
 
 class InvalidJSONError(RequestError):
@@ -109,6 +114,7 @@ class NotKeptError(RequestError):
 
 
 CODES: dict[type[RequestError], str] = {
+    BadRequestError: "bad_request",
     InvalidJSONError: "invalid_json",
     UnauthorizedError: "unauthorized",
     ForbiddenError: "forbidden",

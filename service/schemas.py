@@ -52,6 +52,7 @@ class ErrorKind(NamedTuple):
 
 
 ERROR_KINDS = {
+    "bad_request": ErrorKind(400),
     "invalid_json": ErrorKind(400),
     "unauthorized": ErrorKind(401),
     "forbidden": ErrorKind(403),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from service.admission import TokenBucket
 from service.answer import Answer
 from service.call import Call
-from service.errors import ForbiddenError, MisdirectedError, RateLimitedError, UnauthorizedError
+from service.errors import BadRequestError, ForbiddenError, MisdirectedError, RateLimitedError, UnauthorizedError
 from service.keys import KeyRing
 from service.route import Endpoint, RouteTable
 
@@ -13,20 +13,26 @@ BAD_KEYS_PER_SECOND = 20.0
 
 
 def check_host(endpoint: Endpoint, hosts: frozenset[str], setting: str) -> Endpoint:
-    """`hosts` without ports; empty: any. Keeps a web page from asking a service on its visitor's machine."""
-    if not hosts:
-        return endpoint
+    """`hosts` without ports; empty: any. Keeps a web page from asking a service on its visitor's machine.
+
+    Two names in one request might be read as the one here and as the other by a proxy: RFC 9112, 3.2.
+    """
     known = {host.encode("ascii") for host in hosts}
     met: set[bytes] = set()  # headers found good, with their port
 
     async def checked(call: Call) -> Answer:
-        given = call.header(b"host")
+        found = [value.strip(b" \t") for name, value in call.scope["headers"] if name == b"host"]
+        if len(found) > 1:
+            raise BadRequestError("The request has several Host headers; send one.")
+        given = found[0] if found else b""
         # probes ask by address, and learn nothing that a web page must not know
         if given not in met and not call.path.startswith("/health/"):
+            if not found and call.scope["http_version"] == "1.1":
+                raise BadRequestError("The request has no Host header, without which it is not HTTP/1.1.")
             name = given.lower().removesuffix(b":" + given.rpartition(b":")[2]) if b":" in given else given.lower()
-            if name not in known and given.lower() not in known:
+            if known and name not in known and given.lower() not in known:
                 raise MisdirectedError(f"This service does not go by that name; {setting} says which it goes by.")
-            if len(met) < 1000:
+            if given and len(met) < 1000:
                 met.add(given)
         return await endpoint(call)
 

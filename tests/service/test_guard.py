@@ -19,7 +19,7 @@ import trustme
 import uvicorn
 from uvicorn.server import ServerState
 
-from service.guard import AT_ONCE, Guard, Limits, guarded, look_over, send_whole
+from service.guard import AT_ONCE, LEAVING_SECONDS, Guard, Limits, guarded, look_over, send_whole
 from service.keys import add_key
 
 from ..patience import PATIENCE, until
@@ -369,6 +369,83 @@ def test_requests_before_what_is_not_http_are_answered_first(launch, garbage):
     assert answer.rindex(b"HTTP/1.1 ") == answer.index(b"HTTP/1.1 400 ")
     _, log = server.stop()
     assert "Traceback" not in log and "exception" not in log
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"GET /v1/models HTTP/1.1", b"400"),
+        (b"GET /health/live HTTP/1.1", b"200"),  # a probe that does not know our name
+        (b"GET /health/live HTTP/1.0", b"200"),
+        (b"GET /v1/models HTTP/1.0", b"421"),
+    ],
+)
+def test_a_request_without_a_host_header_is_not_http_of_today(patient, line, status):
+    with connection(patient) as client:
+        client.sendall(line + b"\r\nconnection: close\r\n\r\n")
+        assert until_closed(client).startswith(b"HTTP/1.1 " + status)
+
+
+def asked(client: socket.socket, body: bytes) -> None:
+    """A request, and then the end of all that this client sends."""
+    client.sendall(HEAD + b"content-length: %d\r\n\r\n" % len(body) + body)
+    client.shutdown(socket.SHUT_WR)
+
+
+def test_a_client_that_only_sends_no_more_is_answered(patient):
+    with connection(patient) as client:
+        asked(client, b'{"text": "a cherry"}')
+        answer = until_closed(client)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ") and b"connection: close" in head
+    assert json.loads(body)["predictions"][0]["label"] == "cherry"
+
+
+def test_of_several_requests_all_are_answered_before_the_end(patient):
+    request = b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with connection(patient) as client:
+        client.sendall(request * 3 + b"GET /v1")
+        client.shutdown(socket.SHUT_WR)
+        assert until_closed(client).count(b"HTTP/1.1 200 ") == 3
+
+
+@pytest.mark.parametrize("begin", [b"", b"GET / HT", HEAD + b"content-length: 9\r\n\r\n{"])
+def test_a_client_that_ends_without_a_whole_request_is_closed(patient, begin):
+    with connection(patient) as client:
+        client.sendall(begin)
+        client.shutdown(socket.SHUT_WR)
+        assert until_closed(client) == b""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("path", "gone"), [("/silent", True), ("/begun", False)])
+async def test_whoever_sends_no_more_is_taken_for_gone_if_no_answer_begins_in_a_while(path, gone):
+    gate = asyncio.Event()
+
+    async def app(scope, receive, send):
+        if scope["path"] == "/begun":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        await gate.wait()
+
+    config = uvicorn.Config(app, http=guarded(Limits(10, 10)), lifespan="off", log_config=None)
+    config.load()
+    transport = Mock(spec=asyncio.Transport, is_closing=lambda: False, get_extra_info=lambda name, default=None: None)
+    state = ServerState()
+    connection = config.http_protocol_class(config=config, server_state=state, app_state={})
+    connection.connection_made(transport)
+    assert not connection.eof_received(), "it has asked for nothing"
+    connection.data_received(b"GET %b HTTP/1.1\r\nhost: testserver\r\n\r\n" % path.encode())
+    await asyncio.sleep(0)
+    assert connection.eof_received(), "its answer is to come"
+    now = connection.loop.time()
+    connection.look(now)
+    transport.close.assert_not_called()
+    connection.look(now + LEAVING_SECONDS + 1)
+    assert transport.close.called == gone
+    connection.connection_lost(None)
+    gate.set()
+    while state.tasks:
+        await asyncio.gather(*state.tasks)
 
 
 def test_a_client_that_does_not_read_its_answer_is_closed(server):

@@ -128,6 +128,15 @@ def test_on_loopback_only_local_names_are_answered(make_client, host, status):
     assert client.get("/v1/models", headers={"host": host}).status_code == status
 
 
+@pytest.mark.parametrize("hosts", ["", "localhost"])
+@pytest.mark.parametrize("path", ["/v1/models", "/health/live"])
+def test_two_host_headers_are_one_too_many(make_client, hosts, path):
+    client = make_client(hosts=hosts, host="0.0.0.0")
+    response = client.get(path, headers=[("host", "localhost"), ("host", "localhost")])
+    assert response.status_code == 400
+    assert response.json()["error"]["message"] == "The request has several Host headers; send one."
+
+
 def test_names_can_be_listed(make_client):
     client = make_client(hosts="api.example, other.example")
     assert client.get("/v1/models", headers={"host": "api.example:443"}).status_code == 200
