@@ -9,7 +9,16 @@ from typing import Any, get_args
 import click
 
 from textcnn.choices import CalibrationMethod
-from textcnn.cli.common import FILE, NumberRange, progress_bar, quiet_option, reading_options, shown_path, tell
+from textcnn.cli.common import (
+    FILE,
+    NumberRange,
+    progress_bar,
+    quiet_option,
+    reading_options,
+    shown_path,
+    tell,
+    tell_known_file,
+)
 from textcnn.cli.settings import as_trained, expecting_columns, read_labelled
 
 EPILOG = """\b
@@ -54,6 +63,7 @@ def calibrate(
     """Fit the probabilities of MODEL to DATA, labelled texts it was not trained on, and save it as a new version."""
     from textcnn.artifact import check_place, find_version, last_version
     from textcnn.classifier import TextClassifier
+    from textcnn.train.record import file_facts
 
     if abstain_precision and abstain_f1:
         raise click.UsageError("give --abstain-precision or --abstain-f1, not both")
@@ -66,6 +76,7 @@ def calibrate(
     trained = classifier.artifact_.config
     with expecting_columns(trained, labels=True):
         texts, given, _ = read_labelled(data, as_trained(trained, reading), quiet=False)
+    tell_known_file(data, classifier)
     labels: Any = given  # calibrate says which heads it is for
     with progress_bar(quiet=quiet) as told:
         figures: dict[str, Any] = classifier.calibrate(
@@ -80,6 +91,8 @@ def calibrate(
         if abstain_precision and (reached is None or reached < abstain_precision):
             tell([f"the goal of {abstain_precision:.1%} is missed on texts that did not choose the threshold: "
                   "give more texts, or expect less"])  # fmt: skip
+    files = {**classifier.metrics_.get("files", {}), "calibration": file_facts(data)["sha256"]}
+    classifier.record("files", files)
     classifier.save(folder, overwrite=overwrite)
     if as_json:
         click.echo(json.dumps(figures, ensure_ascii=False))

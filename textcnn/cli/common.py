@@ -15,6 +15,7 @@ import click
 from textcnn.choices import BadRowsPolicy, TablePrecision
 
 if TYPE_CHECKING:
+    from textcnn.classifier import TextClassifier
     from textcnn.data.readers import Examples, ReadOptions, TextStream
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -153,6 +154,23 @@ def tell_unknown_labels(figures: dict[str, Any]) -> None:
     if count:
         rows = "1 row has" if count == 1 else f"{count:,} rows have"
         tell([f"{rows} a label that the model does not know; such a row counts as wrong"])
+
+
+# What a file was to a model, by its purpose in the model's metrics, and what figures on it are worth.
+_USED = {
+    "data": "the model was trained on this very file: the figures say how well it remembers, not how well it works",
+    "validation": "the best epoch of the model was chosen on this very file: the figures may be too good",
+    "calibration": "the model was calibrated on this very file: the figures may be too good",
+}
+
+
+def tell_known_file(path: Path, model: TextClassifier) -> None:
+    """A line where the model comes from the file that it is to be measured on."""
+    from textcnn.train.record import file_facts
+
+    files = model.metrics_.get("files")
+    digest = file_facts(path)["sha256"] if files else ""
+    tell([f"{path}: {_USED[purpose]}" for purpose, known in (files or {}).items() if known == digest])
 
 
 def tell_source(path: Path, source: Examples | TextStream, *, tasks: Sequence[str] = ()) -> None:

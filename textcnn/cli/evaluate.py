@@ -14,6 +14,7 @@ from textcnn.cli.common import (
     progress_bar,
     quiet_option,
     reading_options,
+    tell_known_file,
     tell_unknown_labels,
 )
 from textcnn.cli.settings import as_trained, expecting_columns, read_labelled
@@ -45,6 +46,7 @@ def evaluate(
     trained = classifier.artifact_.config
     with expecting_columns(trained, labels=True):
         texts, labels, _ = read_labelled(data, as_trained(trained, reading), quiet=False)
+    tell_known_file(data, classifier)
     with progress_bar(quiet=quiet) as told:
         figures = classifier.evaluate(texts, labels, tell=lambda share: told("predicting", share))
     if running["table_precision"] != "float32":

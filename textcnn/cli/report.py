@@ -16,6 +16,7 @@ from textcnn.cli.common import (
     quiet_option,
     reading_options,
     tell,
+    tell_known_file,
     write_whole,
 )
 from textcnn.cli.settings import as_trained, expecting_columns, options_of, read_rows
@@ -55,6 +56,7 @@ def report(
     config = as_trained(trained, reading)
     with expecting_columns(trained, labels=True):
         examples, labels = read_rows(data, config, quiet=False)
+    tell_known_file(data, classifier)
     head = classifier.head["type"]
     if head == "multi_task":  # the doctor looks at one column of labels: textcnn check --label-column TASK
         no_check = True

@@ -114,6 +114,7 @@ def train(
         if tested:
             model.record("test", model.evaluate(*tested))
             tell_unknown_labels(model.metrics_["test"])
+        model.record("files", {use: digest for use, digest in record.files.items() if use != "test"})
         model.save(folder, overwrite=overwrite)
         record.end_with(model, model=str(folder))
     if not interrupted:

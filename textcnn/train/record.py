@@ -91,6 +91,11 @@ class RunRecord:
         }
         self._write()
 
+    @property
+    def files(self) -> dict[str, str]:
+        """The SHA-256 of each file by what it is for."""
+        return {purpose: facts["sha256"] for purpose, facts in self._values["files"].items()}
+
     def end(self, status: str, **facts: Any) -> None:
         """Note how it ended: "done", "interrupted" or "failed", and what came out."""
         seconds = round(time.perf_counter() - self._started, 3)

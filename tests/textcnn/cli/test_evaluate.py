@@ -30,6 +30,20 @@ def test_json_is_one_object_with_the_figures_of_python(run: Run, here: Path, mod
     assert figures == TextClassifier.load(model_folder).evaluate(*tiny_corpus(30, seed=1))
 
 
+def test_figures_on_the_very_file_of_the_training_are_told_to_be_worth_little(run: Run, here: Path) -> None:
+    tiny = ["model.embedding.dim=16", "model.blocks.0.num_filters=8", "train.max_epochs=1", "--quiet"]
+    write_csv(Path("v.csv"), *tiny_corpus(30, seed=2))
+    assert run("train", "train.csv", "--validation", "v.csv", "--test", "test.csv", *tiny).code == 0
+    Path("train.csv").rename("renamed.csv")
+    for command in (["evaluate"], ["report", "--no-check", "--overwrite"], ["calibrate", "--overwrite"]):
+        said = [run(*command, "models/train/1", file).err for file in ("renamed.csv", "v.csv", "test.csv")]
+        assert "the model was trained on this very file: the figures say how well it remembers" in said[0]
+        assert "the best epoch of the model was chosen on this very file" in said[1]
+        assert "this very file" not in said[2]
+    assert "the model was calibrated on this very file" in run("evaluate", "models/train/4", "test.csv").err
+    assert "trained on this very file" in run("evaluate", "models/train/4", "renamed.csv").err
+
+
 def test_two_models_are_compared_on_the_same_texts(run: Run, here: Path, model_folder: Path) -> None:
     figures = json.loads(run("evaluate", model_folder, "test.csv", "--against", model_folder, "--json").out)
     assert (figures["against"]["difference"], figures["against"]["p_value"]) == (0.0, 1.0)
