@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from textcnn import TextClassifier
-from textcnn.data.readers import Examples
+from textcnn.data.readers import Examples, read_examples
 from textcnn.doctor.check import Checkup
 from textcnn.report.figures import report_figures
 from textcnn.report.page import report_page
 
-from ...conftest import TINY, tiny_corpus
+from ...conftest import TINY, tiny_corpus, write_csv
 from .conftest import NASTY
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -52,6 +52,23 @@ def browser_of(figures: dict[str, Any], folder: Path, *, width: int = 1280) -> I
         yield page
         browser.close()
     assert not [complaint for complaint in complaints if complaint != "data:,"]
+
+
+def test_what_cannot_be_known_from_texts_of_one_label_is_not_drawn(model: TextClassifier, tmp_path: Path) -> None:
+    texts, labels = tiny_corpus(60, seed=1)
+    only = [text for text, label in zip(texts, labels, strict=True) if label == "billing"]
+    examples = read_examples(write_csv(tmp_path / "only.csv", only, ["billing"] * len(only)))
+    with browser_of(report_figures(model, examples, examples.labels, None), tmp_path) as page:
+        shown = page.inner_text("#certainty")
+        assert shown.count("It takes texts with a label and texts without it.") == 2
+        assert "No need: of all answers hardly any is wrong." in shown
+        assert page.locator("#labels tbody tr", has_text="repair").inner_text().split() == [
+            "repair",
+            "–",
+            "–",
+            "–",
+            "0",
+        ]
 
 
 @pytest.fixture
