@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
@@ -262,3 +263,9 @@ def texts_bar(*, quiet: bool) -> Iterator[Callable[[int, float | None], None]]:
 def shown_path(path: Path) -> Path:
     """As short as it can be said here."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def typed_path(path: Path) -> str:
+    """The same as it is typed in a shell, where a space ends a word and a dash begins an option."""
+    shown = str(shown_path(path))
+    return shlex.quote(f"./{shown}" if shown.startswith("-") else shown)

@@ -103,6 +103,13 @@ def _silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _open_closed_streams() -> None:
+    """A stream that was closed at the start is None to Python, and its number free for the next file that is opened."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8", closefd=False))
+
+
 @contextmanager
 def _whole_output() -> Iterator[None]:
     """With PYTHONUNBUFFERED, Python takes no notice where a disk has room for a part only of what is written."""
@@ -134,6 +141,7 @@ def _remember_interrupts() -> list[int]:
 def main() -> None:
     """Run a command. A mistake of the user ends with its message and exit code 2; Ctrl-C with 130."""
     interrupts = _remember_interrupts()
+    _open_closed_streams()
     try:
         with _whole_output():
             code = cli.main(prog_name="textcnn", standalone_mode=False)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import click
 
 from textcnn.choices import Rebuild
-from textcnn.cli.common import FILE, read_options, reading_options, shown_path, tell, tell_source
+from textcnn.cli.common import FILE, read_options, reading_options, shown_path, tell, tell_source, typed_path
 from textcnn.cli.settings import configure, settings_options
 
 EPILOG = """\b
@@ -65,8 +65,7 @@ def pretrain(
         write_artifact(folder, artifact, overwrite=overwrite)
     share = artifact.metrics["history"][-1]["train_accuracy"] if artifact.metrics["history"] else 0.0
     click.echo(f"words written right: {share:.1%}")
-    shown = shown_path(folder)
-    click.echo(f"saved {shown}")
+    click.echo(f"saved {shown_path(folder)}")
     if not quiet:
-        tell([f"go on: textcnn train DATA --start-from {shown}"])
+        tell([f"go on: textcnn train DATA --start-from {typed_path(folder)}"])
     return 130 if artifact.metrics["interrupted"] else 0

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import click
 
 from textcnn.choices import EmbeddingMode
-from textcnn.cli.common import FILE, reading_options, runs_option, shown_path, tell, tell_unknown_labels
+from textcnn.cli.common import FILE, reading_options, runs_option, shown_path, tell, tell_unknown_labels, typed_path
 from textcnn.cli.settings import configure, read_labelled, settings_options
 
 EPILOG = """\b
@@ -209,10 +209,10 @@ def _tell_result(model: Any, folder: Path, quiet: bool, interrupted: bool) -> No
                 click.echo(f"  {task}: accuracy {figures['accuracy']:.1%} on {figures['texts']:,} texts")
             if "micro_f1" in metrics[part]:
                 click.echo(f"  micro F1 {metrics[part]['micro_f1']:.1%}, macro F1 {metrics[part]['macro_f1']:.1%}")
-    shown = shown_path(folder)
-    click.echo(f"saved {shown}")
+    click.echo(f"saved {shown_path(folder)}")
+    typed = typed_path(folder)
     if interrupted:
-        tell([f"interrupted; the same command with --output {shown} --overwrite --resume goes on"])
+        tell([f"interrupted; the same command with --output {typed} --overwrite --resume goes on"])
     elif not quiet:
         given = " ".join(['"a text"'] * model.texts_per_record)
-        tell([f"try it: textcnn predict {shown} {given}   or   textcnn serve --model {shown}"])
+        tell([f"try it: textcnn predict {typed} {given}   or   textcnn serve --model {typed}"])

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,23 @@ def test_every_help_shows_examples_and_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", LOOK_AT_EVERY_HELP], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell")
+@pytest.mark.parametrize(
+    ("closed", "answered"), [("<&-", True), (">&-", False), ("2>&-", True), ("<&- >&- 2>&-", False)]
+)
+def test_a_stream_that_is_closed_is_like_one_to_nowhere(model_folder: Path, closed: str, answered: bool) -> None:
+    command = [sys.executable, "-m", "textcnn.cli.main", "predict", str(model_folder)]
+    for texts in ([], ["hello"]):  # without any, standard input is read
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$0" "$@" {closed}', *command, *texts],
+            capture_output=True,
+            input=b"hello\n",
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert bool(done.stdout) == (answered and (bool(texts) or "<" not in closed))
 
 
 def test_every_command_is_listed_with_a_line_of_help(run: Run) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -100,6 +101,14 @@ def test_config_json_of_a_model_holds_a_setting_for_everything(run: Run, here: P
     written = json.loads(Path("models/train/1/config.json").read_text())
     again = TextClassifier(written).fit(*tiny_corpus())
     assert again.artifact_.config.model_dump(mode="json") == written
+
+
+@pytest.mark.parametrize("name", ["two words", "-dash"])
+def test_the_command_to_try_next_can_be_typed_as_it_stands(run: Run, here: Path, name: str) -> None:
+    told = run("train", "train.csv", *SHORT, "--output", f"{name}/1").err.splitlines()[-1]
+    command = shlex.split(told.removeprefix("try it: ").partition("   or   ")[0])
+    assert command[:2] == ["textcnn", "predict"] and not command[2].startswith("-")
+    assert run(*command[1:]).code == 0
 
 
 def test_quiet_leaves_the_result_alone(run: Run, here: Path) -> None:
