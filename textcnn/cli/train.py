@@ -115,7 +115,7 @@ def train(
             model.record("test", model.evaluate(*tested))
             tell_unknown_labels(model.metrics_["test"])
         model.record("files", {use: digest for use, digest in record.files.items() if use != "test"})
-        model.save(folder, overwrite=overwrite)
+        _save(model, folder, run_folder, overwrite=overwrite)
         record.end_with(model, model=str(folder))
     if not interrupted:
         (run_folder / CHECKPOINT).unlink(missing_ok=True)
@@ -198,6 +198,23 @@ def _check_known(test: Path, found: Any, known: Any, config: Any) -> None:
         raise LabelError(
             f"{test} has no label of the training data: found {', '.join(there[:5])}; expected {', '.join(here[:5])}"
         )
+
+
+def _save(model: Any, folder: Path, run_folder: Path, *, overwrite: bool) -> None:
+    """Where the folder cannot be written by now, the model is kept with its run. Raises ArtifactError."""
+    from textcnn.errors import ArtifactError
+
+    try:
+        model.save(folder, overwrite=overwrite)
+    except ArtifactError as error:
+        kept = run_folder / "model"
+        try:
+            model.save(kept, overwrite=True)
+        except ArtifactError:
+            raise error from None
+        raise ArtifactError(
+            f"{error}. What was trained is in {kept}, a model folder: copy it to where it belongs"
+        ) from None
 
 
 def _tell_result(model: Any, folder: Path, quiet: bool, interrupted: bool) -> None:

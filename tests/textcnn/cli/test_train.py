@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from textcnn import TextClassifier
+from textcnn import classifier as classifier_module
 from textcnn.cli.train import reserve_version
+from textcnn.errors import ArtifactError
 from textcnn.train.checkpoint import CHECKPOINT
 from textcnn.train.record import alone
 
@@ -266,6 +268,26 @@ def test_every_mistake_in_the_settings_is_told_at_once(mistake: Any, here: Path)
     Path("run.toml").write_text("[train]\nsed = 1\n[text]\nmax_length = 0\n")
     said = mistake("train", "train.csv", "--config", "run.toml", "--preset", "kim", "train.patience=-1", "x")
     assert said.startswith("textcnn: 5 faults in the configuration:\n  - ")
+
+
+def test_a_model_that_finds_its_disk_full_is_kept_beside_the_record_of_its_run(
+    mistake: Any, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, write = ["models"], classifier_module.write_artifact
+
+    def write_artifact(folder: Path, artifact: Any, *, overwrite: bool = False) -> None:
+        if not set(full).isdisjoint(folder.parts):
+            raise ArtifactError(f"cannot write {folder}: No space left on device")
+        write(folder, artifact, overwrite=overwrite)
+
+    monkeypatch.setattr(classifier_module, "write_artifact", write_artifact)
+    for _ in range(2):
+        said = mistake("train", "train.csv", *SHORT, "--quiet")
+        assert "No space left on device. What was trained is in runs/train/1/model, a model folder" in said
+    assert TextClassifier.load("runs/train/1/model").labels == ("billing", "delivery", "repair")
+    assert not Path("models").exists()
+    full.append("runs")
+    assert mistake("train", "train.csv", *SHORT, "--quiet").endswith("No space left on device\n")
 
 
 def test_overwriting_replaces_the_model(run: Run, here: Path) -> None:
