@@ -22,7 +22,7 @@ def test_resolving_writes_out_every_option_of_every_part() -> None:
     assert model.blocks == (
         {
             "type": "kim_conv", "filter_widths": [3, 4, 5], "num_filters": 100, "activation": "relu",
-            "stride": 1, "dilation": 1, "padding": "same", "scale": 0.0,
+            "stride": 1, "dilation": 1, "padding": "same", "scale": 0.0, "groups": 1,
         },
     )  # fmt: skip
     assert model.pooling == {"type": "max_over_time"}

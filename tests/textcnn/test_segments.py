@@ -189,6 +189,13 @@ TABLED: list[tuple[str, dict[str, Any]]] = [
     ("sentences", {}),
     ("sentences", {"join": {"type": "document", "blocks": [{**CONV, "filter_widths": [2], "activation": "tanh"}]}}),
     ("sentences", {"join": {"type": "document", "blocks": [{**CONV, "filter_widths": [1, 3], "padding": "valid"}]}}),
+    (
+        "sentences",
+        {
+            "blocks": [{**CONV, "filter_widths": [1, 2], "groups": 2}],
+            "join": {"type": "document", "blocks": [{**CONV, "filter_widths": [2], "groups": 3}]},
+        },
+    ),
 ]
 
 

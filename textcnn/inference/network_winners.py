@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from textcnn.inference.ngram_table import THROUGH_ZERO, NgramTable
-from textcnn.kernels.conv_max import conv_max
 from textcnn.kernels.table_gather import NO_WINDOW
 from textcnn.nn.blocks.kim_conv import KimConv
 from textcnn.nn.encoder import Encoder
@@ -85,7 +84,7 @@ def _one_convolution(encoder: Encoder, ids: RaggedIds) -> tuple[Tensor, Tensor, 
     """As Encoder.forward_fused: activations, activation over sum, first token and end of every winner."""
     conv = encoder.blocks[0]
     assert isinstance(conv, KimConv)
-    sums, starts = conv_max(encoder.vectors(ids), ids.local, ids.offsets, conv.weight, conv.bias, conv.windows)
+    sums, starts = conv.largest(encoder.vectors(ids), ids.local, ids.offsets)
     sums = torch.where((ids.offsets.diff() > 0)[:, None], sums, 0.0)
     activations = torch.where((ids.offsets.diff() > 0)[:, None], conv.activate(sums), 0.0)
     gain = torch.where(sums.abs() > TINY, activations / sums, 1.0)

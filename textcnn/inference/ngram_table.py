@@ -73,8 +73,8 @@ if hasattr(os, "register_at_fork"):
 class NgramTable:
     """Contributions of words to filters, and the largest window of each filter in a text.
 
-    `embedding` float32[V, dim] (channels already added), `weight` float32[windows.rows, dim]. float16 halves what is
-    read per text; int8 quarters it and gives each filter one scale, so its sums are exact integers.
+    `embedding` float32[V, dim] (channels already added), `weight` float32[windows.rows, dim / groups]. float16 halves
+    what is read per text; int8 quarters it and gives each filter one scale, so its sums are exact integers.
 
     `spell` makes float32[M, dim] of M words outside the vocabulary, given as ragged character ids, where the network
     reads characters; what those words add is computed whenever they are met.
@@ -82,14 +82,14 @@ class NgramTable:
 
     def __init__(
         self, embedding: Floats, weight: Floats, windows: Windows,
-        *, spell: Callable[[TokenBatch], Floats] | None = None, precision: TablePrecision = "float32",
-        budget: int = 1 << 30, threads: int = 0,
+        *, groups: int = 1, spell: Callable[[TokenBatch], Floats] | None = None,
+        precision: TablePrecision = "float32", budget: int = 1 << 30, threads: int = 0,
     ) -> None:  # fmt: skip
         self.windows = windows
         self._spell = spell
         self.threads = threads or cores()
         self._embedding = np.ascontiguousarray(embedding, np.float32)
-        self._packed = pack(np.ascontiguousarray(weight, np.float32))
+        self._packed = pack(np.ascontiguousarray(weight, np.float32), groups)
         dtype = np.dtype(precision)
         words = min(len(embedding), budget // (windows.rows * dtype.itemsize))
         self._table: Any = np.empty((words, windows.rows), dtype)
@@ -392,20 +392,28 @@ def why_not_linear(head: Mapping[str, Any]) -> str | None:
 def windows_of(spec: Mapping[str, Any]) -> Windows:
     """The windows of a kim_conv."""
     widths, filters = tuple(spec["filter_widths"]), spec["num_filters"]
-    return Windows(widths, (filters,) * len(widths) if isinstance(filters, int) else tuple(filters), spec["padding"])
+    filters = (filters,) * len(widths) if isinstance(filters, int) else tuple(filters)
+    return Windows(widths, filters, spec["padding"]).times(groups_of(spec))
+
+
+def groups_of(spec: Mapping[str, Any]) -> int:
+    """The groups of a kim_conv; models from before there were any have one."""
+    found: int = spec.get("groups", 1)
+    return found
 
 
 def table_of(artifact: Artifact, options: EngineOptions) -> tuple[NgramTable, Floats, str]:
     """Embedding and the first block of a model as a table, the bias of that block, and its activation."""
     spec = artifact.config.model.blocks[0]
     windows, (embedding, spell) = windows_of(spec), word_vectors(artifact)
+    groups = groups_of(spec)
     shapes = {
-        "encoder.blocks.0.weight": (windows.rows, embedding.shape[1]),
+        "encoder.blocks.0.weight": (windows.rows, embedding.shape[1] // groups),
         "encoder.blocks.0.bias": (windows.features,),
     }
     weight, bias = weights_of(artifact, shapes)
     table = NgramTable(
-        embedding, weight, windows, spell=spell,
+        embedding, weight, windows, groups=groups, spell=spell,
         precision=options.table_precision, budget=options.table_budget, threads=options.threads,
     )  # fmt: skip
     return table, bias, spec["activation"]

@@ -18,6 +18,7 @@ from textcnn.inference.engine import EngineOptions, weights_of, why_not_numpy
 from textcnn.inference.ngram_table import (
     ACTIVATIONS,
     NgramTableEngine,
+    groups_of,
     linear_head,
     table_of,
     why_no_table,
@@ -108,10 +109,13 @@ def compare(vectors: Floats, bounds: Offsets, *, texts: int) -> Floats:
 
 def _document(artifact: Artifact, dim: int, threads: int) -> tuple[Join, int]:
     (spec,) = artifact.config.model.join["blocks"]
-    windows = windows_of(spec)
-    shapes = {"join.blocks.blocks.0.weight": (windows.rows, dim), "join.blocks.blocks.0.bias": (windows.features,)}
+    windows, groups = windows_of(spec), groups_of(spec)
+    shapes = {
+        "join.blocks.blocks.0.weight": (windows.rows, dim // groups),
+        "join.blocks.blocks.0.bias": (windows.features,),
+    }
     weight, bias = weights_of(artifact, shapes)
-    options: dict[str, Any] = {"packed": pack(weight), "windows": windows, "bias": bias, "threads": threads}
+    options: dict[str, Any] = {"packed": pack(weight, groups), "windows": windows, "bias": bias, "threads": threads}
     return partial(convolve, **options, activation=spec["activation"]), windows.features
 
 

@@ -230,34 +230,44 @@ def gate_states(gates: Floats, bias: Floats, offsets: Offsets, *, parts: int, re
     return h if out is None else out
 
 
-def pack(weight: Floats) -> Floats:
-    """Weight [rows, dim] as blocks of columns [ceil(rows / PACK), dim, PACK], the order in which `project` reads it."""
+def pack(weight: Floats, groups: int = 1) -> Floats:
+    """Weight [rows, dim] in the order in which `project` reads it.
+
+    For each of the `groups` that the rows are cut into, blocks of columns: [groups, ceil(rows / PACK), dim, PACK].
+    """
+    return np.ascontiguousarray([_packed(part) for part in np.split(weight, groups)])
+
+
+def _packed(weight: Floats) -> Floats:
     module = native()
     if module is None:
-        return np.ascontiguousarray(weight.T)
+        return weight.T
     rows, dim = weight.shape
     blocks = -(-rows // module.PACK)
     packed = np.zeros((blocks * module.PACK, dim), np.float32)
     packed[:rows] = weight
-    return np.ascontiguousarray(packed.reshape(blocks, module.PACK, dim).transpose(0, 2, 1))
+    return packed.reshape(blocks, module.PACK, dim).transpose(0, 2, 1)
 
 
 def project(embedding: Floats, packed: Floats, ids: Ids, slots: Ids, out: Floats, *, threads: int = 1) -> None:
     """out[slots[j]] = embedding[ids[j]] @ weight.T, where `packed` = pack(weight); slots must differ.
 
+    With groups, each sees its own part of the embedding's columns, and fills its own part of the columns of `out`.
     Each row is computed by itself in a fixed order, so it has the same bits whatever else is asked for beside it.
     """
     module = native()
-    if module is None:
-        for word, slot in zip(ids, slots, strict=True):
-            out[slot] = embedding[word] @ packed
-        return
-    dim, columns = embedding.shape[1], out.shape[1]
-
-    def work(begin: int, end: int) -> None:
-        module.project(embedding, packed, ids, slots, out, dim, columns, columns, begin, end)
-
-    in_ranges(work, len(ids), threads=threads, grain=64)
+    groups, columns, pitch = len(packed), out.shape[1] // len(packed), out.shape[1]
+    dim = embedding.shape[1] // groups
+    parts, flat = embedding.reshape(-1, dim), out.reshape(-1)  # a row for each word and group
+    for group, of_group in enumerate(packed):
+        rows = ids if groups == 1 else ids * np.int32(groups) + np.int32(group)
+        if module is None:
+            for row, slot in zip(rows, slots, strict=True):
+                out[slot, group * columns : (group + 1) * columns] = parts[row] @ of_group
+            continue
+        # the kernel steps over whole rows of `out`
+        work = partial(module.project, parts, of_group, rows, slots, flat[group * columns :], dim, columns, pitch)
+        in_ranges(work, len(ids), threads=threads, grain=64)
 
 
 def affine(x: Floats, weight: Floats, bias: Floats) -> Floats:

@@ -38,6 +38,10 @@ class Windows:
         """Rows of the weight matrix: width x filters, summed."""
         return sum(width * filters for width, filters in zip(self.filter_widths, self.num_filters, strict=True))
 
+    def times(self, groups: int) -> Windows:
+        """The same filters so many times, one set after the other."""
+        return Windows(self.filter_widths * groups, self.num_filters * groups, self.padding)
+
     def pad(self, width: int) -> tuple[int, int]:
         """Zeros on the left and on the right for filters of that width."""
         if self.padding == "valid":

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from textcnn.kernels.conv_max import conv_max
 from textcnn.nn.blocks.kim_conv import KimConv
 from textcnn.nn.embedding import Embedding
 from textcnn.nn.parts import Block, Blocks, Pooling
@@ -88,7 +87,7 @@ class Encoder(nn.Module):
             vectors = x.flatten(0, 1)[mask.flatten().nonzero()[:, 0]]
             local = torch.arange(len(vectors), dtype=torch.int32)
             offsets = F.pad(mask.sum(1).cumsum(0), (1, 0))
-        best, _ = conv_max(vectors, local, offsets, conv.weight, conv.bias, conv.windows)
+        best, _ = conv.largest(vectors, local, offsets)
         not_empty = (offsets.diff() > 0)[:, None]
         return torch.where(not_empty, conv.activate(torch.where(not_empty, best, 0.0)), 0.0)
 

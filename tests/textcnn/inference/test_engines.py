@@ -98,6 +98,23 @@ def test_any_filters_will_do(widths: Sequence[int], filters: int) -> None:
 
 
 @compiled
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("groups", [2, 4])
+def test_filters_in_groups_will_do(mode: str, groups: int) -> None:
+    block = {"type": "kim_conv", "filter_widths": [1, 4], "num_filters": [3, 20], "groups": groups}
+    artifact = random_artifact(mode, block=block)
+    engine = NgramTableEngine.from_artifact(artifact, EngineOptions())
+    small = NgramTableEngine.from_artifact(artifact, EngineOptions(table_budget=1000))
+    for batch in batches():
+        np.testing.assert_allclose(engine.logits(batch), reference(artifact, batch), atol=1e-5, strict=True)
+        np.testing.assert_array_equal(small.logits(batch), engine.logits(batch))
+        ours, theirs = engine.winners(batch), TorchEngine.from_artifact(artifact, EngineOptions()).winners(batch)
+        assert theirs is not None
+        np.testing.assert_allclose(ours.activations, theirs.activations, atol=1e-5)
+        np.testing.assert_array_equal(ours.starts, theirs.starts)
+
+
+@compiled
 @pytest.mark.parametrize("padding", ["valid", "same", "wide"])
 def test_any_padding_and_any_number_of_filters_a_width_will_do(padding: str) -> None:
     block = {"type": "kim_conv", "filter_widths": [1, 4, 2], "num_filters": [3, 20, 7], "padding": padding}

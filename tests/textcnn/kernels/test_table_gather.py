@@ -239,6 +239,21 @@ def test_projected_rows_do_not_depend_on_their_company() -> None:
         np.testing.assert_array_equal(alone[word], together[word])
 
 
+@pytest.mark.parametrize("module", [native(), None], ids=["compiled", "numpy"])
+def test_groups_project_their_own_part_of_the_vectors(module: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    if module is None:
+        monkeypatch.setattr("textcnn.kernels.table_gather.native", lambda: None)
+    generator = np.random.default_rng(2)
+    embedding, weight = (generator.normal(size=shape).astype(np.float32) for shape in ((9, 12), (210, 4)))
+    ids, slots = np.array([8, 0, 3], np.int32), np.array([2, 0, 1], np.int32)
+    out = np.zeros((3, 210), np.float32)
+    project(embedding, pack(weight, 3), ids, slots, out)
+    for group in range(3):
+        columns, dims = slice(70 * group, 70 * (group + 1)), slice(4 * group, 4 * (group + 1))
+        expected = embedding[ids][:, dims] @ weight[columns].T
+        np.testing.assert_allclose(out[slots][:, columns], expected, atol=1e-5)
+
+
 @compiled
 def test_affine_has_the_same_bits_alone_and_in_a_batch() -> None:
     generator = np.random.default_rng(3)

@@ -31,6 +31,8 @@ BLOCK_CASES: list[dict[str, Any]] = [
     {"type": "kim_conv", "filter_widths": [3, 4], "num_filters": 4, "stride": 2, "activation": "leaky_relu"},
     {"type": "kim_conv", "filter_widths": [5], "num_filters": 4, "stride": 3, "padding": "valid", "dilation": 3},
     {"type": "kim_conv", "filter_widths": [3], "num_filters": 4, "stride": 20, "activation": "sigmoid"},
+    {"type": "kim_conv", "filter_widths": [2, 3], "num_filters": [4, 1], "groups": 3},
+    {"type": "kim_conv", "filter_widths": [2, 3], "num_filters": 2, "groups": 2, "stride": 2, "padding": "valid"},
     {"type": "pointwise_conv", "num_filters": 5},
     {"type": "activation", "function": "elu"},
     {"type": "dropout", "rate": 0.5},
@@ -282,6 +284,24 @@ def test_a_convolution_puts_out_n_plus_2p_minus_f_over_s_plus_1(
         assert y.shape[1] == mask.sum() == block.size(length) == expected
 
 
+def test_a_group_of_filters_sees_its_own_part_of_the_vectors() -> None:
+    options = {"filter_widths": [1, 3], "num_filters": [2, 5], "groups": 3}
+    block = BLOCKS.build({"type": "kim_conv", **options}, in_dim=IN_DIM)
+    assert (block.out_dim, tuple(block.weight.shape)) == (3 * 7, (3 * 17, 2))
+    x, mask = torch.randn(TEXTS, LONGEST, IN_DIM, requires_grad=True), torch.ones(TEXTS, LONGEST, dtype=torch.bool)
+    y, _ = block(x, mask)
+    for group in range(3):
+        (seen,) = torch.autograd.grad(y[:, :, 7 * group : 7 * group + 7].sum(), x, retain_graph=True)
+        assert torch.equal(seen.abs().sum((0, 1)).nonzero()[:, 0] // 2, torch.tensor([group, group]))
+    # the same as one convolution whose other weights are zero
+    dense = BLOCKS.build({"type": "kim_conv", "filter_widths": [1, 3] * 3, "num_filters": [2, 5] * 3}, in_dim=IN_DIM)
+    with torch.no_grad():
+        dense.weight.copy_(torch.block_diag(*block.weight.chunk(3)))
+    torch.testing.assert_close(dense(x, mask)[0], y)
+    with pytest.raises(ConfigError, match="groups is 4, which does not divide the 6 numbers that it is given"):
+        BLOCKS.build({"type": "kim_conv", "groups": 4}, in_dim=IN_DIM)
+
+
 def test_batch_norm_in_training_does_not_see_padding() -> None:
     norm = build(BLOCKS, {"type": "batch_norm"}).train()
     (y, mask), means = norm(*padded()), norm.mean.clone()
@@ -370,6 +390,7 @@ def one_convolution(
         *(("rand", {"padding": padding, "num_filters": [20, 16, 3]}) for padding in ("valid", "wide")),
         *(("rand", {"activation": name}) for name in ("elu", "leaky_relu", "sigmoid", "softplus", "tanh", "identity")),
         ("characters", {}),
+        *(("multichannel", {"groups": groups, "num_filters": [20, 1, 7]}) for groups in (2, 3)),
         *(("rand", {"before": [block]}) for block in BLOCK_CASES if block["type"] in ("kim_conv", "local_max", "qrnn")),
     ],
 )

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag
 from torch import nn
 
 from textcnn.errors import ConfigError
+from textcnn.kernels.conv_max import conv_max
 from textcnn.kernels.windows import Padding, Windows
 from textcnn.nn.activations import ACTIVATIONS, NON_DECREASING, Activation
 from textcnn.nn.parts import Block, Span
@@ -19,6 +20,7 @@ from textcnn.registry import BLOCKS
 Tensor = torch.Tensor
 Width = Annotated[int, Field(ge=1, le=64)]
 # tags, so that a fault is told of the kind that was meant and not of both
+Groups = Annotated[int, Field(ge=1, le=10_000)]
 PerWidth = Annotated[
     Annotated[Channels, Tag("<number>")] | Annotated[tuple[Channels, ...], Tag("<list>")],
     Discriminator(lambda value: "<list>" if isinstance(value, (list, tuple)) else "<number>"),
@@ -36,7 +38,10 @@ class KimConv(Block):
     repeat their last, which max over time does not see. Weights are drawn from U[-scale, scale], with `scale` 0 as wide
     as Glorot and Bengio (2010) have it for the window.
 
-    `weight` is one matrix [sum of width * filters, in_dim] in the order that `Windows` states.
+    `in_dim` is cut into so many `groups` of equal size, and each has all these filters anew, which see nothing else
+    (a grouped convolution, Krizhevsky et al. 2012); out_dim is that many times as large, group after group.
+
+    `weight` is one matrix [sum of width * filters, in_dim / groups] in the order that `Windows` states.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class KimConv(Block):
         dilation: Tokens = 1,
         padding: Padding = "same",
         scale: Annotated[float, Field(ge=0)] = 0.0,
+        groups: Groups = 1,
     ) -> None:
         super().__init__()
         filters_of = (num_filters,) * len(filter_widths) if isinstance(num_filters, int) else tuple(num_filters)
@@ -58,18 +64,22 @@ class KimConv(Block):
                 f"num_filters lists {len(filters_of)} numbers for {len(filter_widths)} filter_widths; "
                 "give one number for each width, or a single one"
             )
-        self.windows = Windows(tuple(filter_widths), filters_of, padding)
+        if in_dim % groups:
+            raise ConfigError(f"groups is {groups}, which does not divide the {in_dim:,} numbers that it is given")
+        self.groups = groups
+        self._of_a_group = Windows(tuple(filter_widths), filters_of, padding)
+        self.windows = self._of_a_group.times(groups)
         self.out_dim = self.windows.features
         self.activation, self.stride, self.dilation = activation, stride, dilation
         # (tokens that a window spans, zeros left and right) of each width
         spans = [window_span(width, dilation) for width in filter_widths]
-        self._shapes = [(span, padding_of(span, padding)) for span in spans]
+        self._shapes = [(span, padding_of(span, padding)) for span in spans] * groups
         self.repeats_last = padding != "same" and len(set(spans)) > 1
-        self.weight = nn.Parameter(torch.empty(self.windows.rows, in_dim))
+        self.weight = nn.Parameter(torch.empty(self.windows.rows, in_dim // groups))
         self.bias = nn.Parameter(torch.zeros(self.out_dim))
         for width, filters, row, _, _ in self.windows.groups():
             # the scale of Kim's code, 0.01, needs Adadelta's large first steps
-            bound = scale or (6.0 / (width * in_dim + filters)) ** 0.5
+            bound = scale or (6.0 / (width * in_dim // groups + filters)) ** 0.5
             nn.init.uniform_(self.weight[row : row + width * filters], -bound, bound)
 
     @property
@@ -87,19 +97,35 @@ class KimConv(Block):
         x = (x * mask[..., None]).transpose(1, 2)  # (B, D, T); zeros behind the end, as padding inside the text
         lengths, longest = mask.sum(1), self.size(x.shape[2])
         parts, counts = [], torch.zeros_like(lengths)
-        for (width, filters, row, feature, _), (span, (left, right)) in zip(
-            self.windows.groups(), self._shapes, strict=True
+        seen = [part for part in x.chunk(self.groups, 1) for _ in self._of_a_group.filter_widths]
+        for own, (width, filters, row, feature, _), (span, (left, right)) in zip(
+            seen, self.windows.groups(), self._shapes, strict=True
         ):
             kernel = self.weight[row : row + width * filters].view(width, filters, -1).permute(1, 2, 0)
             spare = max(0, span - (x.shape[2] + left + right))
             y = F.conv1d(
-                F.pad(x, (left, right + spare)), kernel, self.bias[feature : feature + filters],
+                F.pad(own, (left, right + spare)), kernel, self.bias[feature : feature + filters],
                 stride=self.stride, dilation=self.dilation,
             )  # fmt: skip
-            own = count_windows(lengths, span, self.stride, (left, right))
-            parts.append(_repeat_last(y, own, longest) if self.repeats_last else y[:, :, :longest])
-            counts = torch.maximum(counts, own)
+            count = count_windows(lengths, span, self.stride, (left, right))
+            parts.append(_repeat_last(y, count, longest) if self.repeats_last else y[:, :, :longest])
+            counts = torch.maximum(counts, count)
         return self.activate(torch.cat(parts, 1).transpose(1, 2)), mask_of(counts, longest)
+
+    def largest(self, vectors: Tensor, values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """Max over time before the activation, and where: kernels.conv_max of each group, for what is `fusable`.
+
+        `vectors` float[U, in_dim]; returns float[B, out_dim] and int32[B, out_dim].
+        """
+        if self.groups == 1:
+            return conv_max(vectors, values, offsets, self.weight, self.bias, self.windows)
+        parts = (part.chunk(self.groups) for part in (vectors.T, self.weight, self.bias))
+        found = [
+            conv_max(x.T.contiguous(), values, offsets, weight, bias, self._of_a_group)
+            for x, weight, bias in zip(*parts, strict=True)
+        ]
+        best, starts = zip(*found, strict=True)
+        return torch.cat(best, 1), torch.cat(starts, 1)
 
     def span(self, t: int, channel: int | None) -> Span:
         """The tokens that position `t` of a channel (None: of any) is computed from: [start, end), unclipped."""
