@@ -16,7 +16,7 @@ LAYERS = {
     "choices": 0, "errors": 0, "files": 0, "progress_bar": 0, "safetensors_file": 0,
     "types": 1, "registry": 1,
     "config": 2, "kernels": 2,
-    "calibration": 3, "data": 3, "text": 3, "model_card": 3,
+    "calibration": 3, "data": 3, "text": 3, "model_card": 3, "members": 3,
     "answers": 4, "nn": 4, "presets": 4,
     "build": 5, "golden": 5,
     "artifact": 6, "doctor": 6,

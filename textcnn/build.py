@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from textcnn.answers import is_single
-from textcnn.config import CharactersConfig, RunConfig, apply_override, merge
+from textcnn.config import CharactersConfig, ModelConfig, RunConfig, apply_override, merge
 from textcnn.errors import ConfigError
+from textcnn.members import merged_model, why_not_merged
 from textcnn.nn.blocks.kim_conv import KimConv
 from textcnn.nn.embedding import Embedding
 from textcnn.nn.encoder import Encoder
@@ -155,6 +156,8 @@ def _combination_faults(config: RunConfig) -> list[str]:
         )
     if any(spec.get("type") == "synonym" for spec in train.augmentations) and not embedding.vectors:
         faults.append("augmentation synonym needs word vectors: set model.embedding.vectors (--vectors FILE)")
+    if train.members > 1:
+        faults += why_not_merged(config.model)
     if train.mixup and config.model.auxiliary.blocks:
         faults.append("train.mixup mixes what the main head sees; it does not go with model.auxiliary")
     if train.precision == "float16" and not train.device.startswith("cuda") and not torch.cuda.is_available():
@@ -219,12 +222,12 @@ def _network_faults(config: RunConfig) -> list[str]:
     return []
 
 
-def build_encoder(config: RunConfig, *, vocabulary: int, matrix: Floats | None = None, alphabet: int = 0) -> Encoder:
-    """Construct embedding, blocks and pooling of a resolved configuration.
+def build_encoder(model: ModelConfig, *, vocabulary: int, matrix: Floats | None = None, alphabet: int = 0) -> Encoder:
+    """Construct embedding, blocks and pooling of the model section of a resolved configuration.
 
     `alphabet` is the number of characters, where it reads them.
     """
-    options = config.model.embedding
+    options = model.embedding
     assert options.mode != "auto", "the configuration is not resolved"
     embedding = Embedding(
         vocabulary,
@@ -236,10 +239,10 @@ def build_encoder(config: RunConfig, *, vocabulary: int, matrix: Floats | None =
     )
     blocks: list[Block] = []
     dim = options.word_dim
-    for spec in config.model.blocks:
+    for spec in model.blocks:
         blocks.append(BLOCKS.build(spec, in_dim=dim))
         dim = blocks[-1].out_dim
-    pooling = POOLINGS.build(config.model.pooling, in_dim=dim)
+    pooling = POOLINGS.build(model.pooling, in_dim=dim)
     characters = _characters(options.characters, alphabet) if options.spelled else None
     return Encoder(embedding, blocks, pooling, characters=characters, hidden_words=options.characters.hidden_words)
 
@@ -257,16 +260,18 @@ def build_network(
 ) -> Network:  # fmt: skip
     """Construct the network of a resolved configuration; weights are drawn from torch's global generator.
 
-    With `training` it has the auxiliary heads as well; `alphabet` as in `build_encoder`.
+    With `training` it has the auxiliary heads as well, and of several members it is one; else all of them together.
+    `alphabet` as in `build_encoder`.
     """
-    encoder = build_encoder(config, vocabulary=vocabulary, matrix=matrix, alphabet=alphabet)
-    join = JOINS.build(config.model.join, in_dim=encoder.out_dim) if config.model.join else None
+    model = config.model if training else merged_model(config)
+    encoder = build_encoder(model, vocabulary=vocabulary, matrix=matrix, alphabet=alphabet)
+    join = JOINS.build(model.join, in_dim=encoder.out_dim) if model.join else None
     features = join.out_dim if join else encoder.out_dim
-    head = HEADS.build(config.model.head, in_dim=features, num_classes=num_classes)
+    head = HEADS.build(model.head, in_dim=features, num_classes=num_classes)
     auxiliary = []
-    for index in config.model.auxiliary.blocks if training else ():
-        own = POOLINGS.build(config.model.pooling, in_dim=encoder.blocks[index].out_dim)
-        classes = HEADS.build(config.model.head, in_dim=own.out_dim, num_classes=num_classes)
+    for index in model.auxiliary.blocks if training else ():
+        own = POOLINGS.build(model.pooling, in_dim=encoder.blocks[index].out_dim)
+        classes = HEADS.build(model.head, in_dim=own.out_dim, num_classes=num_classes)
         auxiliary.append(Auxiliary(index, own, classes))
     return Network(encoder, head, auxiliary, join)
 

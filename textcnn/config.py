@@ -176,6 +176,9 @@ class TrainConfig(Section):
         0.0, description="weight of the divergence between two passes with different dropout; 0: one pass"
     )
     ema: Fraction = Field(0.0, description="decay of the moving average of the weights that is kept; 0: none")
+    members: Annotated[int, Field(ge=1, le=100)] = Field(
+        1, description="networks that are trained one after the other, by seeds of their own, and answer as one"
+    )
     start_from: str = Field("", description="trained or pre-trained model whose words and blocks training starts from")
     batch_size: Positive = Field(50, description="texts a step")
     max_epochs: Positive = Field(20, description="upper bound; early stopping usually ends sooner")

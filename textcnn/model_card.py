@@ -32,8 +32,7 @@ def model_card(
         "## What it is",
         "",
         *_parts(config, vocabulary),
-        f"- training: {metrics.get('training_texts', 0):,} texts, "
-        f"best of {len(metrics.get('history', []))} epochs: {metrics.get('best_epoch', 0)}",
+        f"- training: {metrics.get('training_texts', 0):,} texts, {_epochs(metrics)}",
         "",
         "## How to use it",
         "",
@@ -102,7 +101,20 @@ def _parts(config: RunConfig, vocabulary: int) -> list[str]:
         + (f", from {Path(embedding.vectors).name}" if embedding.vectors else "")
         + (f"; {embedding.characters.out_dim} more by the characters of each word" if embedding.spelled else ""),
         f"- blocks: {blocks}; pooling: {model.pooling['type']}; head: {model.head['type']}",
+        *([f"- {_members(config.train.members)}"] if config.train.members > 1 else []),
     ]
+
+
+def _epochs(metrics: Mapping[str, Any]) -> str:
+    """Which epoch the weights are of, or, of several members, which each has."""
+    if "members" not in metrics:
+        return f"best of {len(metrics.get('history', []))} epochs: {metrics.get('best_epoch', 0)}"
+    best = ", ".join(str(member["best_epoch"]) for member in metrics["members"])
+    return f"{len(metrics['history'])} epochs in all, best of each member: {best}"
+
+
+def _members(count: int) -> str:
+    return f"members: {count} such networks, trained apart, whose mean answers; here they are one network"
 
 
 def _segments(config: RunConfig) -> str:

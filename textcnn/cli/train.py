@@ -18,6 +18,7 @@ EPILOG = """\b
 Examples:
   textcnn train reviews.csv
   textcnn train train.csv --test test.csv --output models/questions/1
+  textcnn train data.csv train.members=3
   textcnn train data.csv --preset kim_static --vectors glove.txt
   textcnn train mine.csv --start-from models/reviews
   textcnn train posts.csv --label-separator ";"
@@ -222,6 +223,9 @@ def _tell_result(model: Any, folder: Path, quiet: bool, interrupted: bool) -> No
     for part in ("validation", "test"):
         if metrics.get(part):
             click.echo(f"{part} accuracy {metrics[part]['accuracy']:.1%} on {metrics[part]['texts']:,} texts")
+            if part == "validation" and "members" in metrics:
+                alone = ", ".join(f"{one['validation']['accuracy']:.1%}" for one in metrics["members"])
+                click.echo(f"  each of its {len(metrics['members'])} members alone: {alone}")
             for task, figures in metrics[part].get("tasks", {}).items():
                 click.echo(f"  {task}: accuracy {figures['accuracy']:.1%} on {figures['texts']:,} texts")
             if "micro_f1" in metrics[part]:

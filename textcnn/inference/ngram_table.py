@@ -33,11 +33,10 @@ from textcnn.kernels.table_gather import (
 )
 from textcnn.kernels.windows import Windows
 from textcnn.kernels.word_parts import add_word_parts
+from textcnn.members import LINEAR_HEADS, merged_model
 from textcnn.types import UNKNOWN_ID, Evidence, Floats, Ids, Offsets, Parts, TokenBatch, Winners
 
 log = logging.getLogger(__name__)
-# whose logits are one matrix product behind the pooling, and which differ only in what is made of them
-LINEAR_HEADS = ("single_label", "multi_label", "multi_task", "hierarchy")
 TEXTS_OVER_BUDGET = 64  # texts at once where some words are not in the table
 ROWS_AT_ONCE = 4096
 SAMPLED_WORDS = 1000
@@ -404,7 +403,7 @@ def groups_of(spec: Mapping[str, Any]) -> int:
 
 def table_of(artifact: Artifact, options: EngineOptions) -> tuple[NgramTable, Floats, str]:
     """Embedding and the first block of a model as a table, the bias of that block, and its activation."""
-    spec = artifact.config.model.blocks[0]
+    spec = merged_model(artifact.config).blocks[0]
     windows, (embedding, spell) = windows_of(spec), word_vectors(artifact)
     groups = groups_of(spec)
     shapes = {
@@ -426,7 +425,7 @@ def word_vectors(artifact: Artifact) -> tuple[Floats, Callable[[TokenBatch], Flo
     so it is folded in; the second value makes float32[M, word_dim] of other words' ragged character ids, if the network
     reads characters.
     """
-    embedding = artifact.config.model.embedding
+    embedding = merged_model(artifact.config).embedding
     names = {"static": ["fixed"], "multichannel": ["fixed", "weight"]}.get(embedding.mode, ["weight"])
     shape = (len(artifact.tokenizer), embedding.dim)
     channels = weights_of(artifact, {f"encoder.embedding.{name}": shape for name in names})

@@ -64,11 +64,13 @@ def fit_network(
     progress: Progress,
     checkpoint: Checkpoint | None = None,
     resume: bool = False,
+    spare: bool = False,
 ) -> TrainingResult:
     """Train `network` in place and leave it with the weights of the best epoch (the last one without validation data).
 
     Ctrl-C ends training early and keeps the best so far. With `resume`, goes on from `checkpoint` where there is one;
-    on a CPU the result has the same bits as a run that was never stopped. Raises CheckpointError.
+    on a CPU the result has the same bits as a run that was never stopped. `spare`: without a finished epoch the caller
+    does without this network. Raises CheckpointError.
     """
     started = time.perf_counter()
     device = next(network.parameters()).device
@@ -87,7 +89,7 @@ def fit_network(
     history: list[dict[str, Any]] = []
     first_epoch, first_step, spent = 1, 0, 0.0
     sums = [0.0, 0.0, 0]  # of the running epoch: loss, right answers, texts
-    if checkpoint and not resume:
+    if checkpoint and not resume and not checkpoint.finished:
         checkpoint.remove()
     if resume and not (checkpoint and checkpoint.exists()):
         progress.note("there is no checkpoint to resume from; training from the start")
@@ -121,6 +123,8 @@ def fit_network(
             texts = augment(texts, random)
         return distinct(texts).to(device), torch.from_numpy(train.targets[chosen]).to(device)
 
+    if checkpoint and checkpoint.finished and not resume:
+        save(first_epoch, first_step)  # the networks before it are not trained again
     done = (first_epoch - 1) * steps + first_step
     progress.begin(steps=steps, epochs=config.max_epochs, done=done, history=history)
     lengths = train.texts.lengths
@@ -197,7 +201,8 @@ def fit_network(
                     saved = time.perf_counter()
     except KeyboardInterrupt:
         interrupted = True
-        kept = f"the weights of epoch {stopping.best_epoch}" if best else f"the weights of the unfinished epoch {epoch}"
+        unfinished = "what was trained before" if spare else f"the weights of the unfinished epoch {epoch}"
+        kept = f"the weights of epoch {stopping.best_epoch}" if best else unfinished
         progress.note(f"interrupted: keeping {kept}")
     finally:
         progress.end()

@@ -61,6 +61,11 @@ def pretrain_encoder(
             f"pre-training reads whole texts, and text.segments is {resolved.text.segments!r}: pre-train with 'none', "
             "then set it for the training that starts from there"
         )
+    if resolved.train.members > 1:
+        raise ConfigError(
+            f"pre-training makes one encoder, and train.members is {resolved.train.members}: set it for the training "
+            "that starts from there"
+        )
     if not resolved.model.blocks:
         raise DataError("there is no block to pre-train; see model.blocks")
     embedding = resolved.model.embedding
@@ -73,7 +78,9 @@ def pretrain_encoder(
         raise DataError("no text has a word in it")
     device = pick_device(resolved.train.device)
     settle_torch(resolved.train)
-    encoder = build_encoder(resolved, vocabulary=len(tokenizer), matrix=matrix, alphabet=tokenizer.alphabet).to(device)
+    encoder = build_encoder(resolved.model, vocabulary=len(tokenizer), matrix=matrix, alphabet=tokenizer.alphabet).to(
+        device
+    )
     progress.note(f"pre-training on {len(batch):,} texts; {len(tokenizer):,} tokens in the vocabulary, {device.type}")
     model = (BagAutoencoder if rebuild == "bag" else SequenceAutoencoder)(encoder).to(device)
     figures = _fit(model, batch, len(tokenizer), resolved, progress)

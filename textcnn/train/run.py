@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from textcnn.answers import best_thresholds, expected, is_single, predictions, probabilities, tree_levels
 from textcnn.artifact import Artifact, read_artifact
@@ -24,14 +26,16 @@ from textcnn.data.split import stratified_split
 from textcnn.data.texts import Texts, text_strings, texts_of
 from textcnn.errors import ConfigError, DataError, LabelError
 from textcnn.evaluation.reliability import fit_and_measure
-from textcnn.inference.torch_engine import network_logits
+from textcnn.inference.torch_engine import artifact_network, network_logits
+from textcnn.members import merge_weights
 from textcnn.nn.model import Network
 from textcnn.nn.ragged import Distinct
 from textcnn.registry import nearest
 from textcnn.text.tokenizers import Tokenizer
 from textcnn.train.checkpoint import CHECKPOINT, Checkpoint
 from textcnn.train.interrupt import Interrupt
-from textcnn.train.loop import Examples, TrainingResult, fit_network, score
+from textcnn.train.loop import Examples, score
+from textcnn.train.members import Member, fit_members, histories
 from textcnn.train.memory import memory_told
 from textcnn.train.progress import Progress
 from textcnn.train.torch_state import settle_torch, torch_kept
@@ -45,12 +49,16 @@ LABELS_NAMED = 3
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that training needs, checked: the network untrained, the texts encoded."""
+    """Everything that training needs, checked: the network untrained, the texts encoded.
+
+    `another` makes an untrained network of another seed, where there are to be several.
+    """
 
     config: RunConfig
     labels: LabelSet
     tokenizer: Tokenizer
     network: Network
+    another: Callable[[int], Network] | None
     train: Examples
     held_out: Examples | None
     class_weights: npt.NDArray[np.float32] | None
@@ -78,13 +86,14 @@ def train_classifier(
         every = ready.config.train.checkpoint_seconds
         checkpoint = Checkpoint(run_folder / CHECKPOINT, ready.fingerprint, every)
     with Interrupt():  # also while what was trained is measured and calibrated
-        result = fit_network(
-            ready.network, ready.train, ready.held_out, ready.config.train,
-            auxiliary=ready.config.model.auxiliary, class_weights=ready.class_weights, progress=progress,
-            checkpoint=checkpoint, resume=resume,
+        members = fit_members(
+            ready.network, ready.another, len(ready.tokenizer), ready.train, ready.held_out, ready.config,
+            class_weights=ready.class_weights, progress=progress, checkpoint=checkpoint, resume=resume,
         )  # fmt: skip
-        network = ready.network.to("cpu")
-        metrics = _metrics(network, ready.train, ready.held_out, result, len(ready.tokenizer))
+        wanted = ready.config.train.members
+        ready = _together(ready, members)
+        network = ready.network
+        metrics = _metrics(network, ready.train, ready.held_out, members, len(ready.tokenizer), wanted)
         calibration, figures = _calibrated(ready, network)
         config = _with_thresholds(ready)
         if ready.held_out is not None:
@@ -98,6 +107,18 @@ def train_classifier(
         progress.note(_calibration_sentence(calibration, figures))
         metrics["calibration"] = figures
     return Artifact(config, ready.labels, ready.tokenizer, weights, metrics, calibration)
+
+
+def _together(ready: Prepared, members: Sequence[Member]) -> Prepared:
+    """With the network that all of them are, and the configuration that says so."""
+    if ready.config.train.members == 1:
+        return ready
+    train = ready.config.train.model_copy(update={"members": len(members)})  # fewer, if somebody pressed Ctrl-C
+    config = ready.config.model_copy(update={"train": train})
+    given = [{name: value.numpy() for name, value in member.weights.items()} for member in members]
+    weights = merge_weights(given, config.model) if len(given) > 1 else given[0]
+    network = artifact_network(Artifact(config, ready.labels, ready.tokenizer, weights, {})).eval()
+    return replace(ready, config=config, network=network)
 
 
 def _expected(ready: Prepared, config: RunConfig, network: Network, calibration: Calibration) -> dict[str, Any]:
@@ -165,21 +186,20 @@ def prepare(
     encoded = Examples(tokenizer.encode(train[0]), train[1].encode(names))
     encoded_held_out = Examples(tokenizer.encode(held_out[0]), held_out[1].encode(names)) if held_out else None
 
-    settle_torch(resolved.train)
-    network = build_network(
-        resolved, vocabulary=len(tokenizer), num_classes=len(names), matrix=matrix, alphabet=tokenizer.alphabet,
-        training=True,
-    ).to(device)  # fmt: skip
+    untrained = partial(_untrained, resolved, names, tokenizer, matrix, source, device)
+    network, words = untrained(resolved.train.seed)
     if source:
-        words = start_from(network, tokenizer, source)
         progress.note(
             f"starting from {source.name}/{source.version}: its blocks, {words:,} of {len(tokenizer):,} words"
         )
+    members = resolved.train.members
     trained = sum(param.numel() for param in network.parameters() if param.requires_grad)
     progress.note(
         f"training on {len(train[0]):,} texts"
         + (f", validating on {len(held_out[0]):,}" if held_out else ", without validation data")
-        + f"; {len(names)} labels, {len(tokenizer):,} tokens in the vocabulary, {trained:,} weights, {device.type}"
+        + f"; {len(names)} labels, {len(tokenizer):,} tokens in the vocabulary, "
+        + (f"{members} members of " if members > 1 else "")
+        + f"{trained:,} weights, {device.type}"
     )
     unlabelled = sum(not any(row) for row in rows[1].rows) if rows[1].many else 0
     if unlabelled:
@@ -202,9 +222,23 @@ def prepare(
             "the figures of validation say nothing of it"
         )
     return Prepared(
-        resolved, names, tokenizer, network, encoded, encoded_held_out, class_weights,
-        _fingerprint(resolved, train, held_out),
+        resolved, names, tokenizer, network,
+        (lambda seed: untrained(seed)[0]) if members > 1 else None, encoded, encoded_held_out,
+        class_weights, _fingerprint(resolved, train, held_out),
     )  # fmt: skip
+
+
+def _untrained(
+    config: RunConfig, names: LabelSet, tokenizer: Tokenizer, matrix: Floats | None, source: Artifact | None,
+    device: torch.device, seed: int,
+) -> tuple[Network, int]:  # fmt: skip
+    """The network before its first step, by torch's generator, which is put to `seed`; words that `source` knows."""
+    settle_torch(config.train.model_copy(update={"seed": seed}))
+    network = build_network(
+        config, vocabulary=len(tokenizer), num_classes=len(names), matrix=matrix, alphabet=tokenizer.alphabet,
+        training=True,
+    ).to(device)  # fmt: skip
+    return network, start_from(network, tokenizer, source) if source else 0
 
 
 def _resolved(
@@ -344,16 +378,27 @@ def _hold_out(given: Rows, validation: Rows | None, config: RunConfig) -> tuple[
 
 
 def _metrics(
-    network: Any, train: Examples, held_out: Examples | None, result: TrainingResult, vocabulary: int
+    network: Network,
+    train: Examples,
+    held_out: Examples | None,
+    members: Sequence[Member],
+    vocabulary: int,
+    wanted: int,
 ) -> dict[str, Any]:
+    """Of several members: what they are together; `members` has the figures of each, alone."""
     validation = score(network, held_out, Distinct(vocabulary)) if held_out else None
+    results = [member.result for member in members]
+    each = [
+        {"best_epoch": one.result.best_epoch, "seconds": round(one.result.seconds, 3), "validation": one.validation}
+        for one in members
+    ]
     return {
         "training_texts": len(train.texts),
-        "training_seconds": round(result.seconds, 3),
-        "best_epoch": result.best_epoch,
-        "interrupted": result.interrupted,
+        "training_seconds": round(sum(result.seconds for result in results), 3),
+        **({"best_epoch": results[0].best_epoch} if len(members) == 1 else {"members": each}),
+        "interrupted": len(members) < wanted or any(result.interrupted for result in results),
         "validation": {"texts": len(held_out.texts), **validation} if held_out and validation else None,
-        "history": list(result.history),
+        "history": list(results[0].history) if len(members) == 1 else histories(members),
     }
 
 

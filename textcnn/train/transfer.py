@@ -11,6 +11,7 @@ import torch
 from textcnn.artifact import Artifact, read_artifact
 from textcnn.config import RunConfig, merge
 from textcnn.errors import ConfigError
+from textcnn.members import merged_model
 from textcnn.nn.embedding import Embedding
 from textcnn.nn.model import Network
 from textcnn.presets import preset_names, preset_settings
@@ -22,11 +23,13 @@ EMBEDDING, CHARACTERS = "encoder.embedding.", "encoder.characters.embedding.weig
 
 
 def settings_of(source: Artifact) -> dict[str, Any]:
-    """What a model that starts from `source` takes over: how texts are read, and the encoder."""
-    config = source.config.model_dump(mode="json")
-    model = config["model"]
+    """What a model that starts from `source` takes over: how texts are read, and the encoder.
+
+    Several members go on as the one network that they are.
+    """
+    model = merged_model(source.config).model_dump(mode="json")
     return {
-        "text": config["text"],
+        "text": source.config.text.model_dump(mode="json"),
         "model": {
             # with the defaults of options that an older model does not name
             "blocks": [BLOCKS.resolve(spec) for spec in model["blocks"]],
