@@ -25,6 +25,15 @@ def test_what_was_not_measured_is_not_said() -> None:
     assert "Its probabilities are" not in card()
 
 
+def test_members_are_told_with_the_epoch_of_each() -> None:
+    config = resolve({"train": {"members": 3}})
+    metrics = {"members": [{"best_epoch": best} for best in (4, 2, 5)], "history": [{}] * 17}
+    found = card(config, metrics)
+    assert "- members: 3 such networks, trained apart, whose mean answers; here they are one network" in found
+    assert "17 epochs in all, best of each member: 4, 2, 5" in found
+    assert "members" not in card()
+
+
 def test_an_encoder_says_what_it_is_for() -> None:
     found = card(labels=())
     assert "An encoder, pre-trained by textcnn on texts without labels" in found

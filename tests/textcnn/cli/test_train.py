@@ -379,3 +379,38 @@ def test_a_test_file_whose_labels_nobody_knows_loses_no_model(run: Run, here: Pa
     ran = run("train", "train.csv", "--test", "odd.csv", *SHORT)
     assert ran.code == 2
     assert "odd.csv" in ran.err and "no label of" in ran.err
+
+
+def test_several_members_are_told_of_together_and_alone(run: Run, here: Path) -> None:
+    ran = run("train", "train.csv", "--test", "test.csv", *SHORT, "train.members=3")
+    assert ran.code == 0
+    assert "member 3/3, epoch 2/2: loss " in ran.err
+    out = ran.out.splitlines()
+    assert out[0].startswith("validation accuracy ")
+    assert out[1].startswith("  each of its 3 members alone: ") and out[1].count("%") == 3
+    assert run("train", "train.csv", *SHORT, "train.members=3", "data.validation_fraction=0").code == 0
+    shown = run("inspect", "models/train/1").out
+    assert "32 x 48" in shown and "32 x 72" in shown, "the vectors of all three, and their filters"
+    listed = run("runs", "train/1", "train/2")
+    assert listed.code == 0 and "data.validation_fraction" in listed.out
+    record = json.loads(Path("runs/train/1/run.json").read_text())
+    assert record["config"]["train"]["members"] == len(record["metrics"]["members"]) == 3
+
+
+def test_an_interrupted_run_of_several_members_goes_on_with_those_that_are_left(run: Run, here: Path) -> None:
+    settings = [*TINY, "train.max_epochs=100000", "train.patience=0", "train.members=2"]
+    command = [sys.executable, "-m", "textcnn.cli.main", "train", "train.csv", *settings]
+    log = Path("runs/train/1/metrics.jsonl")
+    _, err = interrupted_after_an_epoch(command, log, times=1)
+    assert "the model is made of 1 of 2 members" in err
+    again = "--output models/train/1 --overwrite --resume"
+    assert f"the same command with {again} goes on" in err
+    _, err = interrupted_after_an_epoch([*command, *again.split()], log, times=1)
+    assert "resuming at epoch" in err
+
+
+def test_members_that_cannot_answer_as_one_are_told_before_any_work(run: Run, here: Path) -> None:
+    ran = run("train", "train.csv", "--preset", "qrnn", "train.members=3")
+    assert ran.code == 2
+    assert "train.members: several networks answer as one only with one kim_conv block" in ran.err
+    assert "reading" not in ran.err and not Path("models").exists()

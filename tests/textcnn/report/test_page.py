@@ -184,6 +184,15 @@ def test_one_of_several_tasks_is_shown_and_another_by_choice(figures: dict[str, 
 
 
 @pytest.mark.browser
+def test_members_have_a_curve_each(figures: dict[str, Any], tmp_path: Path) -> None:
+    rows = [{"member": member, **row} for member in (1, 2) for row in figures["history"]]
+    with browser_of({**figures, "history": rows, "best_epoch": None}, tmp_path) as page:
+        learning = page.locator("#learning")
+        assert "Curves of each of the 2 networks that answer together." in learning.inner_text()
+        titles = learning.locator("svg path title").all_text_contents()
+        assert titles.count("validation, member 2") == 2 and titles.count("training, member 1") == 2
+
+
 def test_several_labels_a_text_have_a_page_too(examples: Examples, tmp_path: Path) -> None:
     texts, labels = tiny_corpus(60)
     many = [f"{label}|shop" if label == "billing" else label for label in labels]
