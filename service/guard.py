@@ -29,7 +29,9 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
 AT_ONCE = 4  # connections closed in one pass of the loop: a thousand of them must not keep the others waiting
 TURN_SECONDS = 0.0003  # of looking at those that stay
-LEAVING_SECONDS = 1.0  # how long a client that sends no more may be one that waits for its answer
+# How long a client that sends no more may be one that waits for its answer. It looks the same as one that has left,
+# whose work is not to be done, so it is short.
+LEAVING_SECONDS = 0.25
 MAX_HEADER_BYTES = 16_384
 MAX_HEADERS = 100
 UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
@@ -76,7 +78,6 @@ class Guard(HttpToolsProtocol):
         self.cut = False  # whether the rest of the body is not wanted any more
         self.turned_away = False  # whether the body that comes belongs to a request that was refused
         self.between = True  # whether the parser waits for the beginning of a request
-        self.leaves = inf  # of loop.time(); when a client that sends no more is taken for one that left
         self.stays_until = 0.0  # of loop.time(); the keep-alive timer is set once for many refusals
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
@@ -96,8 +97,13 @@ class Guard(HttpToolsProtocol):
         if self.scheme == "https" or self.last_read is None or self.last_read.response_complete:
             return False
         self.last_read.keep_alive = False
-        self.leaves = self.loop.time() + LEAVING_SECONDS
+        self.loop.call_later(LEAVING_SECONDS, self.leave)
         return True
+
+    def leave(self) -> None:
+        """Take a client that sends no more for one that left."""
+        if self.begun is not None and not self.begun.response_started:
+            self.transport.close()  # where an answer is on its way, writing it shows whether anybody is there
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.begun = cycle
@@ -263,8 +269,6 @@ class Guard(HttpToolsProtocol):
         """Close the connection if it is overdue. Returns whether it was."""
         if now - self.unread_since > self.limits.body:
             self.transport.abort()  # what is not read cannot be sent first
-        elif now > self.leaves and self.begun is not None and not self.begun.response_started:
-            self.transport.close()  # where an answer is on its way, writing it shows whether anybody is there
         elif now > self.due and not self.flow.read_paused:
             self.refuse(408)
         else:
