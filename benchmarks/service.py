@@ -75,12 +75,14 @@ uvicorn.run(app, port=int(sys.argv[1]), http="httptools", loop="uvloop", log_lev
 # The service, but the model fails on a text that says so.
 POISONED = """
 import sys, textcnn
-classify = textcnn.TextClassifier.classify
-def failing(self, texts, **options):
-    if "poison" in texts:
-        raise RuntimeError("poison")
-    return classify(self, texts, **options)
-textcnn.TextClassifier.classify = failing
+def failing(method):
+    def tried(self, texts, **options):
+        if "poison" in texts:
+            raise RuntimeError("poison")
+        return method(self, texts, **options)
+    return tried
+for name in ("classify", "rank"):
+    setattr(textcnn.TextClassifier, name, failing(getattr(textcnn.TextClassifier, name)))
 from service.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -406,7 +408,9 @@ class Rows:
         with running(command, self.server_core) as server:
             _, body = self._ask(server.port, "POST", "/v1/classify", json.dumps({"texts": texts}))
         answers = ["label" in prediction for prediction in json.loads(body)["predictions"]]
-        return {"poison_answers_of_256": sum(answers), "poison_is_the_guilty": not answers[100]}
+        if answers[100]:
+            raise RuntimeError("the text that makes the model fail has an answer")
+        return {"poison_answers_of_256": sum(answers)}
 
     def head_to_head(self) -> dict[str, Any]:
         """One text a request, each server alone on its core; for overload, twice its own rate over 256 connections."""
