@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -193,14 +194,21 @@ async def test_nothing_is_written_to_who_has_left():
     assert wire.written == []
 
 
+def connected(app: Any) -> tuple[Any, Mock, ServerState]:
+    """A connection of a server of `app`, and what it writes to."""
+    config = uvicorn.Config(app, http=guarded(Limits(10, 10)), lifespan="off", log_config=None)
+    config.load()
+    transport = Mock(spec=asyncio.Transport, is_closing=lambda: False, get_extra_info=lambda name, default=None: None)
+    state = ServerState()
+    connection = config.http_protocol_class(config=config, server_state=state, app_state={})
+    connection.connection_made(transport)
+    return connection, transport, state
+
+
 @pytest.mark.anyio
 async def test_requests_leave_nothing_for_the_collector_of_garbage(make_client):
     """What refers to itself stays until the collector comes, and it keeps everybody waiting then."""
-    config = uvicorn.Config(make_client().app, http=guarded(Limits(10, 10)), lifespan="off", log_config=None)
-    config.load()
-    transport = Mock(spec=asyncio.Transport, is_closing=lambda: False, get_extra_info=lambda name, default=None: None)
-    connection = config.http_protocol_class(config=config, server_state=ServerState(), app_state={})
-    connection.connection_made(transport)
+    connection, transport, _ = connected(make_client().app)
 
     async def ask(times: int) -> None:
         for _ in range(times):
@@ -230,12 +238,7 @@ async def test_of_several_requests_of_a_client_that_leaves_none_is_begun_or_answ
         await send({"type": "http.response.body", "body": b""})
         heard.append((await receive())["type"])
 
-    config = uvicorn.Config(app, http=guarded(Limits(10, 10)), lifespan="off", log_config=None)
-    config.load()
-    transport = Mock(spec=asyncio.Transport, is_closing=lambda: False, get_extra_info=lambda name, default=None: None)
-    state = ServerState()
-    connection = config.http_protocol_class(config=config, server_state=state, app_state={})
-    connection.connection_made(transport)
+    connection, transport, state = connected(app)
     connection.data_received(b"".join(b"GET /%d HTTP/1.1\r\nhost: testserver\r\n\r\n" % number for number in range(3)))
     await asyncio.sleep(0)
     connection.connection_lost(ConnectionResetError())
@@ -434,18 +437,13 @@ async def test_whoever_sends_no_more_is_taken_for_gone_if_no_answer_begins_in_a_
             await send({"type": "http.response.start", "status": 200, "headers": []})
         await gate.wait()
 
-    config = uvicorn.Config(app, http=guarded(Limits(10, 10)), lifespan="off", log_config=None)
-    config.load()
-    transport = Mock(spec=asyncio.Transport, is_closing=lambda: False, get_extra_info=lambda name, default=None: None)
-    state = ServerState()
-    connection = config.http_protocol_class(config=config, server_state=state, app_state={})
-    connection.connection_made(transport)
+    connection, transport, state = connected(app)
     assert not connection.eof_received(), "it has asked for nothing"
     connection.data_received(b"GET %b HTTP/1.1\r\nhost: testserver\r\n\r\n" % path.encode())
     await asyncio.sleep(0)
     assert connection.eof_received(), "its answer is to come"
     transport.close.assert_not_called()
-    ((seconds, leave),) = [timer for timer in left if timer[0] == LEAVING_SECONDS]
+    (leave,) = [what for seconds, what in left if seconds == LEAVING_SECONDS]
     leave()
     assert transport.close.called == gone
     connection.connection_lost(None)

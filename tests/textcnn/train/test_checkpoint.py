@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +49,9 @@ def fit(folder: Path | None, changes: dict[str, Any], *, resume: bool = False) -
     return TextClassifier({**TINY, **changes}).fit(*tiny_corpus(), run_folder=folder, progress=progress, resume=resume)
 
 
-def fit_until(saves: int, folder: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that is killed right after it has written its checkpoint for the `saves`-th time."""
+@contextmanager
+def killed_after(saves: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A run within is killed right after it has written its checkpoint for the `saves`-th time."""
     save, count = Checkpoint.save, 0
 
     def save_and_die(self: Checkpoint, *arguments: Any) -> None:
@@ -60,6 +63,11 @@ def fit_until(saves: int, folder: Path, changes: dict[str, Any], monkeypatch: py
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Checkpoint, "save", save_and_die)
+        yield
+
+
+def fit_until(saves: int, folder: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    with killed_after(saves, monkeypatch):
         fit(folder, changes)
 
 

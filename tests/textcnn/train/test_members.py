@@ -15,22 +15,18 @@ from textcnn import TextClassifier
 from textcnn.build import resolve
 from textcnn.errors import ConfigError
 from textcnn.members import LINEAR_HEADS, member_seeds
-from textcnn.train.checkpoint import CHECKPOINT, Checkpoint
+from textcnn.train.checkpoint import CHECKPOINT
 from textcnn.train.learning_rate import learning_rates
 from textcnn.train.pretrain import pretrain_encoder
 from textcnn.train.progress import Progress
 
 from ...conftest import TINY, tiny_corpus
-from .test_checkpoint import same_bits, without_times
+from .test_checkpoint import killed_after, same_bits, without_times
 
 TEXTS, TOPICS = tiny_corpus()
 STEPS = 11  # an epoch: 81 texts in batches of 8
 TRAIN = {**TINY["train"], "max_epochs": 2, "checkpoint_seconds": 0.0}
 OWN = "encoder.embedding.weight"
-
-
-class Killed(BaseException):
-    pass
 
 
 def fit(members: int = 2, folder: Path | None = None, *, resume: bool = False, **options: Any) -> TextClassifier:
@@ -93,17 +89,7 @@ def test_every_linear_head_learns_and_answers_the_same_when_loaded(head: str, tm
 def test_a_resumed_run_ends_with_the_same_bits(
     two: TextClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int
 ) -> None:
-    save, count = Checkpoint.save, 0
-
-    def save_and_die(self: Checkpoint, *arguments: Any) -> None:
-        nonlocal count
-        save(self, *arguments)
-        count += 1
-        if count == saves:
-            raise Killed
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Checkpoint, "save", save_and_die)
+    with killed_after(saves, monkeypatch):
         fit(folder=tmp_path)
     torch.manual_seed(12345)
     trained: list[int] = []
