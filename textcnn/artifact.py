@@ -28,6 +28,7 @@ from textcnn.config import RunConfig
 from textcnn.data.labels import LabelSet
 from textcnn.errors import ArtifactError, SchemaVersionError, TextCNNError
 from textcnn.golden import Golden, read_golden
+from textcnn.kernels.ngram_linear import NgramLinear
 from textcnn.model_card import model_card
 from textcnn.safetensors_file import json_object, tensors
 from textcnn.text.tokenizers import Tokenizer
@@ -36,6 +37,7 @@ Parsed = TypeVar("Parsed")
 
 FORMAT = "textcnn-model"
 SCHEMA = 1
+WIDE = "wide."  # begins the names of the linear classifier's weights
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,17 @@ LAYOUT = Layout()
 
 @dataclass(frozen=True, eq=False)
 class Artifact:
-    """A trained model: what is read from a folder or comes out of training, and all that an engine needs."""
+    """A trained model: what is read from a folder or comes out of training, and all that an engine needs.
+
+    `weights` are the network's, by name; `wide` is the linear classifier whose logits are added to its.
+    """
 
     config: RunConfig
     labels: LabelSet
     tokenizer: Tokenizer
     weights: Mapping[str, np.ndarray[Any, Any]]
     metrics: Mapping[str, Any]
+    wide: NgramLinear | None = None
     calibration: Calibration = Calibration()
     name: str = "unsaved"
     version: str = "0"
@@ -124,7 +130,8 @@ def write_artifact(folder: Path, artifact: Artifact, *, overwrite: bool = False)
 
 
 def _write_files(folder: Path, artifact: Artifact, *, title: str) -> None:
-    save_file({name: np.ascontiguousarray(value) for name, value in artifact.weights.items()}, folder / LAYOUT.weights)
+    weights = {**artifact.weights, **(_wide_weights(artifact.wide) if artifact.wide else {})}
+    save_file({name: np.ascontiguousarray(value) for name, value in weights.items()}, folder / LAYOUT.weights)
     artifact.tokenizer.save(folder / LAYOUT.tokenizer)
     _write(folder / LAYOUT.labels, artifact.labels.to_json())
     _write(folder / LAYOUT.calibration, artifact.calibration.to_json())
@@ -202,17 +209,44 @@ def _read(folder: Path) -> Artifact:
     config = part(LAYOUT.config, lambda data: RunConfig.from_mapping(json_object(data)))
     labels = part(LAYOUT.labels, lambda data: LabelSet.from_json(str(data, "utf-8")))
     spelled = config.model.embedding.spelled
+    weights = part(LAYOUT.weights, tensors)
     return Artifact(
         config,
         labels,
         part(LAYOUT.tokenizer, lambda data: Tokenizer.from_json(str(data, "utf-8"), config.text, spelled=spelled)),
-        part(LAYOUT.weights, tensors),
+        weights,
         part(LAYOUT.metrics, json_object),
+        _wide(weights, len(labels), folder / LAYOUT.weights) if config.model.wide.ngrams else None,
         part(LAYOUT.calibration, lambda data: Calibration.from_json(str(data, "utf-8"), classes=len(labels))),
         name=folder.parent.name,
         version=folder.name,
         golden=read_golden(manifest.get("golden", []), labels, folder / LAYOUT.manifest),
     )
+
+
+def _wide_weights(wide: NgramLinear) -> dict[str, np.ndarray[Any, Any]]:
+    return {WIDE + name: getattr(wide, name) for name in ("keys", "scale", "weight", "bias")}
+
+
+def _wide(weights: dict[str, np.ndarray[Any, Any]], classes: int, path: Path) -> NgramLinear:
+    """The linear classifier among the weights, which are then the network's. Raises ArtifactError."""
+    found = {name: weights.pop(name) for name in list(weights) if name.startswith(WIDE)}
+    keys = found.get(WIDE + "keys", np.zeros(0))
+    shapes = {"keys": (len(keys),), "scale": (len(keys),), "weight": (len(keys), classes), "bias": (classes,)}
+    for name, shape in shapes.items():
+        value, dtype = found.get(WIDE + name), np.dtype("int64" if name == "keys" else "float32")
+        if value is None or value.dtype != dtype or value.shape != shape:
+            there = "missing" if value is None else f"{value.dtype}{list(value.shape)}"
+            raise ArtifactError(
+                f"{path} does not fit its configuration: {WIDE}{name} is {there}, expected {dtype}{list(shape)}; "
+                "copy or train the model again"
+            )
+    ordered = bool((keys[:1] > 0).all() and (keys[1:] > keys[:-1]).all())
+    if not ordered or not all(np.isfinite(value.sum()) for value in found.values()):
+        raise ArtifactError(
+            f"{path} has n-grams that are not in order, or weights that are no finite numbers; train the model again"
+        )
+    return NgramLinear(*(found[WIDE + name] for name in shapes))
 
 
 def find_version(path: Path) -> Path:

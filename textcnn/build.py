@@ -11,7 +11,7 @@ import torch
 from textcnn.answers import is_single
 from textcnn.config import CharactersConfig, ModelConfig, RunConfig, apply_override, merge
 from textcnn.errors import ConfigError
-from textcnn.members import merged_model, why_not_merged
+from textcnn.members import LINEAR_HEADS, merged_model, why_not_merged
 from textcnn.nn.blocks.kim_conv import KimConv
 from textcnn.nn.embedding import Embedding
 from textcnn.nn.encoder import Encoder
@@ -158,6 +158,13 @@ def _combination_faults(config: RunConfig) -> list[str]:
         faults.append("augmentation synonym needs word vectors: set model.embedding.vectors (--vectors FILE)")
     if train.members > 1:
         faults += why_not_merged(config.model)
+    if config.model.wide.ngrams and config.model.head["type"] not in LINEAR_HEADS:
+        faults.append(
+            f"model.wide is added to the logits of a head that is linear ({', '.join(LINEAR_HEADS)}), "
+            f"not {config.model.head['type']}: set model.wide.ngrams to 0"
+        )
+    if config.model.wide.ngrams and config.text.segments != "none":
+        faults.append("model.wide reads texts as a whole: set text.segments to 'none', or model.wide.ngrams to 0")
     if train.mixup and config.model.auxiliary.blocks:
         faults.append("train.mixup mixes what the main head sees; it does not go with model.auxiliary")
     if train.precision == "float16" and not train.device.startswith("cuda") and not torch.cuda.is_available():

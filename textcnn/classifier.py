@@ -317,9 +317,10 @@ class TextClassifier(Estimator):
         """
         from textcnn.explain.filters import describe_filters
         from textcnn.inference.ngram_table import NgramTableEngine
+        from textcnn.inference.wide import network_engine
 
         model = self._fitted()
-        artifact, engine = model.artifact, model.engine
+        artifact, engine = model.artifact, network_engine(model.engine)
         if not isinstance(engine, NgramTableEngine):
             reason = NgramTableEngine.why_not(artifact, EngineOptions(device="cpu"))
             if reason:

@@ -137,8 +137,17 @@ class AuxiliaryConfig(Section):
     fade_epochs: Positive = Field(5, description="epochs over which it falls to nothing")
 
 
+class WideConfig(Section):
+    """A linear classifier on n-grams, whose logits are added to those of the network (Cheng et al. 2016)."""
+
+    ngrams: Annotated[int, Field(ge=0, le=3)] = Field(0, description="tokens of its longest n-grams; 0: there is none")
+    min_count: Positive = Field(2, description="training texts that an n-gram of several tokens has to be in")
+    max_ngrams: Positive = Field(100_000, description="most frequent n-grams kept")
+    c: Annotated[float, Field(gt=0)] = Field(10.0, description="how closely it is fitted, as scikit-learn's C")
+
+
 class ModelConfig(Section):
-    """The network: embedding, blocks in order, pooling to one vector, head."""
+    """The network: embedding, blocks in order, pooling to one vector, head; and what may stand beside it."""
 
     embedding: EmbeddingConfig = Field(EmbeddingConfig(), description="word vectors")
     blocks: tuple[Spec, ...] = Field(
@@ -150,6 +159,7 @@ class ModelConfig(Section):
     )
     head: Spec = Field({"type": "single_label"}, description="vector to logits")
     auxiliary: AuxiliaryConfig = Field(AuxiliaryConfig(), description="heads that only training has")
+    wide: WideConfig = Field(WideConfig(), description="a linear classifier on n-grams beside the network")
 
     @property
     def texts_per_record(self) -> int:

@@ -18,6 +18,7 @@ from textcnn.errors import ArtifactError, DataError, needs_extra
 from textcnn.golden import golden_faults
 from textcnn.inference.engine import EngineOptions
 from textcnn.inference.select import select_engine
+from textcnn.inference.wide import network_engine
 from textcnn.types import Floats, TokenBatch
 
 # Called now and then with the share of the texts that is behind, 0 to 1.
@@ -116,7 +117,7 @@ class Fitted:
 
     def network(self, method: str | None) -> Any:
         """The network whose gradients a method of explaining takes, in eval mode. Raises MissingExtraError."""
-        if (network := getattr(self.engine, "network", None)) is not None:  # torch answers with it
+        if (network := getattr(network_engine(self.engine), "network", None)) is not None:  # torch answers with it
             return network
         if self._network is None:
             with needs_extra(f"method {method}", "train"):

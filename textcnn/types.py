@@ -212,6 +212,9 @@ class Winners:
     int32[B, F] (-1: to none), whose windows hold the same tokens. It returns float64[count, widest window]: for each
     slot and each of its tokens, in order, the sum over its activations of weight float32[B, F] x activation /
     pre-activation x what the token adds to the pre-activation.
+
+    With `beside`, the n-grams of a linear model are part of the logits too, and its bias of `bias`. It adds what they
+    contribute to logit targets[i] of text i, or to the sum of signs[i] x logits, and says how much of each is theirs.
     """
 
     logits: Floats
@@ -221,6 +224,7 @@ class Winners:
     weight: Floats
     bias: Floats
     word_parts: Callable[[Floats, Ids, int], Parts] | None
+    beside: AddEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -237,6 +241,10 @@ class Evidence:
     ends: Offsets
     contributions: Parts
     slots: Ids | None = None
+
+
+# (evidence, targets int64[B], signs float32[B, classes] or None) -> (evidence, float64[its n-grams])
+AddEvidence = Callable[[Evidence, Offsets, Floats | None], tuple[Evidence, Parts]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ from textcnn.types import (
     ExplanationMethod,
     Floats,
     Ngram,
+    Offsets,
+    Parts,
     TokenBatch,
     TokenPart,
     Winners,
@@ -53,6 +55,13 @@ class Direct(Protocol):
     """What has the n-grams behind the largest logits in one go, before anybody asks for others."""
 
     def evidence(self, batch: TokenBatch) -> tuple[Floats, Targets, Evidence]: ...
+
+
+@runtime_checkable
+class Wide(Protocol):
+    """What has a linear classifier on n-grams beside its network; see textcnn.inference.wide."""
+
+    def word_shares(self, batch: TokenBatch, targets: Targets) -> tuple[Parts, Parts]: ...
 
 
 def explain_texts(
@@ -139,6 +148,9 @@ def _attribute(
         contributions, bias = np.zeros(0), float(logits[target])
         if len(text.values):
             contributions, bias = ways[str(method)](network, text, target)
+            if isinstance(model, Wide):
+                shares, own = model.word_shares(text, np.array([target]))
+                contributions, bias = contributions + shares, bias + float(own[0])
         starts = np.arange(len(text.values))
         trust = faithfulness(model.logits, text, starts, contributions, probabilities, target)
         return Attribution(target, starts, starts + 1, contributions, logits, bias, trust)
@@ -163,7 +175,7 @@ def evidence_of(
             winners = model.winners(reading.batch)
             assert winners is not None
             targets = winners.logits.argmax(1)
-            evidence = ngram_evidence(reading.batch, winners, targets)
+            evidence, _ = ngram_evidence(reading.batch, winners, targets)
         yield reading, targets, evidence
 
 
@@ -174,7 +186,7 @@ def _by_ngrams(
     batch, rows = reading.batch, np.arange(len(texts))
     found = probabilities(winners.logits)
     targets = found.argmax(1) if targets is None else targets
-    evidence = ngram_evidence(batch, winners, targets, slots=winners.word_parts is not None)
+    evidence, linear = ngram_evidence(batch, winners, targets, slots=winners.word_parts is not None)
     text = np.repeat(rows, np.diff(evidence.offsets))
     # strongest first within each text
     order = np.lexsort((-np.abs(evidence.contributions), text))
@@ -188,7 +200,10 @@ def _by_ngrams(
     if winners.word_parts and evidence.slots is not None:
         slot_of = np.full(len(order) + 1, -1, np.int32)  # the last one: of what is in no n-gram
         slot_of[kept] = np.arange(len(kept), dtype=np.int32)
-        parts = winners.word_parts(winners.weight[targets], slot_of[evidence.slots], len(kept)).tolist()
+        by_word = winners.word_parts(winners.weight[targets], slot_of[evidence.slots], len(kept))
+        if linear is not None:
+            by_word = _shared_out(by_word, linear[kept], (evidence.ends - evidence.starts)[kept])
+        parts = by_word.tolist()
     begin = batch.offsets[text[kept]]
     columns = (begin + evidence.starts[kept], begin + evidence.ends[kept], evidence.contributions[kept])
     ngrams = list(zip(*(column.tolist() for column in columns), parts, strict=True))
@@ -215,6 +230,14 @@ def _by_ngrams(
             )
         )
     ]
+
+
+def _shared_out(parts: Parts, linear: Parts, sizes: Offsets) -> Parts:
+    """`parts` float64[n-grams, tokens] with what a linear model gives an n-gram as a whole, in equal parts."""
+    widest = max(parts.shape[1], int(sizes.max(initial=0)))
+    found = np.pad(parts, ((0, 0), (0, widest - parts.shape[1])))
+    found += (np.arange(widest) < sizes[:, None]) * (linear / sizes)[:, None]
+    return found
 
 
 def _by_words(

@@ -9,7 +9,6 @@ first-order guess at the same loss; after max over time, or with the sentence re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from textcnn.answers import Head, decide, rivals
 from textcnn.explain.explainer import Model, Targets
 from textcnn.explain.faithfulness import Probabilities, variants
-from textcnn.explain.ngram_evidence import ngram_evidence
+from textcnn.explain.ngram_evidence import signed_evidence
 from textcnn.text.segments import Bounds, sentence_of, split_sentences
 from textcnn.text.tokenizers import Reading, Tokenizer
 from textcnn.types import Floats, Offsets, Parts, Sentence, Summary
@@ -86,7 +85,7 @@ def _worth(model: Model, reading: Reading, bounds: list[Bounds], signs: Floats) 
             margins = model.logits(variants(text, np.concatenate([whole, without]))).astype(np.float64) @ sign
             worth.append(margins[0] - margins[1:])
         return worth
-    evidence = ngram_evidence(batch, replace(winners, weight=signs @ winners.weight), np.arange(len(batch)))
+    evidence = signed_evidence(batch, winners, signs)
     for row, (owner, b) in enumerate(zip(owners, bounds, strict=True)):
         part = slice(evidence.offsets[row], evidence.offsets[row + 1])
         # an n-gram across sentences counts for that of its middle token

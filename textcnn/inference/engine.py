@@ -60,18 +60,22 @@ class Engine(Protocol):
 
     name: str
 
-    @classmethod
-    def why_not(cls, artifact: Artifact, options: EngineOptions) -> str | None:
-        """Why this engine cannot run that model here, or None. Must be cheap and import nothing heavy."""
-
-    @classmethod
-    def from_artifact(cls, artifact: Artifact, options: EngineOptions) -> Engine: ...
-
     def logits(self, batch: TokenBatch) -> Floats:
         """float32[B, num_classes]."""
 
     def winners(self, batch: TokenBatch) -> Winners | None:
         """The same logits, and the windows of tokens behind them; None if they are no sum over windows."""
+
+
+class EngineOfModels(Engine, Protocol):
+    """What ENGINES holds: it is made of a model."""
+
+    @classmethod
+    def why_not(cls, artifact: Artifact, options: EngineOptions) -> str | None:
+        """Why this engine cannot run that model here, or None. Must be cheap and import nothing heavy."""
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact, options: EngineOptions) -> EngineOfModels: ...
 
 
 def why_not_numpy() -> str | None:

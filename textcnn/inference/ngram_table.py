@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -127,10 +127,13 @@ class NgramTable:
         return self._in_one_go(gather_logits, batch, bias, activation, head_weight, head_bias)
 
     def evidence(
-        self, batch: TokenBatch, bias: Floats, activation: str, head_weight: Floats, head_bias: Floats
-    ) -> tuple[Floats, Offsets, Evidence] | None:
+        self, batch: TokenBatch, bias: Floats, activation: str, head_weight: Floats, head_bias: Floats,
+        beside: Floats | None,
+    ) -> tuple[Floats, Offsets, Evidence] | None:  # fmt: skip
         """What `gather_evidence` gives; None where words exceed the budget."""
-        return self._in_one_go(gather_evidence, batch, bias, activation, head_weight, head_bias)
+        return self._in_one_go(
+            partial(gather_evidence, beside=beside), batch, bias, activation, head_weight, head_bias
+        )  # fmt: skip
 
     def _in_one_go(self, kernel: Callable[..., Found | None], batch: TokenBatch, *layers: Any) -> Found | None:
         for _ in range(2):
@@ -327,17 +330,21 @@ class NgramTableEngine:
         features, _ = self.features(batch)
         return affine(features, self.head_weight, self.head_bias)
 
-    def evidence(self, batch: TokenBatch) -> tuple[Floats, Offsets, Evidence]:
-        """The same logits, which of each text's is the largest, int64[B], and the n-grams behind that."""
-        found = self.table.evidence(batch, *self._layers) if self._fused else None
+    def evidence(self, batch: TokenBatch, beside: Floats | None = None) -> tuple[Floats, Offsets, Evidence]:
+        """The same logits, which of each text's is the largest, int64[B], and the n-grams behind that.
+
+        `beside` float32[B, num_classes] is added to the logits first.
+        """
+        found = self.table.evidence(batch, *self._layers, beside) if self._fused else None
         if found is not None:
             return found
         behind = self.winners(batch)
-        largest = behind.logits.argmax(axis=1)
+        logits = behind.logits if beside is None else behind.logits + beside
+        largest = logits.argmax(axis=1)
         merged = merge_windows(
             behind.activations, behind.weight, behind.starts, behind.ends, largest, batch.offsets
         )  # fmt: skip
-        return behind.logits, largest, merged
+        return logits, largest, merged
 
     def winners(self, batch: TokenBatch) -> Winners:
         """The same logits, and the windows behind them."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from textcnn.artifact import Artifact
 from textcnn.errors import ArtifactError, EngineError
-from textcnn.inference.engine import Engine, EngineOptions
+from textcnn.inference.engine import Engine, EngineOfModels, EngineOptions
+from textcnn.inference.wide import beside_ngrams
 from textcnn.registry import ENGINES
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def select_engine(artifact: Artifact, *, engine: str = "auto", options: EngineOp
     reasons = []
     for name in FASTEST_FIRST if engine == "auto" else (engine,):
         try:
-            chosen: Any = ENGINES.get(name)
+            chosen: type[EngineOfModels] = ENGINES.get(name)
         except ImportError as error:
             reasons.append(f"{name}: {error.name or error} is not installed")
             continue
@@ -34,8 +34,8 @@ def select_engine(artifact: Artifact, *, engine: str = "auto", options: EngineOp
                 for passed in reasons:
                     log.info("engine %s passed over", passed)
                 log.info("engine %s runs %s/%s", name, artifact.name, artifact.version)
-                built: Engine = chosen.from_artifact(artifact, options)
-                return built
+                built = chosen.from_artifact(artifact, options)
+                return beside_ngrams(built, artifact.wide, threads=options.threads) if artifact.wide else built
         except (KeyError, TypeError, ValueError) as error:  # settings of a part that nobody has checked yet
             raise ArtifactError(
                 f"the configuration of model {artifact.name}/{artifact.version} is not one that textcnn writes "

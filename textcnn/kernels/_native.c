@@ -1,6 +1,6 @@
 /* Compiled kernels of textcnn: C11 over Python buffers; every function releases the GIL while it works.
  *
- * table_gather.py, conv_max.py, row_updates.py and fo_pool.py check shapes and types and hold the plain reference of
+ * table_gather.py, conv_max.py, row_updates.py, fo_pool.py and ngram_linear.py check shapes and types and hold the plain reference of
  * each kernel; nothing here is called from anywhere else. The kernels themselves are in _kernels.h, compiled for each
  * instruction set and chosen once at import.
  */
@@ -319,14 +319,14 @@ static void free_cells(cells_t *c)
     free(c->added), free(c->of), free(c->cells), free(c->number);
 }
 
-/* Features, bias, activation and the head's matrix product for texts begin..end, a few texts at a time so that their
- * features stay in the first cache; and, where there is an array for them, what the windows behind the largest logit
+/* Features, bias, activation and the head's matrix product for texts begin..end (and what is added `beside`), a few texts
+ * at a time so that their features stay in the first cache; and, where there is an array for them, what the windows behind the largest logit
  * contribute. Returns how many windows those are, or -1 where a word is not `there`: what is written then means nothing. */
 #define LOGITS_AT_ONCE 32
 static PyObject *gather_logits(PyObject *self, PyObject *args)
 {
     PyObject *rows, *there_o, *values, *offsets_o, *width, *filters, *left, *right, *scale, *bias_o, *weight, *head_bias,
-        *out, *largest_o, *out_offsets, *out_first, *out_last, *totals;
+        *beside_o, *out, *largest_o, *out_offsets, *out_first, *out_last, *totals;
     gather_t g = {0};
     affine_t a = {0};
     merge_t m = {0};
@@ -335,10 +335,10 @@ static PyObject *gather_logits(PyObject *self, PyObject *args)
     long long stride, words, out_dim, begin, end;
     int64_t count = 0;
     int precision, relu, known = 1;
-    if (!PyArg_ParseTuple(args, "OOLLiOOOOOOiiOOpOOLOOOOOOLL", &rows, &there_o, &words, &stride, &precision, &values,
+    if (!PyArg_ParseTuple(args, "OOLLiOOOOOOiiOOpOOLOOOOOOOLL", &rows, &there_o, &words, &stride, &precision, &values,
                           &offsets_o, &width, &filters, &left, &right, &g.groups, &g.features, &scale, &bias_o, &relu,
-                          &weight, &head_bias, &out_dim, &out, &largest_o, &out_offsets, &out_first, &out_last, &totals,
-                          &begin, &end))
+                          &weight, &head_bias, &out_dim, &beside_o, &out, &largest_o, &out_offsets, &out_first, &out_last,
+                          &totals, &begin, &end))
         return NULL;
     g.stride = stride;
     g.rows = take(&b, rows, 0);
@@ -353,6 +353,7 @@ static PyObject *gather_logits(PyObject *self, PyObject *args)
     const float *bias = take(&b, bias_o, 0);
     a.weight = take(&b, weight, 0);
     a.bias = take(&b, head_bias, 0);
+    const float *beside = take(&b, beside_o, 0);
     float *logits = take(&b, out, 1), *features = NULL;
     int64_t *largest = take(&b, largest_o, 1);
     m.out_offsets = take(&b, out_offsets, 1);
@@ -389,6 +390,7 @@ static PyObject *gather_logits(PyObject *self, PyObject *args)
                 }
             }
             kernels->affine(&a, 0, texts);
+            for (int64_t i = 0; beside && i < texts * out_dim; i++) a.out[i] += beside[text * out_dim + i];
             if (!largest) continue;
             for (int64_t t = 0; t < texts; t++) {
                 const float *row = a.out + t * out_dim;
@@ -738,6 +740,202 @@ static PyObject *word_parts(PyObject *self, PyObject *args)
     return finish(&b);
 }
 
+/* The n-grams of token ids that a linear model knows, and its weights. `entries` is a hash table of 1 << (64 - shift) pairs
+ * (key, row), with linear probing and keys of -1 where it is free. Each of `rows` is the n-gram's scale and, behind it, the
+ * weight of every class. */
+typedef struct {
+    const int32_t *values;
+    const int64_t *offsets, *entries;
+    const float *rows;
+    int64_t classes;
+    int shift, longest;
+} ngrams_t;
+
+#define NGRAM_BITS 21 /* of a token's id in a key */
+#define LONGEST_NGRAM 3
+#define STARTS_AT_ONCE 64
+
+INLINE uint64_t ngram_slot(int64_t key, int shift) { return ((uint64_t)key * 0x9E3779B97F4A7C15u) >> shift; }
+
+/* The row of every n-gram that begins at tokens from..to - 1 of a text, -1 where there is none: rows[(start - from) *
+ * longest + n - 1] of the one of n tokens. Three passes, so that each finds its cache lines on their way. */
+static void find_ngrams(const ngrams_t *g, const int32_t *ids, int64_t length, int64_t from, int64_t to, int32_t *rows)
+{
+    int64_t keys[STARTS_AT_ONCE * LONGEST_NGRAM];
+    const int64_t mask = ((int64_t)1 << (64 - g->shift)) - 1;
+    int64_t count = 0;
+    for (int64_t start = from; start < to; start++) {
+        int64_t key = 0;
+        for (int n = 0; n < g->longest; n++, count++) {
+            /* 0 stands between texts, 1 is any unknown word */
+            int known = key >= 0 && start + n < length && ids[start + n] > 1 && ids[start + n] < 1 << NGRAM_BITS;
+            key = known ? key | (int64_t)ids[start + n] << (NGRAM_BITS * n) : -1;
+            keys[count] = key;
+            if (known) PREFETCH(g->entries + 2 * ngram_slot(key, g->shift));
+        }
+    }
+    for (int64_t i = 0; i < count; i++) {
+        rows[i] = -1;
+        if (keys[i] < 0) continue;
+        int64_t slot = (int64_t)ngram_slot(keys[i], g->shift);
+        while (g->entries[2 * slot] >= 0 && g->entries[2 * slot] != keys[i]) slot = (slot + 1) & mask;
+        if (g->entries[2 * slot] < 0) continue;
+        rows[i] = (int32_t)g->entries[2 * slot + 1];
+        PREFETCH(g->rows + rows[i] * (g->classes + 1));
+    }
+}
+
+static void take_ngrams(buffers_t *b, ngrams_t *g, PyObject *values, PyObject *offsets, PyObject *entries, PyObject *rows)
+{
+    g->values = take(b, values, 0);
+    g->offsets = take(b, offsets, 0);
+    g->entries = take(b, entries, 0);
+    g->rows = take(b, rows, 0);
+}
+
+static PyObject *ngram_index(PyObject *self, PyObject *args)
+{
+    PyObject *keys_o, *entries_o;
+    buffers_t b = {0};
+    long long count;
+    int shift;
+    if (!PyArg_ParseTuple(args, "OOLi", &keys_o, &entries_o, &count, &shift)) return NULL;
+    const int64_t *keys = take(&b, keys_o, 0);
+    int64_t *entries = take(&b, entries_o, 1);
+    if (!b.failed) {
+        Py_BEGIN_ALLOW_THREADS
+        const int64_t mask = ((int64_t)1 << (64 - shift)) - 1;
+        for (int64_t i = 0; i < count; i++) {
+            int64_t slot = (int64_t)ngram_slot(keys[i], shift);
+            while (entries[2 * slot] >= 0) slot = (slot + 1) & mask;
+            entries[2 * slot] = keys[i], entries[2 * slot + 1] = i;
+        }
+        Py_END_ALLOW_THREADS
+    }
+    return finish(&b);
+}
+
+/* out += bias + the sum of the n-grams' weights, over the length of the vector of their scales. */
+static PyObject *ngram_logits(PyObject *self, PyObject *args)
+{
+    PyObject *values, *offsets, *entries, *rows_o, *bias_o, *out_o;
+    ngrams_t g = {0};
+    buffers_t b = {0};
+    long long classes, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOiiOOLOLL", &values, &offsets, &entries, &g.shift, &g.longest, &rows_o, &bias_o, &classes,
+                          &out_o, &begin, &end))
+        return NULL;
+    g.classes = classes;
+    take_ngrams(&b, &g, values, offsets, entries, rows_o);
+    const float *bias = take(&b, bias_o, 0);
+    float *out = take(&b, out_o, 1), *sum = NULL;
+    if (!b.failed && !(sum = malloc(sizeof(float) * (size_t)(classes + 1)))) b.failed = 1;
+    if (!b.failed) {
+        Py_BEGIN_ALLOW_THREADS
+        int32_t rows[STARTS_AT_ONCE * LONGEST_NGRAM];
+        for (int64_t text = begin; text < end; text++) {
+            const int32_t *ids = g.values + g.offsets[text];
+            int64_t length = g.offsets[text + 1] - g.offsets[text];
+            double square = 0;
+            memset(sum, 0, sizeof(float) * (size_t)(classes + 1));
+            for (int64_t from = 0; from < length; from += STARTS_AT_ONCE) {
+                int64_t to = from + STARTS_AT_ONCE < length ? from + STARTS_AT_ONCE : length;
+                find_ngrams(&g, ids, length, from, to, rows);
+                for (int64_t i = 0; i < (to - from) * g.longest; i++) {
+                    if (rows[i] < 0) continue;
+                    const float *row = g.rows + rows[i] * (classes + 1);
+                    square += (double)row[0] * row[0];
+                    for (int64_t c = 0; c < classes; c++) sum[c] += row[c + 1];
+                }
+            }
+            float share = square > 0 ? (float)(1 / sqrt(square)) : 0;
+            for (int64_t c = 0; c < classes; c++) out[text * classes + c] += sum[c] * share + bias[c];
+        }
+        Py_END_ALLOW_THREADS
+    }
+    free(sum);
+    return finish(&b);
+}
+
+/* What each n-gram adds to a class, or to a sum of classes with signs, merged into windows in order that are there already.
+ * `beside` gets the part that is the n-gram's, `places` where each of those windows went. Returns how many there are. */
+static PyObject *ngram_evidence(PyObject *self, PyObject *args)
+{
+    PyObject *values, *offsets, *entries, *rows_o, *targets_o, *signs_o, *there_offsets, *there_first, *there_last, *there_total,
+        *out_offsets, *out_first, *out_last, *out_total, *beside_o, *places_o;
+    ngrams_t g = {0};
+    buffers_t b = {0};
+    long long classes, texts;
+    int64_t count = 0;
+    if (!PyArg_ParseTuple(args, "OOOiiOLOOOOOOOOOOOOL", &values, &offsets, &entries, &g.shift, &g.longest, &rows_o, &classes,
+                          &targets_o, &signs_o, &there_offsets, &there_first, &there_last, &there_total, &out_offsets,
+                          &out_first, &out_last, &out_total, &beside_o, &places_o, &texts))
+        return NULL;
+    g.classes = classes;
+    take_ngrams(&b, &g, values, offsets, entries, rows_o);
+    const int64_t *targets = take(&b, targets_o, 0);
+    const float *signs = take(&b, signs_o, 0);
+    const int64_t *bounds = take(&b, there_offsets, 0), *there_from = take(&b, there_first, 0);
+    const int64_t *there_to = take(&b, there_last, 0);
+    const double *there = take(&b, there_total, 0);
+    int64_t *to_bounds = take(&b, out_offsets, 1), *first = take(&b, out_first, 1), *last = take(&b, out_last, 1);
+    double *total = take(&b, out_total, 1), *beside = take(&b, beside_o, 1);
+    int32_t *places = take(&b, places_o, 1), *rows = NULL;
+    int64_t longest_text = 0;
+    for (int64_t text = 0; !b.failed && text < texts; text++) {
+        int64_t length = g.offsets[text + 1] - g.offsets[text];
+        longest_text = length > longest_text ? length : longest_text;
+    }
+    if (!b.failed && !(rows = malloc(sizeof(int32_t) * (size_t)(longest_text * g.longest + 1)))) b.failed = 1;
+    if (!b.failed) {
+        Py_BEGIN_ALLOW_THREADS
+        to_bounds[0] = 0;
+        for (int64_t text = 0; text < texts; text++) {
+            const int32_t *ids = g.values + g.offsets[text];
+            int64_t length = g.offsets[text + 1] - g.offsets[text], at = bounds[text];
+            double square = 0;
+            for (int64_t from = 0; from < length; from += STARTS_AT_ONCE) {
+                int64_t to = from + STARTS_AT_ONCE < length ? from + STARTS_AT_ONCE : length;
+                find_ngrams(&g, ids, length, from, to, rows + from * g.longest);
+            }
+            for (int64_t i = 0; i < length * g.longest; i++) {
+                if (rows[i] < 0) continue;
+                double scale = g.rows[rows[i] * (classes + 1)];
+                square += scale * scale;
+            }
+            double share = square > 0 ? 1 / sqrt(square) : 0;
+            for (int64_t i = 0; i <= length * g.longest; i++) {
+                int64_t from = i / g.longest, to = from + i % g.longest + 1;
+                int end = i == length * g.longest;
+                if (!end && rows[i] < 0) continue;
+                while (at < bounds[text + 1] && (end || there_from[at] < from || (there_from[at] == from && there_to[at] < to))) {
+                    places[at] = (int32_t)count, first[count] = there_from[at], last[count] = there_to[at];
+                    beside[count] = 0, total[count++] = there[at++];
+                }
+                if (end) break;
+                const float *row = g.rows + rows[i] * (classes + 1) + 1;
+                double added = 0;
+                if (!signs) added = row[targets[text]];
+                else
+                    for (int64_t c = 0; c < classes; c++) added += (double)signs[text * classes + c] * row[c];
+                first[count] = from, last[count] = to, total[count] = beside[count] = added * share;
+                if (at < bounds[text + 1] && there_from[at] == from && there_to[at] == to) {
+                    total[count] += there[at];
+                    places[at++] = (int32_t)count;
+                }
+                count++;
+            }
+            to_bounds[text + 1] = count;
+        }
+        Py_END_ALLOW_THREADS
+    }
+    free(rows);
+    PyObject *none = finish(&b);
+    if (!none) return NULL;
+    Py_DECREF(none);
+    return PyLong_FromLongLong(count);
+}
+
 static PyMethodDef methods[] = {
     {"gather_max", gather_max, METH_VARARGS, NULL},
     {"gather_sum", gather_sum, METH_VARARGS, NULL},
@@ -757,6 +955,9 @@ static PyMethodDef methods[] = {
     {"distinct", distinct, METH_VARARGS, NULL},
     {"merge_windows", merge_windows, METH_VARARGS, NULL},
     {"word_parts", word_parts, METH_VARARGS, NULL},
+    {"ngram_index", ngram_index, METH_VARARGS, NULL},
+    {"ngram_logits", ngram_logits, METH_VARARGS, NULL},
+    {"ngram_evidence", ngram_evidence, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

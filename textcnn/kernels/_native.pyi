@@ -35,7 +35,8 @@ def affine(
 def gather_logits(
     table: Array, there: npt.NDArray[np.bool_], words: int, stride: int, itemsize: int, values: Ids, offsets: Places,
     width: Ids, filters: Ids, left: Ids, right: Ids, groups: int, features: int, scale: Floats | None, bias: Floats,
-    relu: bool, weight: Floats, head_bias: Floats, out_dim: int, out: Floats, largest: Places | None,
+    relu: bool, weight: Floats, head_bias: Floats, out_dim: int, beside: Floats | None, out: Floats,
+    largest: Places | None,
     out_offsets: Places | None, out_first: Places | None, out_last: Places | None,
     contributions: npt.NDArray[np.float64] | None, begin: int, end: int, /,
 ) -> int: ...  # fmt: skip
@@ -91,3 +92,14 @@ def word_parts(
     features: int, scale: Floats | None, starts: Ids, factors: Floats, slots: Ids, out: npt.NDArray[np.float64],
     texts: int, widest: int, /,
 ) -> None: ...  # fmt: skip
+def ngram_index(keys: Places, entries: Places, count: int, shift: int, /) -> None: ...
+def ngram_logits(
+    values: Ids, offsets: Places, entries: Places, shift: int, longest: int, rows: Floats, bias: Floats, classes: int,
+    out: Floats, begin: int, end: int, /,
+) -> None: ...  # fmt: skip
+def ngram_evidence(
+    values: Ids, offsets: Places, entries: Places, shift: int, longest: int, rows: Floats, classes: int,
+    targets: Places, signs: Floats | None, there_offsets: Places, there_first: Places, there_last: Places,
+    there: npt.NDArray[np.float64], out_offsets: Places, out_first: Places, out_last: Places,
+    out: npt.NDArray[np.float64], beside: npt.NDArray[np.float64], places: Ids, texts: int, /,
+) -> int: ...  # fmt: skip

@@ -117,7 +117,7 @@ def gather_logits(
     `there` bool[words] says which rows of the table are filled; None where a token's is not, or lies beyond it.
     `activation` is one of FUSED, an empty text has features of zero. Returns float32[B, out]. Compiled only.
     """
-    call = _in_one_go(table, there, values, offsets, windows, bias, activation, head_weight, head_bias, scale)
+    call = _in_one_go(table, there, values, offsets, windows, bias, activation, head_weight, head_bias, scale, None)
     texts = len(offsets) - 1
     out = np.empty((texts, len(head_weight)), np.float32)
     complete = []
@@ -141,13 +141,16 @@ def gather_evidence(
     head_bias: Floats,
     *,
     scale: Floats | None = None,
+    beside: Floats | None = None,
     threads: int = 1,
 ) -> tuple[Floats, Offsets, Evidence] | None:
     """`gather_logits`, and the windows behind the largest logit of each text as `merge_windows` has them.
 
+    `beside` float32[B, out] is added to the logits before the largest is looked for.
+
     Returns the logits float32[B, out], which of each text's is the largest, int64[B], and the windows. Compiled only.
     """
-    call = _in_one_go(table, there, values, offsets, windows, bias, activation, head_weight, head_bias, scale)
+    call = _in_one_go(table, there, values, offsets, windows, bias, activation, head_weight, head_bias, scale, beside)
     texts = len(offsets) - 1
     out, largest = np.empty((texts, len(head_weight)), np.float32), np.empty(texts, np.int64)
     parts: dict[int, Evidence | None] = {}
@@ -164,7 +167,7 @@ def gather_evidence(
 
 def _in_one_go(
     table: Table, there: npt.NDArray[np.bool_], values: Ids, offsets: Offsets, windows: Windows, bias: Floats,
-    activation: str, head_weight: Floats, head_bias: Floats, scale: Floats | None,
+    activation: str, head_weight: Floats, head_bias: Floats, scale: Floats | None, beside: Floats | None,
 ) -> Callable[..., int]:  # fmt: skip
     """The kernel, all but where to write and for which texts; it returns -1 where a row is not there."""
     module = native()
@@ -173,7 +176,7 @@ def _in_one_go(
         module.gather_logits,
         table, there, len(table), table.shape[1], table.itemsize, values, offsets, *windows.arrays,
         len(windows.num_filters), windows.features, scale, bias, activation == "relu", head_weight, head_bias,
-        len(head_weight),
+        len(head_weight), beside,
     )  # fmt: skip
 
 

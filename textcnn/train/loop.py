@@ -29,7 +29,7 @@ from textcnn.train.objective import Objective, make_loss
 from textcnn.train.optimizers import make_optimizer
 from textcnn.train.progress import REFRESH_STEPS, Progress
 from textcnn.train.schedule import Schedule
-from textcnn.types import TokenBatch
+from textcnn.types import Floats, TokenBatch
 
 Tensor = torch.Tensor
 LARGEST_LOSS = 1e4  # a network that guesses has the logarithm of its classes
@@ -216,13 +216,18 @@ def fit_network(
 
 def score(network: Network, examples: Examples, distinct: Distinct, criterion: Loss | None = None) -> dict[str, float]:
     """Mean loss (of the head's usual kind, unless another is given) and accuracy, without dropout."""
-    criterion = criterion or make_loss(network)
     network.eval()
-    logits = network_logits(network, examples.texts, distinct)
-    targets = torch.from_numpy(examples.targets)
-    answers = torch.from_numpy(logits)
-    loss = network.head.loss(answers, targets, criterion)
-    return {"loss": float(loss), "accuracy": network.head.right(answers, targets) / len(targets)}
+    return measure(network, network_logits(network, examples.texts, distinct), examples.targets, criterion)
+
+
+def measure(
+    network: Network, logits: Floats, targets: npt.NDArray[Any], criterion: Loss | None = None
+) -> dict[str, float]:
+    """The same of logits float32[B, C] that are there already, by the head of the network."""
+    criterion = criterion or make_loss(network)
+    wanted, answers = torch.from_numpy(targets), torch.from_numpy(logits)
+    loss = network.head.loss(answers, wanted, criterion)
+    return {"loss": float(loss), "accuracy": network.head.right(answers, wanted) / len(wanted)}
 
 
 def check_bounds(loss: float, epoch: int, config: TrainConfig) -> None:

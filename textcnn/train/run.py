@@ -27,6 +27,7 @@ from textcnn.data.texts import Texts, text_strings, texts_of
 from textcnn.errors import ConfigError, DataError, LabelError
 from textcnn.evaluation.reliability import fit_and_measure
 from textcnn.inference.torch_engine import artifact_network, network_logits
+from textcnn.kernels.ngram_linear import NgramLinear
 from textcnn.members import merge_weights
 from textcnn.nn.model import Network
 from textcnn.nn.ragged import Distinct
@@ -34,12 +35,13 @@ from textcnn.registry import nearest
 from textcnn.text.tokenizers import Tokenizer
 from textcnn.train.checkpoint import CHECKPOINT, Checkpoint
 from textcnn.train.interrupt import Interrupt
-from textcnn.train.loop import Examples, score
+from textcnn.train.loop import Examples, measure
 from textcnn.train.members import Member, fit_members, histories
 from textcnn.train.memory import memory_told
 from textcnn.train.progress import Progress
 from textcnn.train.torch_state import settle_torch, torch_kept
 from textcnn.train.transfer import check_fits, learn_tokens, start_from, with_source
+from textcnn.train.wide import EQUAL, fit_wide, weigh, wide_logits
 from textcnn.types import Floats
 
 Labelled = tuple[Texts, Labels]
@@ -85,6 +87,10 @@ def train_classifier(
     if run_folder:
         every = ready.config.train.checkpoint_seconds
         checkpoint = Checkpoint(run_folder / CHECKPOINT, ready.fingerprint, every)
+    wide = None
+    if ready.config.model.wide.ngrams:  # before the network: nothing is lost where somebody presses Ctrl-C
+        progress.note("fitting the linear classifier on n-grams")
+        wide = fit_wide(ready.network, ready.train, ready.config.model.wide, class_weights=ready.class_weights)
     with Interrupt():  # also while what was trained is measured and calibrated
         members = fit_members(
             ready.network, ready.another, len(ready.tokenizer), ready.train, ready.held_out, ready.config,
@@ -92,12 +98,19 @@ def train_classifier(
         )  # fmt: skip
         wanted = ready.config.train.members
         ready = _together(ready, members)
-        network = ready.network
-        metrics = _metrics(network, ready.train, ready.held_out, members, len(ready.tokenizer), wanted)
-        calibration, figures = _calibrated(ready, network)
-        config = _with_thresholds(ready)
-        if ready.held_out is not None:
-            metrics["expected"] = _expected(ready, config, network, calibration)
+        network, held_out, logits = ready.network, ready.held_out, None
+        if held_out:
+            logits = network_logits(network, held_out.texts, Distinct(len(ready.tokenizer)))
+        beside = None
+        if wide:
+            wide, logits, beside = _beside(ready, wide, logits)
+            progress.note(_beside_sentence(beside))
+        metrics = _metrics(ready, logits, members, wanted) | ({"wide": beside} if beside else {})
+        calibration, figures = _calibrated(ready, logits)
+        config = _with_thresholds(ready, logits)
+        if logits is not None:
+            found = probabilities(logits, config.model.head, calibration)
+            metrics["expected"] = expected(predictions(found, ready.labels.names, config.model.head, 1))
     weights = {
         name: value.detach().numpy()
         for name, value in network.state_dict().items()
@@ -106,7 +119,40 @@ def train_classifier(
     if figures:
         progress.note(_calibration_sentence(calibration, figures))
         metrics["calibration"] = figures
-    return Artifact(config, ready.labels, ready.tokenizer, weights, metrics, calibration)
+    return Artifact(config, ready.labels, ready.tokenizer, weights, metrics, wide, calibration)
+
+
+def _beside(
+    ready: Prepared, wide: NgramLinear, logits: Floats | None
+) -> tuple[NgramLinear, Floats | None, dict[str, Any]]:
+    """The linear classifier as it stands beside the network, the logits of both together, and what each is worth.
+
+    What the network counts goes into the last weights of its head. `logits` are the network's of the validation texts.
+    """
+    network, held_out, shares = ready.network, ready.held_out, (EQUAL, EQUAL)
+    figures: dict[str, Any] = {"ngrams": len(wide.keys)}
+    if held_out and logits is not None:
+        alone = wide_logits(wide, held_out.texts)
+        shares = weigh(network, logits, alone, held_out.targets)
+        figures["network_alone"] = measure(network, logits, held_out.targets)
+        figures["ngrams_alone"] = measure(network, alone, held_out.targets)
+    deep, linear = shares
+    with torch.no_grad():
+        for value in network.head.linear.parameters():
+            value.mul_(deep)
+    wide = NgramLinear(wide.keys, wide.scale, wide.weight * np.float32(linear), wide.bias * np.float32(linear))
+    if held_out:
+        logits = network_logits(network, held_out.texts, Distinct(len(ready.tokenizer)))
+        wide.add_logits(held_out.texts.values, held_out.texts.offsets, logits)
+        figures["together"] = measure(network, logits, held_out.targets)
+    return wide, logits, figures | {"network_counts": round(deep, 4), "ngrams_count": round(linear, 4)}
+
+
+def _beside_sentence(figures: Mapping[str, Any]) -> str:
+    parts = [f"{figures['ngrams']:,} n-grams"]
+    names = {"network_alone": "the network alone", "ngrams_alone": "n-grams alone", "together": "both together"}
+    parts += [f"{figures[key]['accuracy']:.1%} by {name}" for key, name in names.items() if key in figures]
+    return "validation accuracy with " * ("together" in figures) + ", ".join(parts)
 
 
 def _together(ready: Prepared, members: Sequence[Member]) -> Prepared:
@@ -121,24 +167,15 @@ def _together(ready: Prepared, members: Sequence[Member]) -> Prepared:
     return replace(ready, config=config, network=network)
 
 
-def _expected(ready: Prepared, config: RunConfig, network: Network, calibration: Calibration) -> dict[str, Any]:
-    """What the model answers to the validation texts, which a service holds its texts against."""
-    assert ready.held_out is not None
-    logits = network_logits(network, ready.held_out.texts, Distinct(len(ready.tokenizer)))
-    found = probabilities(logits, config.model.head, calibration)
-    return expected(predictions(found, ready.labels.names, config.model.head, 1))
-
-
-def _calibrated(ready: Prepared, network: Network) -> tuple[Calibration, dict[str, Any] | None]:
-    """Temperature, label sets and familiarity by the validation texts, and the figures before and after.
+def _calibrated(ready: Prepared, logits: Floats | None) -> tuple[Calibration, dict[str, Any] | None]:
+    """Temperature, label sets and familiarity by the logits of the validation texts, and the figures before and after.
 
     Without validation texts nothing is fitted: the training texts would teach the network's own over-confidence. With
     too few for a temperature, plain softmax stays.
     """
-    if ready.held_out is None or not is_single(ready.config.model.head):
+    if ready.held_out is None or logits is None or not is_single(ready.config.model.head):
         return Calibration(), None
     texts = ready.held_out.texts
-    logits = network_logits(network, texts, Distinct(len(ready.tokenizer)))
     validation = Validation(logits, ready.held_out.targets, unknown_share(texts.unknown, texts.offsets))
     enough = len(validation) >= LEAST_TEXTS["temperature"]
     return fit_and_measure(validation, "temperature" if enough else "none")
@@ -305,11 +342,10 @@ def _with_tasks(config: RunConfig, rows: LabelRows) -> RunConfig:
     return _with_head(config, tasks=rows.sizes())
 
 
-def _with_thresholds(ready: Prepared) -> RunConfig:
+def _with_thresholds(ready: Prepared, logits: Floats | None) -> RunConfig:
     """The configuration with the best thresholds of a multi_label head on the validation texts, where there are any."""
-    if ready.config.model.head["type"] != "multi_label" or ready.held_out is None:
+    if ready.config.model.head["type"] != "multi_label" or ready.held_out is None or logits is None:
         return ready.config
-    logits = network_logits(ready.network, ready.held_out.texts, Distinct(len(ready.tokenizer)))
     found = probabilities(logits, ready.config.model.head, Calibration())
     return _with_head(ready.config, thresholds=best_thresholds(found, ready.held_out.targets))
 
@@ -377,23 +413,20 @@ def _hold_out(given: Rows, validation: Rows | None, config: RunConfig) -> tuple[
     return pick(kept), pick(held) if len(held) else None
 
 
-def _metrics(
-    network: Network,
-    train: Examples,
-    held_out: Examples | None,
-    members: Sequence[Member],
-    vocabulary: int,
-    wanted: int,
-) -> dict[str, Any]:
-    """Of several members: what they are together; `members` has the figures of each, alone."""
-    validation = score(network, held_out, Distinct(vocabulary)) if held_out else None
+def _metrics(ready: Prepared, logits: Floats | None, members: Sequence[Member], wanted: int) -> dict[str, Any]:
+    """Of several members: what they are together; `members` has the figures of each, alone.
+
+    `logits` are those of the validation texts.
+    """
+    held_out = ready.held_out
+    validation = measure(ready.network, logits, held_out.targets) if held_out and logits is not None else None
     results = [member.result for member in members]
     each = [
         {"best_epoch": one.result.best_epoch, "seconds": round(one.result.seconds, 3), "validation": one.validation}
         for one in members
     ]
     return {
-        "training_texts": len(train.texts),
+        "training_texts": len(ready.train.texts),
         "training_seconds": round(sum(result.seconds for result in results), 3),
         **({"best_epoch": results[0].best_epoch} if len(members) == 1 else {"members": each}),
         "interrupted": len(members) < wanted or any(result.interrupted for result in results),

@@ -1,0 +1,282 @@
+"""A linear classifier on n-grams beside the network: one model, in every engine, with all of its evidence."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from textcnn import TextClassifier
+from textcnn.artifact import read_artifact, write_artifact
+from textcnn.build import resolve
+from textcnn.config import WideConfig
+from textcnn.errors import ArtifactError, ConfigError
+from textcnn.explain.explainer import evidence_of
+from textcnn.inference.select import select_engine
+from textcnn.inference.wide import network_engine
+from textcnn.kernels.native import native
+from textcnn.kernels.ngram_linear import ID_BITS, NgramLinear, ngrams
+from textcnn.members import LINEAR_HEADS
+from textcnn.train.progress import Progress
+from textcnn.train.wide import _count, weigh
+from textcnn.types import TokenBatch
+
+from ..conftest import TINY, tiny_corpus
+
+TEXTS, TOPICS = tiny_corpus()
+ASKED = [*tiny_corpus(20, seed=4)[0], "", "parcel", "zyzzyva parcel zyzzyva", "hello, " * 30]
+WIDE = {"ngrams": 3}
+LABELS: dict[str, Any] = {
+    "single_label": TOPICS,
+    "hierarchy": [f"all/{topic}" for topic in TOPICS],
+    "multi_label": [[topic] * (row % 4 > 0) for row, topic in enumerate(TOPICS)],
+    "multi_task": {"topic": TOPICS, "odd": [["", "yes", "no"][row % 3] for row in range(len(TOPICS))]},
+}
+
+
+def fit(wide: dict[str, Any] | None = None, *, head: str = "single_label", **sections: Any) -> TextClassifier:
+    model = {**TINY["model"], "wide": WIDE if wide is None else wide, "head": {"type": head}}
+    given = {**TINY, "model": {**model, **sections.pop("model", {})}, **sections}
+    return TextClassifier(given).fit(TEXTS, LABELS[head])
+
+
+@pytest.fixture(scope="module")
+def wide() -> TextClassifier:
+    """Do not change it."""
+    return fit()
+
+
+@pytest.mark.parametrize("head", LINEAR_HEADS)
+def test_every_linear_head_has_it_and_answers_the_same_when_loaded_and_in_torch(head: str, tmp_path: Path) -> None:
+    model = fit(head=head, data={"validation_fraction": 0.2})
+    assert model.artifact_.wide is not None
+    model.save(tmp_path / "1")
+    asked = model.predict_proba(ASKED)
+    np.testing.assert_array_equal(TextClassifier.load(tmp_path / "1").predict_proba(ASKED), asked)
+    np.testing.assert_allclose(
+        TextClassifier.load(tmp_path / "1", engine="torch").predict_proba(ASKED), asked, atol=1e-5
+    )
+    wanted = {"multi_label": (TOPICS[1],), "multi_task": {"topic": TOPICS[1], "odd": "yes"}}
+    assert model.predict(TEXTS[1:2]) == [wanted[head] if head in wanted else LABELS[head][1]]
+    assert model.metrics_["wide"]["together"]["loss"] <= model.metrics_["wide"]["network_alone"]["loss"] + 1e-3
+
+
+def test_the_logits_are_those_of_the_network_and_of_n_grams(wide: TextClassifier) -> None:
+    batch = wide.artifact_.tokenizer.encode(ASKED)
+    for name in ("ngram_table", "torch"):
+        engine = select_engine(wide.artifact_, engine=name)
+        alone = network_engine(engine).logits(batch)
+        linear = np.zeros_like(alone)
+        assert wide.artifact_.wide is not None
+        wide.artifact_.wide.add_logits(batch.values, batch.offsets, linear)
+        np.testing.assert_allclose(engine.logits(batch), alone + linear, atol=1e-6)
+        assert np.abs(linear).max() > 0.1
+        for row, text in enumerate(ASKED):
+            if name == "ngram_table":
+                one = wide.artifact_.tokenizer.encode([text])
+                np.testing.assert_array_equal(engine.logits(one)[0], engine.logits(batch)[row])
+
+
+@pytest.mark.parametrize("engine", ["ngram_table", "torch"])
+@pytest.mark.parametrize("label", [None, "repair"])
+def test_what_n_grams_add_is_the_whole_logit(
+    wide: TextClassifier, tmp_path: Path, engine: str, label: str | None
+) -> None:
+    wide.save(tmp_path / "1")
+    model = TextClassifier.load(tmp_path / "1", engine=engine)
+    for top_n in (None, 2):
+        explained = model.explain(ASKED, labels=label, top_n=top_n)
+        for one, predicted in zip(explained, model.predict(ASKED), strict=True):
+            assert (one.method, one.exact, one.label) == ("ngrams", True, label or predicted)
+            total = one.bias + sum(ngram.contribution for ngram in one.ngrams) + one.rest
+            assert total == pytest.approx(one.logit, abs=1e-5)
+            assert len({(ngram.start, ngram.end) for ngram in one.ngrams}) == len(one.ngrams)
+            for ngram in one.ngrams:  # of an n-gram that the linear part alone has, words have equal parts
+                assert len(ngram.tokens) == len(ngram.text.split()) or not ngram.text.isalpha()
+    reading, targets, evidence = next(evidence_of(model._fitted().engine, model.artifact_.tokenizer, ASKED))
+    logits = model._fitted().engine.logits(reading.batch)
+    np.testing.assert_array_equal(targets, logits.argmax(axis=1))
+    sums = [part.sum() for part in np.split(evidence.contributions, evidence.offsets[1:-1])]
+    bias = np.array([one.bias for one in model.explain(ASKED)])
+    np.testing.assert_allclose(bias + sums, logits.max(axis=1), atol=1e-5)
+
+
+@pytest.mark.skipif(native() is None, reason="the compiled kernels are not built")
+def test_explanations_are_the_same_without_compiled_kernels(
+    wide: TextClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = wide.explain(ASKED)
+    for module in ("kernels.table_gather", "kernels.merge_windows", "kernels.word_parts", "kernels.ngram_linear",
+                   "inference.ngram_table", "inference.engine"):  # fmt: skip
+        monkeypatch.setattr(f"textcnn.{module}.native", lambda: None)
+    plain = TextClassifier(wide.config)
+    plain._model = pickle.loads(pickle.dumps(wide._fitted()))  # noqa: S301 - just made here
+    for a, b in zip(compiled, plain.explain(ASKED), strict=True):
+        assert a.logit == pytest.approx(b.logit, abs=1e-5)
+        spans = [{(n.start, n.end): n.contribution for n in one.ngrams} for one in (a, b)]
+        assert spans[0].keys() == spans[1].keys()
+        np.testing.assert_allclose(list(spans[0].values()), [spans[1][span] for span in spans[0]], atol=1e-5)
+
+
+def test_words_of_an_n_gram_share_what_it_adds(wide: TextClassifier) -> None:
+    (one,) = wide.explain(["where is my parcel"])
+    parts = {ngram.text: sum(token.contribution for token in ngram.tokens) for ngram in one.ngrams}
+    assert wide.artifact_.wide is not None
+    filters = wide.artifact_.weights["encoder.blocks.0.bias"]
+    assert not filters.any() or max(map(abs, parts.values())) > 0
+    single = next(ngram for ngram in one.ngrams if ngram.text == "parcel")
+    assert single.tokens[0].contribution == pytest.approx(single.contribution, abs=0.5)
+
+
+@pytest.mark.parametrize("method", ["occlusion", "grad_cam", "integrated_gradients"])
+def test_other_methods_explain_both_parts(wide: TextClassifier, method: Any) -> None:
+    if method not in wide.explanation_methods:
+        pytest.skip(f"{method} needs packages that are not installed")
+    text = "where is my parcel"
+    (one,) = wide.explain([text], method=method)
+    with_network = {ngram.text: ngram.contribution for ngram in one.ngrams}
+    alone = TextClassifier(wide.config)
+    artifact = replace(wide.artifact_, wide=None)
+    alone._model = type(wide._fitted())(artifact)
+    (without,) = alone.explain([text], labels=one.label, method=method)
+    assert one.logit != pytest.approx(without.logit, abs=1e-3)
+    assert with_network != pytest.approx({ngram.text: ngram.contribution for ngram in without.ngrams}, abs=1e-3)
+    total = one.bias + sum(ngram.contribution for ngram in one.ngrams) + one.rest
+    assert total == pytest.approx(one.logit, abs=1e-5)
+
+
+def test_summaries_and_filters_work_beside_it(wide: TextClassifier) -> None:
+    text = "Hello again. Where is my parcel? The courier has it."
+    (summary,) = wide.summarize([text], sentences=1, labels="delivery")
+    assert summary.sentences[0].text == max(
+        ("Hello again.", "Where is my parcel?", "The courier has it."),
+        key=lambda sentence: wide.predict_proba([sentence])[0, wide.labels.index("delivery")],
+    )
+    assert len(wide.filters(TEXTS[:5])) == 16
+
+
+def test_copies_in_other_processes_answer_the_same(wide: TextClassifier) -> None:
+    copy = pickle.loads(pickle.dumps(wide))  # noqa: S301 - just made here
+    np.testing.assert_array_equal(copy.predict_proba(ASKED), wide.predict_proba(ASKED))
+
+
+def test_it_goes_with_members_and_with_any_network() -> None:
+    several = fit(train={**TINY["train"], "max_epochs": 2, "members": 2})
+    assert several._fitted().engine.name == "ngram_table"
+    assert several.score(TEXTS, TOPICS) > 0.9
+    deep = fit(model={"blocks": [{"type": "qrnn", "hidden_dim": 8}], "pooling": {"type": "average"}})
+    assert deep.explain(ASKED[:1])[0].method == "occlusion"
+    assert deep.score(TEXTS, TOPICS) > 0.9
+
+
+def test_without_validation_both_parts_count_the_same() -> None:
+    model = fit(data={"validation_fraction": 0.0})
+    assert model.metrics_["wide"].keys() == {"ngrams", "network_counts", "ngrams_count"}
+    assert (model.metrics_["wide"]["network_counts"], model.metrics_["wide"]["ngrams_count"]) == (0.5, 0.5)
+    assert model.score(TEXTS, TOPICS) > 0.9
+
+
+def test_the_linear_classifier_is_scikit_learns_on_the_same_vectors() -> None:
+    """Its weights before they are weighed, from training without validation, where they count half."""
+    wide = fit({"ngrams": 2, "min_count": 1, "c": 3.0}, data={"validation_fraction": 0.0}).artifact_
+    assert wide.wide is not None
+    batch = wide.tokenizer.encode(TEXTS)
+    keys, text, _, _ = ngrams(batch.values, batch.offsets, 2)
+    np.testing.assert_array_equal(np.unique(keys), wide.wide.keys)
+    counts = np.zeros((len(TEXTS), len(wide.wide.keys)))
+    np.add.at(counts, (text, np.searchsorted(wide.wide.keys, keys)), 1)
+    scale = np.log((1 + len(TEXTS)) / (1 + (counts > 0).sum(axis=0))) + 1
+    np.testing.assert_allclose(wide.wide.scale, scale, rtol=1e-6)
+    vectors = counts * scale / np.sqrt((counts * scale**2).sum(axis=1))[:, None]
+    expected = LogisticRegression(C=3.0, tol=1e-8, max_iter=1000).fit(vectors, TOPICS)
+    found = 2 * wide.wide.weight / scale[:, None]
+    np.testing.assert_allclose(found, expected.coef_.T, atol=0.05)
+    np.testing.assert_allclose(vectors @ found + 2 * wide.wide.bias, expected.decision_function(vectors), atol=0.1)
+
+
+def test_the_shares_of_the_two_parts_are_found_and_few_texts_move_them_little() -> None:
+    draw = np.random.default_rng(0)
+    network = fit({"ngrams": 1})._fitted().network("grad_cam")
+    targets = draw.integers(0, 3, 600)
+    good = np.eye(3, dtype=np.float32)[targets] * 2 + draw.normal(size=(600, 3)).astype(np.float32)
+    noise = draw.normal(size=(600, 3)).astype(np.float32)
+    deep, linear = weigh(network, noise, good, targets)
+    assert (deep, linear) == pytest.approx((0.0, 2.0), abs=0.3)
+    deep, linear = weigh(network, noise[:3], good[:3], targets[:3])
+    assert abs(deep - 0.5) + abs(linear - 0.5) < 2.0
+    assert weigh(network, noise * 0, good * 0, targets) == pytest.approx((0.5, 0.5))
+
+
+def test_rare_n_grams_are_left_out_and_of_too_many_the_rarest() -> None:
+    batch = TokenBatch.from_lists([[2, 3, 4], [2, 3], [5], [2, 3, 2, 3]])
+
+    def kept(**options: Any) -> list[tuple[int, ...]]:
+        keys, counts = _count(batch, WideConfig.model_validate({"ngrams": 3, **options}))
+        assert counts.shape == (4, len(keys))
+        mask = (1 << ID_BITS) - 1
+        return [tuple(k >> (ID_BITS * n) & mask for n in range(3) if k >> (ID_BITS * n)) for k in keys.tolist()]
+
+    assert kept() == [(2,), (3,), (4,), (5,), (2, 3)]
+    assert set(kept(max_ngrams=3)) == {(2,), (3,), (2, 3)}
+    assert {(3, 2), (3, 4), (2, 3, 4), (2, 3, 2), (3, 2, 3)} <= set(kept(min_count=1))
+
+
+def test_training_says_what_each_part_is_worth(capsys: pytest.CaptureFixture[str]) -> None:
+    TextClassifier({**TINY, "model": {**TINY["model"], "wide": WIDE}}).fit(TEXTS, TOPICS, progress=Progress())
+    said = capsys.readouterr().err
+    assert "fitting the linear classifier on n-grams" in said
+    assert "by the network alone" in said
+    assert "by both together" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"wide": WIDE, "head": {"type": "ordinal"}}}, "not ordinal: set model.wide.ngrams to 0"),
+        ({"model": {"wide": WIDE}, "text": {"segments": "sentences"}}, "set text.segments to 'none'"),
+        ({"model": {"wide": {"ngrams": 4}}}, "model.wide.ngrams: input should be less than or equal to 3, found 4"),
+    ],
+    ids=str,
+)
+def test_what_it_does_not_go_with_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        resolve(change)
+
+
+def test_a_model_without_it_has_none(classifier: TextClassifier) -> None:
+    assert classifier.artifact_.wide is None
+    assert "wide" not in classifier.metrics_
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda wide: replace_array(wide, scale=wide.scale[:-1]), r"wide.scale is float32\[\d+\], expected"),
+        (lambda wide: replace_array(wide, keys=wide.keys[::-1].copy()), "n-grams that are not in order"),
+        (lambda wide: replace_array(wide, keys=wide.keys - wide.keys[0]), "n-grams that are not in order"),
+        (lambda wide: replace_array(wide, weight=wide.weight * np.float32(np.nan)), "no finite numbers"),
+        (lambda wide: None, "wide.keys is missing"),
+    ],
+)
+def test_a_damaged_linear_part_is_named(
+    wide: TextClassifier, tmp_path: Path, change: Callable[[NgramLinear], NgramLinear | None], message: str
+) -> None:
+    assert wide.artifact_.wide is not None
+    write_artifact(tmp_path / "1", replace(wide.artifact_, wide=change(wide.artifact_.wide)))
+    with pytest.raises(ArtifactError, match=message):
+        read_artifact(tmp_path / "1")
+    assert json.loads((tmp_path / "1" / "config.json").read_text())["model"]["wide"]["ngrams"] == 3
+
+
+def replace_array(wide: NgramLinear, **arrays: Any) -> Any:
+    """With other arrays than go together, which the class itself would not take."""
+    made = object.__new__(NgramLinear)
+    made.__dict__ |= {**wide.__dict__, **arrays}
+    return made

@@ -1,0 +1,139 @@
+"""A linear model on the n-grams of token ids: numpy in, numpy out, no torch.
+
+An n-gram is a key: the ids of its tokens, ID_BITS each, the first one lowest. Unknown words, and what stands between
+texts, are in none. The vector of a text has for every n-gram that the model knows how often it is there times its
+scale, and length 1, so the logit of a class is a sum over the n-grams as they stand in the text.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from textcnn.kernels.native import in_ranges, native
+from textcnn.types import UNKNOWN_ID, Evidence, Floats, Ids, Offsets, Parts
+
+ID_BITS = 21
+LONGEST = 3  # tokens whose ids fit in a key
+Keys = npt.NDArray[np.int64]
+
+
+class NgramLinear:
+    """`keys` int64[M] ascending; `scale` float32[M]; `weight` float32[M, C], times the scale; `bias` float32[C]."""
+
+    def __init__(self, keys: Keys, scale: Floats, weight: Floats, bias: Floats) -> None:
+        self.keys, self.scale, self.weight, self.bias = keys, scale, weight, bias
+        self._longest = next((n for n in range(LONGEST, 1, -1) if len(keys) and int(keys[-1]) >> ID_BITS * (n - 1)), 1)
+        module = native()
+        if module is None:
+            return
+        # at most half full
+        bits = max(1, (2 * len(keys)).bit_length())
+        self._shift = 64 - bits
+        self._entries = np.full((1 << bits, 2), -1, np.int64)
+        module.ngram_index(keys, self._entries, len(keys), self._shift)
+        self._rows = np.concatenate([scale[:, None], weight], axis=1)
+
+    def add_logits(self, values: Ids, offsets: Offsets, out: Floats, *, threads: int = 1) -> None:
+        """out[i] += bias + what the n-grams of text i add; `out` float32[B, C]. Same bits alone and in any batch."""
+        module = native()
+        if module is None:
+            out += self._logits_ref(values, offsets)
+            return
+        rows, bias, classes = self._rows, self.bias, len(self.bias)
+
+        def work(begin: int, end: int) -> None:
+            module.ngram_logits(
+                values, offsets, self._entries, self._shift, self._longest, rows, bias, classes, out, begin, end
+            )
+
+        in_ranges(work, len(offsets) - 1, threads=threads, grain=64)
+
+    def _logits_ref(self, values: Ids, offsets: Offsets) -> Floats:
+        """The same in plain numpy, one text after the other."""
+        out = np.tile(self.bias, (len(offsets) - 1, 1))
+        text, _, _, rows, share = self._found(values, offsets)
+        for i in range(len(out)):
+            at = rows[text == i]
+            out[i] += self.weight[at].astype(np.float64).sum(axis=0) * share[i]
+        return out
+
+    def add_evidence(
+        self, there: Evidence, values: Ids, offsets: Offsets, targets: Offsets, signs: Floats | None = None
+    ) -> tuple[Evidence, Parts]:
+        """`there`, and what each n-gram of text i adds to logit targets[i], or to the sum of signs[i] x logits.
+
+        N-grams that are there already are added to; `slots` are put right. Returns all, and how much of each
+        contribution is the linear model's, float64[M].
+        """
+        module = native()
+        if module is None:
+            return self._evidence_ref(there, values, offsets, targets, signs)
+        most = len(there.starts) + len(values) * self._longest
+        bounds = np.empty(len(offsets), np.int64)
+        starts, ends = np.empty((2, most), np.int64)
+        total, own = np.empty((2, most), np.float64)
+        places = np.empty(len(there.starts) + 1, np.int32)
+        places[-1] = -1  # of what went into no n-gram
+        count = module.ngram_evidence(
+            values, offsets, self._entries, self._shift, self._longest, self._rows, len(self.bias),
+            targets, signs, there.offsets, there.starts, there.ends, there.contributions,
+            bounds, starts, ends, total, own, places, len(offsets) - 1,
+        )  # fmt: skip
+        slots = None if there.slots is None else places[there.slots]
+        return Evidence(bounds, starts[:count], ends[:count], total[:count], slots), own[:count]
+
+    def _evidence_ref(
+        self, there: Evidence, values: Ids, offsets: Offsets, targets: Offsets, signs: Floats | None
+    ) -> tuple[Evidence, Parts]:
+        """The same in plain numpy."""
+        text, start, size, rows, share = self._found(values, offsets)
+        if signs is None:
+            added = self.weight[rows, targets[text]] * share[text]
+        else:
+            added = (self.weight[rows].astype(np.float64) * signs[text]).sum(axis=1) * share[text]
+        owner = np.concatenate([np.repeat(np.arange(len(offsets) - 1), np.diff(there.offsets)), text])
+        spans = np.stack([owner, np.r_[there.starts, start], np.r_[there.ends, start + size]], axis=1)
+        unique, place = np.unique(spans, axis=0, return_inverse=True)
+        place = place.reshape(-1)
+        before = len(there.starts)
+        own = np.bincount(place[before:], added, minlength=len(unique)).astype(np.float64, copy=False)
+        total = own + np.bincount(place[:before], there.contributions, minlength=len(unique))
+        slots = None
+        if there.slots is not None:
+            slots = np.append(place[:before], -1).astype(np.int32)[there.slots]
+        bounds = np.searchsorted(unique[:, 0], np.arange(len(offsets)))
+        return Evidence(bounds, unique[:, 1], unique[:, 2], total, slots), own
+
+    def _found(self, values: Ids, offsets: Offsets) -> tuple[Offsets, Offsets, Offsets, Offsets, Parts]:
+        """Of each n-gram that is known its text, first token, size and row; and of each text one over its length."""
+        keys, text, start, size = ngrams(values, offsets, self._longest)
+        rows = np.minimum(np.searchsorted(self.keys, keys), max(len(self.keys) - 1, 0))
+        known = self.keys[rows] == keys if len(self.keys) else np.zeros(len(keys), bool)
+        text, start, size, rows = text[known], start[known], size[known], rows[known]
+        square = np.bincount(text, self.scale[rows].astype(np.float64) ** 2, minlength=len(offsets) - 1)
+        share = np.divide(1.0, np.sqrt(square), out=np.zeros(len(square)), where=square > 0)
+        return text, start, size, rows, share
+
+
+def ngrams(values: Ids, offsets: Offsets, longest: int) -> tuple[Keys, Offsets, Offsets, Offsets]:
+    """The key of every n-gram of 1 to `longest` tokens, its text, its first token in that, and its size; all int64[K].
+
+    In the order of texts, then of first tokens, then of sizes.
+    """
+    lengths = np.diff(offsets)
+    text = np.repeat(np.arange(len(lengths)), lengths)
+    start = np.arange(len(values)) - np.repeat(offsets[:-1], lengths)
+    left = lengths[text] - start
+    usable = (values > UNKNOWN_ID) & (values < 1 << ID_BITS)
+    key, fits, found = np.zeros(len(values), np.int64), np.ones(len(values), bool), []
+    for n in range(longest):
+        at = np.minimum(np.arange(len(values)) + n, max(len(values) - 1, 0))
+        fits = fits & (left > n) & usable[at]
+        key = key | values[at].astype(np.int64) << (ID_BITS * n)
+        found.append((np.flatnonzero(fits), key[fits]))
+    first = np.concatenate([at for at, _ in found])
+    size = np.repeat(np.arange(1, longest + 1), [len(at) for at, _ in found])
+    order = np.lexsort((size, first))
+    first = first[order]
+    return np.concatenate([keys for _, keys in found])[order], text[first], start[first], size[order]

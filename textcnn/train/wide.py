@@ -1,0 +1,116 @@
+"""The wide part of a model (Cheng et al. 2016): a linear classifier on n-grams, fitted by itself and weighed in.
+
+Its vectors are tf-idf, its weights minimise the head's own loss with an L2 penalty. What a text has twice counts twice
+in its length too, not four times, so that every n-gram adds to the logits by itself (kernels/ngram_linear.py). Fitted
+together with the network it would leave that little to learn; so the two are fitted apart, and two numbers, fitted to
+the validation texts, say how much each counts (stacking, Wolpert 1992).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import minimize
+from scipy.sparse import csr_matrix, diags
+
+from textcnn.config import WideConfig
+from textcnn.kernels.ngram_linear import NgramLinear, ngrams
+from textcnn.nn.model import Network
+from textcnn.train.loop import Examples
+from textcnn.train.objective import make_loss
+from textcnn.types import Floats, TokenBatch
+
+MOST_STEPS = 100  # of L-BFGS
+SMALL = 1e-5  # its tolerances
+EQUAL = 0.5  # what each part counts where no validation text says otherwise
+MOST = 5.0
+Exact = npt.NDArray[np.float64]
+Loss = Callable[[Exact], tuple[float, Exact]]
+
+
+def fit_wide(
+    network: Network, train: Examples, config: WideConfig, *, class_weights: npt.NDArray[np.float32] | None
+) -> NgramLinear:
+    """The linear classifier of the kind that the network's head is, on the n-grams of the training texts."""
+    keys, counts = _count(train.texts, config)
+    scale = np.log((1 + counts.shape[0]) / (1 + np.bincount(counts.indices, minlength=len(keys)))) + 1
+    lengths = np.sqrt(counts @ scale**2)  # as if an n-gram that is there twice were two
+    over = np.divide(1.0, lengths, out=np.zeros(len(lengths)), where=lengths > 0)
+    vectors = (diags(over) @ counts @ diags(scale)).tocsr()
+    loss = _loss_of(network, train.targets, class_weights)
+    classes = network.head.linear.out_features
+    penalty = 1 / (config.c * len(train.texts))
+    across = vectors.T.tocsr()
+
+    def objective(flat: Exact) -> tuple[float, Exact]:
+        weight, bias = flat[:-classes].reshape(-1, classes), flat[-classes:]
+        value, gradient = loss(vectors @ weight + bias)
+        value += penalty / 2 * float(np.vdot(weight, weight))
+        return value, np.concatenate([(across @ gradient + penalty * weight).ravel(), gradient.sum(axis=0)])
+
+    found = minimize(
+        objective, np.zeros((len(keys) + 1) * classes), jac=True, method="L-BFGS-B",
+        options={"maxiter": MOST_STEPS, "ftol": SMALL, "gtol": SMALL},
+    ).x  # fmt: skip
+    weight, bias = found[:-classes].reshape(-1, classes), found[-classes:]
+    return NgramLinear(
+        keys, scale.astype(np.float32), (weight * scale[:, None]).astype(np.float32), bias.astype(np.float32)
+    )
+
+
+def wide_logits(wide: NgramLinear, batch: TokenBatch) -> Floats:
+    """float32[B, C]."""
+    out = np.zeros((len(batch), len(wide.bias)), np.float32)
+    wide.add_logits(batch.values, batch.offsets, out)
+    return out
+
+
+def weigh(network: Network, deep: Floats, wide: Floats, targets: npt.NDArray[Any]) -> tuple[float, float]:
+    """How much the logits of each part count where the loss of both together is least; `targets` of the same texts.
+
+    Few texts say little: it is as if one more had wanted EQUAL parts.
+    """
+    loss = _loss_of(network, targets, None)
+    exact = np.stack([deep, wide]).astype(np.float64)
+
+    def objective(shares: Exact) -> tuple[float, Exact]:
+        value, gradient = loss(np.tensordot(shares, exact, 1))
+        pull = (shares - EQUAL) / len(targets)
+        return value + float(pull @ (shares - EQUAL)) / 2, (exact * gradient).sum(axis=(1, 2)) + pull
+
+    found = minimize(objective, np.full(2, EQUAL), jac=True, method="L-BFGS-B", bounds=[(0.0, MOST)] * 2).x
+    return float(found[0]), float(found[1])
+
+
+def _count(texts: TokenBatch, config: WideConfig) -> tuple[npt.NDArray[np.int64], Any]:
+    """The keys of the n-grams that are kept, ascending, and how often each text has each: a sparse matrix."""
+    keys, text, _, size = ngrams(texts.values, texts.offsets, config.ngrams)
+    unique, first, place = np.unique(keys, return_index=True, return_inverse=True)
+    counts = csr_matrix((np.ones(len(keys)), (text, place)), shape=(len(texts), len(unique)))
+    counts.sum_duplicates()
+    texts_with = np.bincount(counts.indices, minlength=len(unique))
+    sizes = size[first]
+    wanted = np.flatnonzero((sizes == 1) | (texts_with >= config.min_count))
+    if len(wanted) > config.max_ngrams:
+        # of equals the shorter ones, then in the order of their ids
+        order = np.lexsort((unique[wanted], sizes[wanted], -texts_with[wanted]))
+        wanted = np.sort(wanted[order[: config.max_ngrams]])
+    return unique[wanted], counts[:, wanted].tocsr()
+
+
+def _loss_of(network: Network, targets: npt.NDArray[Any], class_weights: npt.NDArray[np.float32] | None) -> Loss:
+    """The loss of the network's head of logits float64[N, C], and its gradient."""
+    criterion, wanted = make_loss(network, None, class_weights), torch.from_numpy(targets)
+
+    def loss(logits: Exact) -> tuple[float, Exact]:
+        answers = torch.from_numpy(logits).float().requires_grad_()
+        value = network.head.loss(answers, wanted, criterion)
+        value.backward()
+        assert answers.grad is not None
+        return value.item(), answers.grad.numpy().astype(np.float64)
+
+    return loss
