@@ -28,6 +28,7 @@ BENCHMARKS = {
     "startup": Program("loading, the first answer of a new process, memory of the service", data=True),
     "evaluate": Program("calibration, label sets, out-of-scope texts, the data doctor", data=True),
     "zoo": Program("every preset, depth, pre-training and transfer, tasks together", data=True),
+    "wide": Program("n-grams beside the network: accuracy of each and both, and what both cost", data=True),
     "service": Program("the service under load; all rows, or those named after it", data=True),
     "gpu": Program("the Triton kernels beside torch and cuDNN; needs a CUDA device"),
 }

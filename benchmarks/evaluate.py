@@ -22,7 +22,7 @@ import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks import machine
-from benchmarks.data import read_csv
+from benchmarks.data import NETWORK, read_csv
 from benchmarks.machine import say
 from textcnn import TextClassifier
 from textcnn.calibration.calibration import Calibration, unknown_share
@@ -219,7 +219,7 @@ def _children_seconds() -> float:
 
 
 def trained(data: Labelled, *, epochs: int, held_out: Labelled | None = None) -> TextClassifier:
-    return TextClassifier({"train": {"max_epochs": epochs}}).fit(*data, validation=held_out)
+    return TextClassifier({"train": {"max_epochs": epochs}}, preset=NETWORK).fit(*data, validation=held_out)
 
 
 def validation(model: TextClassifier, data: Labelled) -> Validation:

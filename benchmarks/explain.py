@@ -20,7 +20,7 @@ from benchmarks.data import imdb_model, mr_model, read_csv
 from benchmarks.machine import interleave, pinned, say
 from textcnn import TextClassifier
 from textcnn.explain.explainer import evidence_of
-from textcnn.explain.summary import split_sentences
+from textcnn.text.segments import split_sentences
 
 EXACT = 1e-5
 SENTENCES = 3
@@ -89,7 +89,10 @@ def exactness(model: TextClassifier, texts: Sequence[str]) -> dict[str, Any]:
 def one_text(model: TextClassifier, texts: Sequence[str]) -> dict[str, Any]:
     """Microseconds of explain([text], top_n=5) and of predict([text]), a different text every time."""
     say("one text at a time ...")
-    calls = {"explain": lambda text: model.explain([text], top_n=5), "predict": lambda text: model.predict([text])}
+    calls: dict[str, Callable[[str], object]] = {
+        "explain": lambda text: model.explain([text], top_n=5),
+        "predict": lambda text: model.predict([text]),
+    }
     times: dict[str, list[int]] = {name: [] for name in calls}
     for text in texts:
         for name, call in calls.items():

@@ -27,15 +27,16 @@ from benchmarks import machine, peers, reference
 from benchmarks.data import ROOT, mr_model, read_csv
 from benchmarks.machine import Work, interleave, pinned, say
 from textcnn import TextClassifier
+from textcnn.choices import TablePrecision
 from textcnn.data.split import stratified_split
-from textcnn.inference.engine import EngineOptions, Precision
+from textcnn.inference.engine import EngineOptions
 from textcnn.inference.ngram_table import NgramTableEngine
 from textcnn.inference.torch_engine import TorchEngine
 from textcnn.kernels.windows import Windows
 from textcnn.types import TokenBatch
 
 ONE_THREAD = EngineOptions(threads=1)
-PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
+PRECISIONS: tuple[TablePrecision, ...] = ("float32", "float16", "int8")
 LIMITS = {
     "engine_over_conv1d": "one pass over a text's table rows against 300 x width multiply-adds a window and filter",
     "bandwidth_share": "memory: bytes of table rows a second over bytes read and written a second by a copy; "

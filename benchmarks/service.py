@@ -210,7 +210,7 @@ class Rows:
         """Good answers a second, as fast as they come; the median of three runs."""
         generate(replace(load, rate=None, seconds=1.0))
         runs = [generate(replace(load, rate=None, seconds=self.seconds(4))) for _ in range(1 if self.quick else 3)]
-        return statistics.median(run["per_second"] for run in runs)
+        return float(statistics.median(run["per_second"] for run in runs))
 
     def p99_at_80_over_idle_p50(self) -> dict[str, Any]:
         """Beside it the same of an endpoint that does nothing: what the machine and uvicorn have a part in."""

@@ -33,7 +33,7 @@ import numpy as np
 import torch
 
 from benchmarks import machine
-from benchmarks.data import read_csv
+from benchmarks.data import NETWORK, read_csv
 from benchmarks.machine import say
 from textcnn import TextClassifier
 from textcnn.artifact import write_artifact
@@ -78,7 +78,7 @@ def presets(data: Path, quick: bool, only: str, seeds: int) -> dict[str, Any]:
     vectors = data.parent / "vectors" / VECTORS
     rows: dict[str, Any] = {}
     for row in [*preset_names(), JOINED]:
-        preset = "kim_rand" if row == JOINED else row
+        preset = NETWORK if row == JOINED else row
         if only not in ("", row):
             continue
         settings = preset_settings(preset)
@@ -171,7 +171,8 @@ def depth(data: Path, quick: bool, only: str) -> dict[str, Any]:
         if only not in ("", name):
             continue
         settings = {"max_epochs": 2 if quick else DEPTH_EPOCHS, "patience": 0}
-        history = TextClassifier({"model": {"blocks": blocks}, "train": settings}).fit(*train).metrics_["history"]
+        model = TextClassifier({"model": {"blocks": blocks}, "train": settings}, preset=NETWORK).fit(*train)
+        history = model.metrics_["history"]
         rows[name] = [round(100 * record["validation_accuracy"], 1) for record in history]
         rows[f"{name}_train_loss"] = [round(record["train_loss"], 3) for record in history]
         say(f"{name}: {rows[name]}")
@@ -193,7 +194,7 @@ def start(data: Path, quick: bool, only: str) -> dict[str, Any]:
         "bag": lambda place: write_artifact(place, pretrain_encoder(base, some)),
         "bag_of_all": lambda place: write_artifact(place, pretrain_encoder(base, all_of_them)),
         "transfer": lambda place: (
-            TextClassifier(base).fit(some, [ratings[row] for row in order[:count]]).save(place)
+            TextClassifier(base, preset=NETWORK).fit(some, [ratings[row] for row in order[:count]]).save(place)
         ),
     }  # fmt: skip
     rows: dict[str, Any] = {}
@@ -223,7 +224,7 @@ def few(texts: Sequence[str], labels: Sequence[str], source: Path | None, seed: 
     order = np.random.default_rng(seed).permutation(len(texts))
     train, test = order[:ROWS], order[ROWS:]
     settings = {"seed": seed, **({"start_from": str(source)} if source else {})}
-    model = TextClassifier({"train": settings, "data": {"seed": seed}})
+    model = TextClassifier({"train": settings, "data": {"seed": seed}}, preset=NETWORK)
     model.fit([texts[row] for row in train], [labels[row] for row in train])
     return 100 * model.score([texts[row] for row in test], [labels[row] for row in test])
 
@@ -261,7 +262,7 @@ def tasks(data: Path, quick: bool, only: str) -> dict[str, Any]:
             if name == "both_at_half":
                 config["train"]["max_epochs"] = (epochs["coarse"][seed] + epochs["fine"][seed]) // 2
             began, processor = time.perf_counter(), time.process_time()
-            model = TextClassifier(config).fit(given, wanted)
+            model = TextClassifier(config, preset=NETWORK).fit(given, wanted)
             found.setdefault("train_s", []).append(time.perf_counter() - began)
             found.setdefault("processor_s", []).append(time.process_time() - processor)
             history = model.metrics_["history"]

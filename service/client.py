@@ -16,6 +16,7 @@ import json
 import random
 import socket
 import ssl
+import threading
 import time
 from collections import deque
 from collections.abc import (
@@ -313,6 +314,8 @@ class Client:
     ) -> None:  # fmt: skip
         self._retries, self._wait = retries, wait
         self._http = httpx.Client(base_url=url, headers=_headers(key, timeout), timeout=timeout, transport=transport)
+        self._sending: set[int] = set()  # threads that wait for an answer now
+        self._sent = threading.Condition()
 
     def classify(self, text: Text, **options: Unpack[ClassifyOptions]) -> TextPrediction:
         """The labels of one text."""
@@ -369,14 +372,31 @@ class Client:
         tries = _Tries(self._retries, self._wait)
         while True:
             try:
-                return request.answer(self._http.request(**request.sent()))
+                return request.answer(self._asked(request))
             except httpx.TransportError as error:
                 failure, starting = _unreachable(error), _is_starting(error)
             except ServiceError as error:
                 failure, starting = error, error.code == "not_ready"
             time.sleep(tries.pause(failure, starting=starting))
 
+    def _asked(self, request: Request[Answer]) -> httpx.Response:
+        me = threading.get_ident()
+        with self._sent:
+            self._sending.add(me)
+        try:
+            return self._http.request(**request.sent())
+        finally:
+            with self._sent:
+                self._sending.discard(me)
+                self._sent.notify_all()
+
     def close(self) -> None:
+        """Waits for what other threads have asked, such as those of a stream that was let go.
+
+        A connection that is made after httpx has closed its own would be left open.
+        """
+        with self._sent:
+            self._sent.wait_for(lambda: not self._sending - {threading.get_ident()})
         self._http.close()
 
     def __enter__(self) -> Self:

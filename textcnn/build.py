@@ -11,6 +11,7 @@ import torch
 from textcnn.answers import is_single
 from textcnn.config import CharactersConfig, ModelConfig, RunConfig, apply_override, merge
 from textcnn.errors import ConfigError
+from textcnn.kernels.ngram_linear import LONGEST
 from textcnn.members import LINEAR_HEADS, merged_model, why_not_merged
 from textcnn.nn.blocks.kim_conv import KimConv
 from textcnn.nn.embedding import Embedding
@@ -85,7 +86,11 @@ def _settled(config: RunConfig) -> RunConfig:
     if embedding.mode == "auto":
         embedding = embedding.model_copy(update={"mode": "static" if embedding.vectors else "rand"})
     train = train.model_copy(update={"learning_rate": train.learning_rate or LEARNING_RATES[train.optimizer]})
-    model = config.model.model_copy(update={"embedding": embedding, "join": join})
+    wide = config.model.wide
+    if wide.ngrams == "auto":
+        fits = config.model.head["type"] in LINEAR_HEADS and config.text.segments == "none"
+        wide = wide.model_copy(update={"ngrams": LONGEST if fits else 0})
+    model = config.model.model_copy(update={"embedding": embedding, "join": join, "wide": wide})
     return config.model_copy(update={"model": model, "train": train})
 
 

@@ -33,6 +33,12 @@ ClassWeights = Annotated[
 ]
 
 
+LongestNgram = Annotated[
+    Annotated[Literal["auto"], Tag("<word>")] | Annotated[int, Field(ge=0, le=3), Tag("<number>")],
+    Discriminator(lambda value: "<word>" if isinstance(value, str) else "<number>"),
+]
+
+
 class Section(BaseModel):
     """Base of all sections: frozen, comparable, no unknown names."""
 
@@ -140,7 +146,9 @@ class AuxiliaryConfig(Section):
 class WideConfig(Section):
     """A linear classifier on n-grams, whose logits are added to those of the network (Cheng et al. 2016)."""
 
-    ngrams: Annotated[int, Field(ge=0, le=3)] = Field(0, description="tokens of its longest n-grams; 0: there is none")
+    ngrams: LongestNgram = Field(
+        0, description="tokens of its longest n-grams; 0: there is none; auto: 3 where the head is linear, else 0"
+    )
     min_count: Positive = Field(2, description="training texts that an n-gram of several tokens has to be in")
     max_ngrams: Positive = Field(100_000, description="most frequent n-grams kept")
     c: Annotated[float, Field(gt=0)] = Field(10.0, description="how closely it is fitted, as scikit-learn's C")

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import BENCHMARKS
 
 from ..patience import PATIENCE
 
@@ -20,8 +25,13 @@ def benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_lists_every_program() -> None:
     done = benchmarks("--help")
     assert done.returncode == 0
-    for name in ("inference", "training", "qrnn", "explain", "startup", "evaluate", "zoo", "gpu"):
+    for name in BENCHMARKS:
         assert f"\n  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("program", sorted(BENCHMARKS))
+def test_every_program_can_be_imported_without_its_peers(program: str) -> None:
+    assert callable(import_module(f"benchmarks.{program}").run)
 
 
 def test_missing_data_is_an_error_that_says_where_it_was_looked_for(tmp_path: Path) -> None:

@@ -153,6 +153,37 @@ def test_a_stream_that_is_let_go_in_one_of_its_own_threads_ends_without_a_word(m
     assert heard == []
 
 
+def test_closing_waits_for_what_threads_of_a_stream_have_asked():
+    """A connection that one of them made later would stay open."""
+    asked, may_answer, left = threading.Event(), threading.Event(), []
+
+    class Slow(httpx.BaseTransport):
+        under_way = 0
+
+        def handle_request(self, request):
+            self.under_way += 1
+            if b"first" in request.read():
+                asked.wait(PATIENCE)
+            else:
+                asked.set()
+                may_answer.wait(PATIENCE)
+            self.under_way -= 1
+            score = {"label": "a", "probability": 1.0}
+            return httpx.Response(200, json={**score, "top": [score]})
+
+        def close(self):
+            left.append(self.under_way)
+
+    client = Client("http://service", transport=Slow())
+    answers = client.stream(["first", "second"], batch=1)
+    assert next(answers).label == "a"
+    assert asked.wait(PATIENCE)
+    answers.close()
+    threading.Timer(0.05, may_answer.set).start()
+    client.close()
+    assert left == [0]
+
+
 def test_large_answers_to_a_stream_are_taken_while_it_is_sent(service):
     url, key, _ = service
     with Client(url, key=key, timeout=20) as client:

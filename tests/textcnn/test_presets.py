@@ -38,9 +38,15 @@ def test_a_preset_says_what_it_is_and_makes_a_network_that_runs(name: str) -> No
     assert torch.isfinite(network(ids)).all()
 
 
-def test_the_default_changes_nothing() -> None:
-    assert preset_settings(DEFAULT_PRESET) == {}
-    assert preset_names()[:2] == ["kim_exact", "kim_multichannel"]
+def test_the_default_is_the_papers_network_and_n_grams_beside_it_where_they_can_be() -> None:
+    assert preset_settings("kim_rand") == {}
+    assert preset_settings(DEFAULT_PRESET) == {"model": {"wide": {"ngrams": "auto"}}}
+    assert preset_names()[:3] == [DEFAULT_PRESET, "kim_exact", "kim_multichannel"]
+    assert resolve({}).model.wide.ngrams == 3
+    assert resolve({"model": {"head": {"type": "ordinal"}}}).model.wide.ngrams == 0
+    assert resolve({"text": {"segments": "sentences"}}).model.wide.ngrams == 0
+    assert resolve({"model": {"wide": {"ngrams": 1}}}).model.wide.ngrams == 1
+    assert resolve({}, preset="kim_rand").model.wide.ngrams == 0
 
 
 @pytest.mark.parametrize("name", sorted(set(preset_names()) - set(NEEDS_VECTORS)))

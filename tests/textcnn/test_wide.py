@@ -250,9 +250,11 @@ def test_what_it_does_not_go_with_is_refused(change: dict[str, Any], message: st
         resolve(change)
 
 
-def test_a_model_without_it_has_none(classifier: TextClassifier) -> None:
-    assert classifier.artifact_.wide is None
-    assert "wide" not in classifier.metrics_
+def test_the_default_has_it_and_the_papers_network_has_not(classifier: TextClassifier) -> None:
+    assert classifier.artifact_.wide is not None
+    alone = TextClassifier(TINY, preset="kim_rand").fit(TEXTS, TOPICS)
+    assert alone.artifact_.wide is None
+    assert "wide" not in alone.metrics_
 
 
 @pytest.mark.parametrize(

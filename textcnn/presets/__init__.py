@@ -7,13 +7,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-DEFAULT_PRESET = "kim_rand"
+DEFAULT_PRESET = "wide_and_deep"
 
 
 def preset_names() -> list[str]:
-    """Every preset: the paper's first, then the others by name."""
+    """Every preset: the default, the paper's, then the others by name."""
     found = [file.name.removesuffix(".toml") for file in files(__name__).iterdir() if file.name.endswith(".toml")]
-    return sorted(found, key=lambda name: (not name.startswith("kim_"), name))
+    return sorted(found, key=lambda name: (name != DEFAULT_PRESET, not name.startswith("kim_"), name))
 
 
 @cache

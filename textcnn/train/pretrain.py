@@ -13,7 +13,7 @@ import torch
 from textcnn.artifact import Artifact
 from textcnn.build import build_encoder, pick_device, resolve
 from textcnn.choices import Rebuild
-from textcnn.config import RunConfig
+from textcnn.config import RunConfig, WideConfig
 from textcnn.data.batching import Indices, epoch_batches, prefetched
 from textcnn.data.labels import LabelSet
 from textcnn.errors import ConfigError, DataError
@@ -70,7 +70,8 @@ def pretrain_encoder(
         raise DataError("there is no block to pre-train; see model.blocks")
     embedding = resolved.model.embedding
     embedding = embedding.model_copy(update={"scale": min(SCALE, embedding.scale)})
-    resolved = resolved.model_copy(update={"model": resolved.model.model_copy(update={"embedding": embedding})})
+    model_config = resolved.model.model_copy(update={"embedding": embedding, "wide": WideConfig()})
+    resolved = resolved.model_copy(update={"model": model_config})
     tokenizer, matrix, resolved = learn_text(texts, resolved, progress)
     batch = tokenizer.encode(texts)
     batch = batch.take(np.flatnonzero(batch.lengths))

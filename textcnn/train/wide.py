@@ -18,7 +18,8 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_matrix, diags
 
 from textcnn.config import WideConfig
-from textcnn.kernels.ngram_linear import NgramLinear, ngrams
+from textcnn.kernels.ngram_linear import ID_BITS, NgramLinear, ngrams
+from textcnn.nn.heads.multi_label import MultiLabel
 from textcnn.nn.model import Network
 from textcnn.train.loop import Examples
 from textcnn.train.objective import make_loss
@@ -43,14 +44,14 @@ def fit_wide(
     vectors = (diags(over) @ counts @ diags(scale)).tocsr()
     loss = _loss_of(network, train.targets, class_weights)
     classes = network.head.linear.out_features
-    penalty = 1 / (config.c * len(train.texts))
-    across = vectors.T.tocsr()
+    # the loss of a text is a sum, but a mean over the labels where any number of them may be right
+    penalty = 1 / (config.c * len(train.texts) * (classes if isinstance(network.head, MultiLabel) else 1))
 
     def objective(flat: Exact) -> tuple[float, Exact]:
         weight, bias = flat[:-classes].reshape(-1, classes), flat[-classes:]
         value, gradient = loss(vectors @ weight + bias)
         value += penalty / 2 * float(np.vdot(weight, weight))
-        return value, np.concatenate([(across @ gradient + penalty * weight).ravel(), gradient.sum(axis=0)])
+        return value, np.concatenate([(vectors.T @ gradient + penalty * weight).ravel(), gradient.sum(axis=0)])
 
     found = minimize(
         objective, np.zeros((len(keys) + 1) * classes), jac=True, method="L-BFGS-B",
@@ -88,12 +89,17 @@ def weigh(network: Network, deep: Floats, wide: Floats, targets: npt.NDArray[Any
 
 def _count(texts: TokenBatch, config: WideConfig) -> tuple[npt.NDArray[np.int64], Any]:
     """The keys of the n-grams that are kept, ascending, and how often each text has each: a sparse matrix."""
-    keys, text, _, size = ngrams(texts.values, texts.offsets, config.ngrams)
-    unique, first, place = np.unique(keys, return_index=True, return_inverse=True)
-    counts = csr_matrix((np.ones(len(keys)), (text, place)), shape=(len(texts), len(unique)))
+    assert isinstance(config.ngrams, int), "resolve has settled it"
+    keys, text, *_ = ngrams(texts.values, texts.offsets, config.ngrams)
+    # most n-grams stand in one place only; without them the rest is small
+    unique, often = np.unique(keys, return_counts=True)
+    unique = unique[(unique >> ID_BITS == 0) | (often >= config.min_count)]
+    place = np.minimum(np.searchsorted(unique, keys), max(len(unique) - 1, 0))
+    there = np.flatnonzero(unique[place] == keys) if len(unique) else np.zeros(0, np.int64)
+    counts = csr_matrix((np.ones(len(there)), (text[there], place[there])), shape=(len(texts), len(unique)))
     counts.sum_duplicates()
     texts_with = np.bincount(counts.indices, minlength=len(unique))
-    sizes = size[first]
+    sizes = 1 + (unique >> ID_BITS > 0) + (unique >> 2 * ID_BITS > 0)
     wanted = np.flatnonzero((sizes == 1) | (texts_with >= config.min_count))
     if len(wanted) > config.max_ngrams:
         # of equals the shorter ones, then in the order of their ids

@@ -37,7 +37,8 @@ def test_a_table_becomes_a_model_that_is_measured(run: Run, here: Path) -> None:
     assert lines[0] == "train.csv: 90 rows; text from 'text', label from 'label', utf-8"
     assert lines[1] == "test.csv: 30 rows; text from 'text', label from 'label', utf-8"
     assert lines[2].startswith("training on 72 texts, validating on 18; 3 labels, ")
-    assert lines[3].startswith("epoch 1/6: loss ")
+    assert lines[3] == "fitting the linear classifier on n-grams"
+    assert lines[4].startswith("epoch 1/6: loss ")
     assert lines[-1].startswith("try it: textcnn predict models/train/1")
     assert TextClassifier.load("models/train").metrics_["test"]["texts"] == 30
     assert len(Path("runs/train/1/metrics.jsonl").read_text().splitlines()) == 6

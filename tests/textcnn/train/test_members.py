@@ -32,7 +32,9 @@ OWN = "encoder.embedding.weight"
 def fit(members: int = 2, folder: Path | None = None, *, resume: bool = False, **options: Any) -> TextClassifier:
     progress = options.pop("progress", None) or Progress(quiet=True, folder=folder)
     config = {**TINY, "train": {**TRAIN, "members": members, **options}}
-    return TextClassifier(config).fit(TEXTS, TOPICS, run_folder=folder, progress=progress, resume=resume)
+    return TextClassifier(config, preset="kim_rand").fit(
+        TEXTS, TOPICS, run_folder=folder, progress=progress, resume=resume
+    )
 
 
 @pytest.fixture(scope="module")
