@@ -32,6 +32,7 @@ def model_card(
         "## What it is",
         "",
         *_parts(config, vocabulary),
+        *_wide(config, metrics),
         f"- training: {metrics.get('training_texts', 0):,} texts, {_epochs(metrics)}",
         "",
         "## How to use it",
@@ -103,6 +104,13 @@ def _parts(config: RunConfig, vocabulary: int) -> list[str]:
         f"- blocks: {blocks}; pooling: {model.pooling['type']}; head: {model.head['type']}",
         *([f"- {_members(config.train.members)}"] if config.train.members > 1 else []),
     ]
+
+
+def _wide(config: RunConfig, metrics: Mapping[str, Any]) -> list[str]:
+    if not config.model.wide.ngrams or "wide" not in metrics:
+        return []
+    count, longest = metrics["wide"]["ngrams"], config.model.wide.ngrams
+    return [f"- beside the network: a linear classifier on {count:,} n-grams of up to {longest} tokens"]
 
 
 def _epochs(metrics: Mapping[str, Any]) -> str:

@@ -25,6 +25,12 @@ def test_what_was_not_measured_is_not_said() -> None:
     assert "Its probabilities are" not in card()
 
 
+def test_n_grams_beside_the_network_are_told() -> None:
+    metrics = {"wide": {"ngrams": 12345}}
+    assert "- beside the network: a linear classifier on 12,345 n-grams of up to 3 tokens" in card(metrics=metrics)
+    assert "beside" not in card(resolve({}, preset="kim_rand"), metrics)
+
+
 def test_members_are_told_with_the_epoch_of_each() -> None:
     config = resolve({"train": {"members": 3}})
     metrics = {"members": [{"best_epoch": best} for best in (4, 2, 5)], "history": [{}] * 17}

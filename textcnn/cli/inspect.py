@@ -104,10 +104,14 @@ def _show_filters(
 def _show_layers(model: Path, tokens: int, as_json: bool) -> None:
     from textcnn.artifact import read_artifact
     from textcnn.inference.torch_engine import artifact_network
-    from textcnn.nn.summary import summarize
+    from textcnn.nn.summary import LayerSummary, summarize
 
     artifact = read_artifact(model)
     layers = summarize(artifact_network(artifact), tokens=tokens)
+    if (wide := artifact.wide) is not None:
+        classes = len(wide.bias)
+        adds = tokens * int(artifact.config.model.wide.ngrams) * classes  # at most: every n-gram is known
+        layers.append(LayerSummary("wide", "NgramLinear", (classes,), wide.weight.size + classes, adds))
     labels, words = artifact.labels.names, artifact.tokenizer.tokens
     frequent = words[2:22]  # behind <pad> and <unk>
     if as_json:

@@ -25,7 +25,11 @@ def test_layers_are_shown_with_sizes_weights_and_costs(run: Run, model_folder: P
     assert rows[4] == ["blocks.0", "KimConv", "10", "x", "16", "656", "6,400"]
     assert rows[5] == ["pooling", "MaxOverTime", "16", "0", "0"]
     assert rows[6] == ["head", "SingleLabel", "3", "51", "48"]
-    assert rows[7] == ["total", f"{words * 16 + 656 + 51:,}", "6,448"]
+    wide = TextClassifier.load(model_folder).artifact_.wide
+    assert wide is not None
+    linear = wide.weight.size + 3
+    assert rows[7] == ["wide", "NgramLinear", "3", f"{linear:,}", "90"]
+    assert rows[8] == ["total", f"{words * 16 + 656 + 51 + linear:,}", "6,538"]
     assert "labels: billing, delivery, repair" in ran.out
     assert "validation: accuracy 100.00% on 9 texts" in ran.out
 
@@ -36,10 +40,11 @@ def test_json_is_one_object_with_everything(run: Run, model_folder: Path) -> Non
     assert (report["model"], report["version"], report["tokens"]) == ("tiny", "1", 32)
     assert report["labels"] == list(model.labels)
     assert report["vocabulary"] == len(model.artifact_.tokenizer)
-    assert [layer["name"] for layer in report["layers"]] == ["embedding", "blocks.0", "pooling", "head"]
-    assert sum(layer["parameters"] for layer in report["layers"]) == sum(
-        weights.size for weights in model.artifact_.weights.values()
-    )
+    assert [layer["name"] for layer in report["layers"]] == ["embedding", "blocks.0", "pooling", "head", "wide"]
+    wide = model.artifact_.wide
+    assert wide is not None
+    network = sum(weights.size for weights in model.artifact_.weights.values())
+    assert sum(layer["parameters"] for layer in report["layers"]) == network + wide.weight.size + wide.bias.size
     assert report["metrics"] == model.metrics_
     assert report["config"] == model.artifact_.config.model_dump(mode="json")
 
