@@ -15,6 +15,8 @@ from textcnn.choices import ExplanationMethod as ExplanationMethod
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Exact = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 Parts = npt.NDArray[np.float64]
 UNKNOWN_ID = 1  # of every token that the vocabulary does not have
 DECIMALS = 7  # of contributions as JSON has them

@@ -9,16 +9,13 @@ from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from textcnn.choices import CalibrationMethod
 from textcnn.errors import ArtifactError, DataError
 from textcnn.kernels.softmax import softmax
-from textcnn.types import Floats, Offsets
+from textcnn.types import Bools, Exact, Floats, Offsets
 
-Bools = npt.NDArray[np.bool_]
-Exact = npt.NDArray[np.float64]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import minimize
 from sklearn.isotonic import IsotonicRegression
 
@@ -14,12 +13,11 @@ from textcnn.calibration.calibration import (
     COVERAGES,
     Calibration,
     Curve,
-    Exact,
     familiar_score,
 )
 from textcnn.choices import AbstainingGoal, CalibrationMethod
 from textcnn.errors import DataError
-from textcnn.types import Floats, Offsets
+from textcnn.types import Bools, Exact, Floats, Offsets
 
 # 1 / temperature is looked for between these; beyond, the logits say nothing, or validation has no mistake at all
 SHARPEST, FLATTEST = 20.0, 0.02
@@ -32,6 +30,8 @@ LEAST_TEXTS: dict[CalibrationMethod, int] = {"none": 1, "temperature": 10, "vect
 # what no probability reaches
 NEVER = 1.01
 QUANTILES = 200
+# of honest figures: fitted on the others, measured on one
+FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Validation:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def take(self, rows: npt.NDArray[np.int64]) -> Validation:
+    def take(self, rows: Offsets) -> Validation:
         return Validation(self.logits[rows], self.targets[rows], self.unknown[rows])
 
 
@@ -204,7 +204,7 @@ def fit_thresholds(
     return tuple(thresholds)
 
 
-def _ranked(confidence: Floats, right: npt.NDArray[np.bool_]) -> tuple[Exact, Exact, npt.NDArray[np.bool_]]:
+def _ranked(confidence: Floats, right: Bools) -> tuple[Exact, Exact, Bools]:
     """Confidences from high to low, the right answers down to each, and where a cut can be: not between equals."""
     order = np.argsort(-confidence, kind="stable")
     sorted_confidence = confidence[order].astype(np.float64)
@@ -217,7 +217,7 @@ def _floor(confidence: float) -> float:
     return math.floor(confidence * 1e6) / 1e6
 
 
-def _for_precision(confidence: Floats, right: npt.NDArray[np.bool_], value: float) -> float | None:
+def _for_precision(confidence: Floats, right: Bools, value: float) -> float | None:
     if not len(right):
         return None
     ranked, hits, cut = _ranked(confidence, right)
@@ -228,12 +228,12 @@ def _for_precision(confidence: Floats, right: npt.NDArray[np.bool_], value: floa
     return 0.0 if good[-1] == len(ranked) - 1 else _floor(float(ranked[good[-1]]))
 
 
-def _highest_precision(confidence: Floats, right: npt.NDArray[np.bool_]) -> float:
+def _highest_precision(confidence: Floats, right: Bools) -> float:
     ranked, hits, cut = _ranked(confidence, right)
     return float((hits / np.arange(1, len(ranked) + 1))[cut].max())
 
 
-def _for_f1(confidence: Floats, right: npt.NDArray[np.bool_], positives: int) -> float:
+def _for_f1(confidence: Floats, right: Bools, positives: int) -> float:
     if not len(right):
         return 0.0
     ranked, hits, cut = _ranked(confidence, right)
@@ -242,16 +242,22 @@ def _for_f1(confidence: Floats, right: npt.NDArray[np.bool_], positives: int) ->
     return 0.0 if place == len(ranked) - 1 else _floor(float(ranked[place]))
 
 
-def cross_fitted(validation: Validation, method: CalibrationMethod, *, folds: int = 5, seed: int = 0) -> Floats:
+def cross_fitted(validation: Validation, method: CalibrationMethod) -> Floats:
     """Probabilities of each text by a calibration fitted on the others, float32[N, classes]: for honest figures."""
     count = len(validation)
-    fold_of = np.random.default_rng(seed).permutation(count) % min(folds, count)
+    fold_of = _folds(count)
     result = np.empty(validation.logits.shape, np.float32)
-    for fold in range(min(folds, count)):
+    for fold in range(min(FOLDS, count)):
         inside, outside = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
         fitted = SCALINGS[method](validation.take(inside)) if len(inside) else Calibration()
         result[outside] = fitted.probabilities(validation.logits[outside])
     return result
+
+
+def _folds(count: int) -> Offsets:
+    """The fold of each text, int64[count], by chance and always the same."""
+    fold_of: Offsets = np.random.default_rng(0).permutation(count) % min(FOLDS, count)
+    return fold_of
 
 
 def thresholds_tried(
@@ -261,18 +267,16 @@ def thresholds_tried(
     goal: AbstainingGoal,
     value: float,
     by_label: bool,
-    folds: int = 5,
-    seed: int = 0,
 ) -> dict[str, float | int | None]:
     """Share answered, and share of right answers among those, with thresholds fitted on the other folds.
 
     A fold whose others reach the goal by no threshold is not answered. `precision` is None if nothing is answered.
     """
     count = len(targets)
-    fold_of = np.random.default_rng(seed).permutation(count) % min(folds, count)
+    fold_of = _folds(count)
     best = probabilities.argmax(axis=1)
     answered = np.zeros(count, bool)
-    for fold in range(min(folds, count)):
+    for fold in range(min(FOLDS, count)):
         inside = fold_of != fold
         try:
             found = fit_thresholds(probabilities[inside], targets[inside], goal=goal, value=value, by_label=by_label)

@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from textcnn.registry import AUGMENTATIONS
-from textcnn.types import BREAK_ID, UNKNOWN_ID, Floats, Ids, TokenBatch
+from textcnn.types import BREAK_ID, UNKNOWN_ID, Bools, Floats, Ids, TokenBatch
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Random = np.random.Generator
@@ -28,9 +27,9 @@ class Augmentation:
     def __call__(self, batch: TokenBatch, random: Random) -> TokenBatch:
         raise AssertionError("a subclass says how")
 
-    def chosen(self, batch: TokenBatch, random: Random) -> npt.NDArray[np.bool_]:
+    def chosen(self, batch: TokenBatch, random: Random) -> Bools:
         """bool[N], each token by itself; never what stands between segments."""
-        chosen: npt.NDArray[np.bool_] = random.random(len(batch.values)) < self.rate
+        chosen: Bools = random.random(len(batch.values)) < self.rate
         chosen &= batch.values != BREAK_ID
         return chosen
 

@@ -68,7 +68,7 @@ class LabelRows:
     @property
     def keys(self) -> list[str]:
         """One string a text, the same for the same labels: what a split is stratified by."""
-        return [row[0] if len(row) == 1 else "\n".join(row) for row in self.rows]
+        return ["\n".join(sorted(row) if self.many else row) for row in self.rows]
 
     def column(self, task: str) -> list[str]:
         place = self.tasks.index(task)

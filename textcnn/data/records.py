@@ -85,13 +85,13 @@ def blocks(path: Path, source: Utf8Source, split: Splitter, start: bytes = b"") 
         tail = data[spans.consumed :]
 
 
-def split_lines(data: bytes, final: bool, give_up: bool = False) -> Spans:
+def split_lines(data: bytes, final: bool, give_up: bool) -> Spans:
     """One record a line (JSON lines, and delimited files without quoting)."""
     lines = np.frombuffer(data, np.uint8)
     return _spans(lines, *_line_ends(lines, final), final)
 
 
-def split_csv(data: bytes, final: bool, give_up: bool = False, *, delimiter: str) -> Spans:
+def split_csv(data: bytes, final: bool, give_up: bool, *, delimiter: str) -> Spans:
     """Records of a CSV file, where a quoted field may hold line ends."""
     values = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(values == QUOTE)

@@ -9,7 +9,6 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
@@ -21,9 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from textcnn.data.labels import LabelSet
 from textcnn.doctor.findings import Finding, Suspect, count
 from textcnn.doctor.table import Table
-from textcnn.types import Offsets
+from textcnn.types import Bools, Exact, Offsets
 
-Exact = npt.NDArray[np.float64]
 # features and targets to learn from, features to ask about -> probabilities of the labels learned, in their order
 Learner = Callable[[csr_matrix, Offsets, csr_matrix], Exact]
 
@@ -88,7 +86,7 @@ class Doubts(NamedTuple):
     ratio: Exact
     better: Offsets
     odds: Exact
-    named: npt.NDArray[np.bool_]
+    named: Bools
     agreed: float
 
 
@@ -123,7 +121,7 @@ def doubts_of(table: Table, targets: Offsets, tell: Callable[[float], None]) -> 
 def _judged(found: Sequence[tuple[list[Exact], Offsets]], targets: Offsets) -> tuple[Exact, Exact]:
     """Log-probabilities by the models weighed together; and weighed anew without the rows that this doubts."""
 
-    def weighed(trusted: npt.NDArray[np.bool_]) -> Exact:
+    def weighed(trusted: Bools) -> Exact:
         parts = [np.log(_together(logs, targets, fold_of, trusted)) for logs, fold_of in found]
         mean: Exact = np.mean(parts, axis=0)
         return mean
@@ -212,7 +210,7 @@ def _asked(
     return logs
 
 
-def _together(logs: Sequence[Exact], targets: Offsets, fold_of: Offsets, trusted: npt.NDArray[np.bool_]) -> Exact:
+def _together(logs: Sequence[Exact], targets: Offsets, fold_of: Offsets, trusted: Bools) -> Exact:
     """One probability from the log-probabilities of the models, float64[N, labels] each; learned from `trusted` rows.
 
     Each answer of each model is weighed for each label (stacked generalization, Wolpert 1992): which of them are to be
@@ -281,8 +279,8 @@ def _weighed(counts: csr_matrix) -> csr_matrix:
     return weighed
 
 
-def _shared(counts: csr_matrix) -> npt.NDArray[np.bool_]:
-    texts_with: npt.NDArray[np.int64] = np.bincount(counts.indices, minlength=counts.shape[1])
+def _shared(counts: csr_matrix) -> Bools:
+    texts_with: Offsets = np.bincount(counts.indices, minlength=counts.shape[1])
     return texts_with >= 2
 
 

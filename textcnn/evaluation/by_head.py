@@ -11,7 +11,7 @@ from textcnn.answers import node_of, thresholds
 from textcnn.data.label_rows import LabelRows
 from textcnn.data.labels import LabelSet
 from textcnn.errors import DataError, needs_extra
-from textcnn.evaluation.metrics import evaluate_predictions, label_areas
+from textcnn.evaluation.metrics import areas, evaluate_predictions
 from textcnn.types import Floats, task_labels
 
 
@@ -92,30 +92,30 @@ def _tasks(rows: LabelRows, probabilities: Floats, names: LabelSet) -> dict[str,
 def _many(rows: LabelRows, probabilities: Floats, names: LabelSet, head: dict[str, Any]) -> dict[str, Any]:
     with needs_extra("evaluation", "train"):
         from sklearn.metrics import precision_recall_fscore_support
-    from textcnn.evaluation.reliability import calibration_error, error_by_chance
+    from textcnn.evaluation.reliability import TINY, calibration_error, error_by_chance
 
     if not len(rows):
         raise DataError("there is no row to evaluate")
     known = set(names.names)
     unknown = np.array([not known.issuperset(row) for row in rows.rows])
-    truth = LabelRows(tuple(tuple(label for label in row if label in known) for row in rows.rows), many=True)
-    wanted = truth.encode(names)
+    of_known = LabelRows(tuple(tuple(label for label in row if label in known) for row in rows.rows), many=True)
+    truth = of_known.encode(names) > 0.5
     least = thresholds(head, len(names))
     given = probabilities >= least
-    right = (given == (wanted > 0.5)).all(1) & ~unknown
-    both = (given & (wanted > 0.5)).sum(1)
+    right = (given == truth).all(1) & ~unknown
+    both = (given & truth).sum(1)
     either = given.sum(1) + np.array([len(set(row)) for row in rows.rows])
-    of_truth = np.where(wanted > 0.5, probabilities, 1.0 - probabilities)
-    micro = precision_recall_fscore_support(wanted, given, average="micro", zero_division=0.0)
-    precision, recall, f1, support = precision_recall_fscore_support(wanted, given, zero_division=0.0)
+    of_truth = np.where(truth, probabilities, 1.0 - probabilities)
+    micro = precision_recall_fscore_support(truth, given, average="micro", zero_division=0.0)
+    precision, recall, f1, support = precision_recall_fscore_support(truth, given, zero_division=0.0)
     return {
         "texts": len(rows),
         "accuracy": float(right.mean()),
         "samples_f1": float(np.where(either > 0, 2 * both / np.maximum(either, 1), 1.0).mean()),
-        "ece": calibration_error(probabilities.ravel(), wanted.ravel() > 0.5),
+        "ece": calibration_error(probabilities.ravel(), truth.ravel()),
         "ece_by_chance": error_by_chance(probabilities.ravel()),
-        **label_areas(wanted > 0.5, probabilities),
-        "loss": float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
+        **areas(probabilities, truth),
+        "loss": float(-np.log(np.maximum(of_truth, TINY)).mean()),
         "micro_f1": float(micro[2]),
         "macro_f1": float(f1[support > 0].mean()) if support.any() else 0.0,
         "unknown_labels": int(unknown.sum()),

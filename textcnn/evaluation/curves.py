@@ -9,49 +9,37 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from textcnn.types import Floats, Offsets
+from textcnn.evaluation.metrics import with_both
+from textcnn.types import Bools, Floats
 
 POINTS = 100
 Curve = dict[str, list[float]]
 
 
-def roc(probabilities: Floats, targets: Offsets, names: Sequence[str]) -> dict[str, Any]:
-    """Of each label that some texts have and others have not: false and true positive rates, and the area."""
-    return _roc(probabilities, targets[:, None] == np.arange(len(names)), names)
+def roc(probabilities: Floats, truth: Bools, names: Sequence[str]) -> dict[str, Any]:
+    """Of each label that some texts have and others have not: false and true positive rates, and the area.
 
-
-def precision_recall(probabilities: Floats, targets: Offsets, names: Sequence[str]) -> dict[str, Any]:
-    """Of each label that some texts have and others have not: recall and precision, and the average precision."""
-    return _precision_recall(probabilities, targets[:, None] == np.arange(len(names)), names)
-
-
-def binary_curves(probabilities: Floats, truth: npt.NDArray[np.bool_], names: Sequence[str]) -> dict[str, Any]:
-    """Both, where a text may have several labels: truth bool[texts, labels]."""
-    return {
-        "roc": _roc(probabilities, truth, names),
-        "precision_recall": _precision_recall(probabilities, truth, names),
-    }
-
-
-def _roc(probabilities: Floats, truth: npt.NDArray[np.bool_], names: Sequence[str]) -> dict[str, Any]:
+    `truth` bool[texts, labels] says which labels a text has.
+    """
     found = {}
-    for index in _mixed(truth):
+    for index in with_both(truth).tolist():
         false, true, _ = roc_curve(truth[:, index], probabilities[:, index])
         area = float(roc_auc_score(truth[:, index], probabilities[:, index]))
         found[names[index]] = {**_thin(x=false, y=true), "area": area}
     return found
 
 
-def _precision_recall(probabilities: Floats, truth: npt.NDArray[np.bool_], names: Sequence[str]) -> dict[str, Any]:
+def precision_recall(probabilities: Floats, truth: Bools, names: Sequence[str]) -> dict[str, Any]:
+    """The same of recall and precision; the area is the average precision."""
     found = {}
-    for index in _mixed(truth):
+    for index in with_both(truth).tolist():
         precision, recall, _ = precision_recall_curve(truth[:, index], probabilities[:, index])
         area = float(average_precision_score(truth[:, index], probabilities[:, index]))
         found[names[index]] = {**_thin(x=recall[::-1], y=precision[::-1]), "area": area}
     return found
 
 
-def risk_coverage(confidence: Floats, right: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def risk_coverage(confidence: Floats, right: Bools) -> dict[str, Any]:
     """The share of wrong answers among the most confident share of the texts, and the mean of it over all shares.
 
     This is what abstaining buys (El-Yaniv and Wiener 2010): x is the share answered, y the share of wrong answers in
@@ -62,11 +50,6 @@ def risk_coverage(confidence: Floats, right: npt.NDArray[np.bool_]) -> dict[str,
     risk = np.cumsum(~right[order]) / count
     curve = _thin(x=count / len(order), y=risk, threshold=confidence[order])
     return {**curve, "area": float(risk.mean())}
-
-
-def _mixed(truth: npt.NDArray[np.bool_]) -> list[int]:
-    found: list[int] = np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0)).tolist()
-    return found
 
 
 def _thin(**columns: npt.NDArray[Any]) -> Curve:

@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from textcnn.errors import DataError, needs_extra
-from textcnn.types import Floats, Offsets
-
-Exact = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+from textcnn.types import Bools, Exact, Floats, Offsets
 
 DRAWS = 1000
 # of the draws, between these quantiles: the 95 % interval
@@ -56,7 +52,7 @@ def evaluate_predictions(labels: Sequence[str], probabilities: Floats, names: Se
         "ece": calibration_error(probabilities.max(axis=1), right),
         "ece_adaptive": calibration_error(probabilities.max(axis=1), right, adaptive=True),
         "ece_by_chance": error_by_chance(probabilities.max(axis=1)),
-        **areas(of_known, targets),
+        **areas(of_known, targets[:, None] == np.arange(len(names))),
         "top": {str(k): float((ranks < k).sum() / len(labels)) for k in TOP_K if k < len(names)},
         "intervals": intervals(confusion(truth, predicted, len(every))),
         "unknown_labels": int((~known).sum()),
@@ -81,44 +77,46 @@ def confusion(truth: Offsets, predicted: Offsets, classes: int) -> Offsets:
     return counts
 
 
-def areas(probabilities: Floats, targets: Offsets) -> dict[str, float | None]:
+def areas(probabilities: Floats, truth: Bools) -> dict[str, float | None]:
     """Areas under the curves of ROC and of precision and recall, each label against the rest: the mean over labels.
 
-    None where no label has both texts of its own and of others.
+    `truth` bool[texts, labels] says which labels a text has. None where no label has both texts of its own and of
+    others.
     """
-    return label_areas(targets[:, None] == np.arange(probabilities.shape[1]), probabilities)
-
-
-def label_areas(truth: Bools, scores: Floats) -> dict[str, float | None]:
-    """The same where a text may have several labels: truth bool[texts, labels]."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    mixed = truth.any(axis=0) & ~truth.all(axis=0)
-    if not mixed.any():
+    chosen = with_both(truth)
+    if not len(chosen):
         return {"roc_auc": None, "average_precision": None}
+    truth, scores = truth[:, chosen], probabilities[:, chosen]
     return {
-        "roc_auc": float(roc_auc_score(truth[:, mixed], scores[:, mixed], average="macro")),
-        "average_precision": float(average_precision_score(truth[:, mixed], scores[:, mixed], average="macro")),
+        "roc_auc": float(roc_auc_score(truth, scores, average="macro")),
+        "average_precision": float(average_precision_score(truth, scores, average="macro")),
     }
 
 
-def intervals(counts: Offsets, *, draws: int = DRAWS, seed: int = 0) -> dict[str, list[float]]:
+def with_both(truth: Bools) -> Offsets:
+    """The labels that some texts have and others have not, int64: those that a curve can be drawn of."""
+    return np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0))
+
+
+def intervals(counts: Offsets) -> dict[str, list[float]]:
     """95 % intervals of accuracy, macro F1 and MCC from a confusion matrix, int64[classes, classes].
 
     Wilson's for the accuracy, for which a bootstrap of few texts is too narrow; bootstrap for the others.
     Drawing texts with replacement is drawing the matrix's cells from a multinomial distribution: no text is looked at.
     """
     true, said = np.nonzero(counts)
-    total, random = int(counts.sum()), np.random.default_rng(seed)
+    total, random = int(counts.sum()), np.random.default_rng(0)
     at_once = max(1, CELLS_AT_ONCE // max(len(true), len(counts)))
     figures = [
         _drawn_figures(
-            random.multinomial(total, counts[true, said] / total, size=min(at_once, draws - first)),
+            random.multinomial(total, counts[true, said] / total, size=min(at_once, DRAWS - first)),
             true,
             said,
             len(counts),
         )
-        for first in range(0, draws, at_once)
+        for first in range(0, DRAWS, at_once)
     ]
     macro, mcc = np.concatenate(figures, axis=1)
     return {

@@ -6,16 +6,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from textcnn.calibration.calibration import Calibration
 from textcnn.calibration.fit import Validation, cross_fitted, fit_calibration
 from textcnn.choices import CalibrationMethod
-from textcnn.types import Floats, Offsets
+from textcnn.types import Bools, Floats, Offsets
 
 BINS = 15
-TINY = 1e-12
-Bools = npt.NDArray[np.bool_]
+DRAWS = 100
+TINY = 1e-12  # a probability counts as no less, where it is the logarithm that counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ def reliability_bins(confidence: Floats, right: Bools, *, bins: int = BINS, adap
     if adaptive:
         groups = np.array_split(np.argsort(confidence, kind="stable"), min(bins, count))
     else:
-        place = np.minimum((confidence * bins).astype(int), bins - 1)
+        place = _bin_of(confidence, bins)
         order = np.argsort(place, kind="stable")
         groups = np.split(order, np.searchsorted(place[order], np.arange(1, bins)))
     return [
@@ -43,19 +42,23 @@ def reliability_bins(confidence: Floats, right: Bools, *, bins: int = BINS, adap
     ]
 
 
+def _bin_of(confidence: Floats, bins: int) -> Offsets:
+    """The bin of each confidence among those of equal width, int64[N]."""
+    return np.minimum((confidence * bins).astype(np.int64), bins - 1)
+
+
 def calibration_error(confidence: Floats, right: Bools, *, bins: int = BINS, adaptive: bool = False) -> float:
     """ECE: |confidence - accuracy| of each bin, averaged over texts (Naeini et al. 2015; Nixon et al. 2019)."""
     found = reliability_bins(confidence, right, bins=bins, adaptive=adaptive)
     return sum(part.texts * abs(part.confidence - part.accuracy) for part in found) / len(confidence)
 
 
-def error_by_chance(confidence: Floats, *, bins: int = BINS, draws: int = 100, seed: int = 0) -> float:
+def error_by_chance(confidence: Floats) -> float:
     """The mean ECE if every probability held exactly: what so few texts leave to chance."""
-    random = np.random.default_rng(seed)
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    random, place = np.random.default_rng(0), _bin_of(confidence, BINS)
     surplus = [
-        np.bincount(place, weights=(random.random(len(confidence)) < confidence) - confidence, minlength=bins)
-        for _ in range(draws)
+        np.bincount(place, weights=(random.random(len(confidence)) < confidence) - confidence, minlength=BINS)
+        for _ in range(DRAWS)
     ]
     return float(np.abs(surplus).sum(axis=1).mean() / len(confidence))
 
@@ -68,9 +71,9 @@ def brier(probabilities: Floats, targets: Offsets) -> float:
 
 
 def log_loss(probabilities: Floats, targets: Offsets) -> float:
-    """Mean negative logarithm of the right class's probability, at most -log(1e-12) each."""
+    """Mean negative logarithm of the right class's probability, at most -log(TINY) each."""
     of_truth = probabilities[np.arange(len(targets)), targets].astype(np.float64)
-    return float(-np.log(np.maximum(of_truth, 1e-12)).mean())
+    return float(-np.log(np.maximum(of_truth, TINY)).mean())
 
 
 def reliability_figures(probabilities: Floats, targets: Offsets) -> dict[str, float]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from textcnn.errors import needs_extra
 from textcnn.evaluation.metrics import DRAWS, INTERVAL
+from textcnn.types import Bools
 
-Bools = npt.NDArray[np.bool_]
 
-
-def compare(first: Bools, second: Bools, *, seed: int = 0) -> dict[str, Any]:
+def compare(first: Bools, second: Bools) -> dict[str, Any]:
     """McNemar's exact test of which texts the models have right, bool[texts] each (Dietterich 1998, section 3.1).
 
     `difference` is the first's accuracy minus the second's, `interval` its 95 % bootstrap interval. `p_value` is how
@@ -23,7 +21,7 @@ def compare(first: Bools, second: Bools, *, seed: int = 0) -> dict[str, Any]:
         from scipy.stats import binomtest
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     differ, total = only_first + only_second, len(first)
-    drawn = np.random.default_rng(seed).multinomial(
+    drawn = np.random.default_rng(0).multinomial(
         total, np.array([only_first, only_second, total - differ]) / total, size=DRAWS
     )
     return {

@@ -78,7 +78,7 @@ CHECKS = (
 
 
 def behaviour(
-    model: Predicts, texts: Sequence[str], *, seed: int = 0, tell: Callable[[float], None] = lambda share: None
+    model: Predicts, texts: Sequence[str], *, tell: Callable[[float], None] = lambda share: None
 ) -> list[dict[str, Any]]:
     """Of each check how many texts it could change, the share that keeps its label, and examples of the others.
 
@@ -89,7 +89,7 @@ def behaviour(
     results: list[dict[str, Any]] = []
     for check in CHECKS:
         tell((len(results) + 1) / (len(CHECKS) + 1))
-        choose = random.Random(f"{seed} {check.name}")
+        choose = random.Random(check.name)
         changed = [join_texts([check.change(part, choose) for part in split_texts(text)]) for text in texts]
         places = [i for i, (old, new) in enumerate(zip(texts, changed, strict=True)) if old != new]
         after = model.predict([changed[i] for i in places])

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from textcnn.classifier import TextClassifier
 from textcnn.data.columns import shorten
@@ -17,7 +16,7 @@ from textcnn.errors import EngineError
 from textcnn.report.behaviour import behaviour
 from textcnn.report.questions import Question, questions_of
 from textcnn.report.slices import by_columns, by_length
-from textcnn.types import TEXT_BREAK, Explanation, Floats
+from textcnn.types import TEXT_BREAK, Explanation, Floats, Offsets
 
 # Called with what is being done and the share of everything that is behind, 0 to 1.
 Tell = Callable[[str, float], None]
@@ -28,6 +27,7 @@ NGRAMS = 8
 MOST_CHECKED = 2000
 # Of a longer text the page has the beginning: in lists, and where its evidence is shown.
 TEXT_CHARACTERS, EVIDENCE_CHARACTERS = 1000, 5000
+BARS = 30  # of the histogram of lengths
 FILTERS, FILTER_NGRAMS, NGRAM_CHARACTERS = 60, 6, 80
 TEXTS_AT_ONCE = 1024
 # What a reader may look for and not find.
@@ -213,10 +213,10 @@ def marks(explanation: Explanation) -> list[dict[str, Any]]:
     return sorted(taken, key=lambda mark: int(mark["start"]))
 
 
-def _histogram(lengths: npt.NDArray[np.int64], *, bars: int = 30) -> list[dict[str, int]]:
+def _histogram(lengths: Offsets) -> list[dict[str, int]]:
     """How many texts have so many tokens; the longest hundredth in the last bar."""
     longest = max(int(np.quantile(lengths, 0.99)), 1)
-    edges = np.unique(np.linspace(0, longest + 1, min(bars, longest + 1) + 1).astype(int))
+    edges = np.unique(np.linspace(0, longest + 1, min(BARS, longest + 1) + 1).astype(int))
     counts, _ = np.histogram(np.minimum(lengths, longest), edges)
     return [
         {"from": int(low), "to": int(high) - 1, "texts": int(texts)}

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from textcnn.answers import decide
 from textcnn.classifier import TextClassifier
@@ -16,12 +15,11 @@ from textcnn.data.labels import LabelSet
 from textcnn.data.readers import Examples
 from textcnn.errors import DataError
 from textcnn.evaluation.by_head import evaluate_rows, level_accuracies, scale_figures
-from textcnn.evaluation.curves import binary_curves, precision_recall, risk_coverage, roc
+from textcnn.evaluation.curves import precision_recall, risk_coverage, roc
 from textcnn.evaluation.metrics import confusion, encode_labels, evaluate_predictions, wilson
 from textcnn.evaluation.reliability import diagram, pair_diagram
-from textcnn.types import BETWEEN, Floats, Offsets, task_labels
+from textcnn.types import BETWEEN, Bools, Floats, Offsets, task_labels
 
-Bools = npt.NDArray[np.bool_]
 NOTHING = "(none)"
 
 
@@ -92,6 +90,7 @@ class Question:
     def figures(self) -> dict[str, Any]:
         """Figures, curves and the confusion matrix, as plain values."""
         of_known, targets = self._probabilities[self._known], self._truth[self._known]
+        truth = targets[:, None] == np.arange(len(self._names))
         measured = evaluate_predictions(self._labels, self._probabilities, self._names)
         head = self._model.head
         if head["type"] == "hierarchy":
@@ -103,8 +102,8 @@ class Question:
             "figures": measured,
             "confusion": confusion(self._truth, self._said, len(self._every)).tolist(),
             "reliability": diagram(of_known, targets) if len(targets) else [],
-            "roc": roc(of_known, targets, self._names),
-            "precision_recall": precision_recall(of_known, targets, self._names),
+            "roc": roc(of_known, truth, self._names),
+            "precision_recall": precision_recall(of_known, truth, self._names),
             "risk_coverage": risk_coverage(self._confidence, self.right),
         }
 
@@ -181,7 +180,8 @@ class SeveralLabels(Question):
             "figures": measured,
             "confusion": counts.tolist(),
             "reliability": pair_diagram(self._probabilities, truth),
-            **binary_curves(self._probabilities, truth, self._names),
+            "roc": roc(self._probabilities, truth, self._names),
+            "precision_recall": precision_recall(self._probabilities, truth, self._names),
             "risk_coverage": None,
         }
 

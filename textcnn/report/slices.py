@@ -7,13 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from textcnn.evaluation.metrics import wilson
-from textcnn.types import Offsets
-
-Bools = npt.NDArray[np.bool_]
+from textcnn.types import Bools, Exact, Offsets
 
 PARTS = 5
 # A column with more different values than this is cut into ranges, or left out where it holds no numbers.
@@ -51,7 +48,7 @@ def by_value(values: Sequence[str], right: Bools) -> list[dict[str, Any]]:
     return [_part(value, right[array == value]) for value, _ in Counter(values).most_common()]
 
 
-def _ranges(values: npt.NDArray[np.float64], right: Bools, form: str) -> list[dict[str, Any]]:
+def _ranges(values: Exact, right: Bools, form: str) -> list[dict[str, Any]]:
     edges = np.unique(np.quantile(values, np.linspace(0, 1, PARTS + 1), method="lower"))
     place = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, max(len(edges) - 2, 0))
     slices = []

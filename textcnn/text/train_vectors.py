@@ -20,7 +20,7 @@ TELL_EVERY = 1000
 
 def train_vectors(
     texts: Sequence[str], output: Path, *, kind: VectorsKind = "word2vec", dim: int = 300, window: int = 5,
-    min_count: int = 5, epochs: int = 5, negative: int = 5, skip_gram: bool = True, threads: int = 1, seed: int = 1,
+    min_count: int = 5, epochs: int = 5, skip_gram: bool = True, threads: int = 1, seed: int = 1,
     tell: Callable[[float], None] = lambda share: None,
 ) -> int:  # fmt: skip
     """Write vectors of the words that stand at least `min_count` times in the texts; returns how many.
@@ -39,7 +39,7 @@ def train_vectors(
         raise DataError(f"no word stands {min_count} times in the {len(texts):,} texts; lower --min-count")
     options: dict[str, Any] = {
         "sentences": corpus, "vector_size": dim, "window": window, "min_count": min_count, "epochs": epochs,
-        "negative": negative, "sg": int(skip_gram), "workers": threads, "seed": seed,
+        "sg": int(skip_gram), "workers": threads, "seed": seed,
     }  # fmt: skip
     try:
         with replacing(output) as file:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from textcnn.errors import MissingExtraError, VectorsError, needs_extra
 from textcnn.text.word_ids import PAD, UNKNOWN
-from textcnn.types import Floats
+from textcnn.types import Bools, Floats
 
 # In this order: the first variant that the file knows gives the vector.
 _VARIANTS: dict[str, Callable[[str], str]] = {
@@ -52,7 +52,7 @@ class Vectors:
 
     words: tuple[str, ...]
     matrix: Floats
-    found: npt.NDArray[np.bool_]
+    found: Bools
     matched: dict[str, int]
     file_words: int
     origin: str
@@ -111,7 +111,7 @@ def file_vocabulary(path: str | Path, limit: int | None = None) -> list[str]:
         return list(dict.fromkeys(word.decode("utf-8", "ignore") for word, _ in _records(file, form, limit)))
 
 
-def coverage(found: npt.NDArray[np.bool_], counts: npt.ArrayLike) -> tuple[float, float]:
+def coverage(found: Bools, counts: npt.ArrayLike) -> tuple[float, float]:
     """Share of the types, and of the tokens, that have a vector; `counts` int[V] tells how often each word is used."""
     used = np.asarray(counts)
     types, tokens = np.count_nonzero(used), used.sum()
@@ -132,7 +132,7 @@ def coverage_sentence(vectors: Vectors, counts: npt.ArrayLike) -> str:
     )
 
 
-def _fill(matrix: Floats, words: Sequence[str], known: Any) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+def _fill(matrix: Floats, words: Sequence[str], known: Any) -> tuple[Bools, dict[str, int]]:
     """Copies the vectors of the words that the file knows. What was found, and how many by which way."""
     rows = [_spelling(word, known.key_to_index) for word in words]
     found = np.array([way is not None for way, _ in rows], bool)
@@ -157,7 +157,7 @@ def _spelling(word: str, index: dict[str, int]) -> tuple[str | None, int]:
     return None, -1
 
 
-def _draw_missing(matrix: Floats, words: Sequence[str], found: npt.NDArray[np.bool_], seed: int) -> None:
+def _draw_missing(matrix: Floats, words: Sequence[str], found: Bools, seed: int) -> None:
     missing = ~found & np.array([word != PAD for word in words], bool)
     bound = float(np.sqrt(3 * matrix[found].var(dtype=np.float64))) if found.any() else 0.0
     matrix[missing] = np.random.default_rng(seed).uniform(-bound, bound, (int(missing.sum()), matrix.shape[1]))

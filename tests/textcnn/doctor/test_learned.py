@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from textcnn.doctor.learned import TIMES, Exact, _bayes_linear, _judged, doubts_of, mislabelled, shortcuts
+from textcnn.doctor.learned import TIMES, _bayes_linear, _judged, doubts_of, mislabelled, shortcuts
 from textcnn.doctor.table import APART, Table
+from textcnn.types import Bools, Exact
 
 from ...conftest import tiny_corpus
 
@@ -70,7 +70,7 @@ def test_what_was_doubted_once_is_learned_from_no_more_but_a_hard_label_is(monke
     asked: list[list[int]] = []
     sure = np.log(np.array([[0.98, 0.02]] * 10))
 
-    def together(logs: object, targets: object, fold_of: object, trusted: npt.NDArray[np.bool_]) -> Exact:
+    def together(logs: object, targets: object, fold_of: object, trusted: Bools) -> Exact:
         asked.append(np.flatnonzero(~trusted).tolist())
         return np.exp(sure)
 
