@@ -71,8 +71,8 @@ def check(
     check_outputs([suspects, clean], inputs=[data, test], overwrite=overwrite)
     with progress_bar(quiet=quiet) as told:
         checkup = doctor.check(data, read_options(**reading), test=test, separator=label_separator, tell=told)
-    # of its doubts the findings tell
-    tell_source(data, replace(checkup.examples, doubts=()))
+    # what else there is to say the findings tell
+    tell_source(data, replace(checkup.examples, doubts=(), left_out=""))
     if as_json:
         click.echo(json.dumps(checkup.to_dict(), ensure_ascii=False))
     else:

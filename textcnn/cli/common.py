@@ -188,7 +188,7 @@ def tell_source(path: Path, source: Examples | TextStream, *, tasks: Sequence[st
         taken.append(f"{source.delimiter!r} between fields")
     if source.encoding:
         taken.append(source.encoding)
-    tell([f"{path}: {rows}{', '.join(taken)}", *(f"  {doubt}" for doubt in source.doubts)])
+    tell([f"{path}: {rows}{', '.join(taken)}", *(f"  {said}" for said in (*source.doubts, source.left_out) if said)])
     if tasks:
         tell([f"  labels of tasks from {' and '.join(repr(name) for name in tasks)}"])
     used = {*source.text_columns, label, *tasks}

@@ -186,8 +186,8 @@ def _rows(source: Path, config: RunConfig, keep: Sequence[str]) -> Iterator[Piec
     def pieces(stream: TextStream) -> Iterator[Piece]:
         for chunk in stream:
             yield Piece(chunk.texts, stream.progress, {name: chunk.batch.column(name).to_pylist() for name in keep})
-        if stream.skipped:
-            tell(stream.doubts[-1:])
+        if stream.left_out:
+            tell([stream.left_out])
 
     options = replace(options_of(config), columns_needed=tuple(keep))
     with expecting_columns(config):

@@ -65,11 +65,12 @@ class BadRows:
         raise BadRowsError("\n".join(lines), shown=self._shown, total=self.total)
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def left_out(self) -> str:
+        """A sentence on the rows that went to the side file, "" where none did."""
         if not self.side_file:
-            return ()
+            return ""
         count = "1 bad row was" if self.total == 1 else f"{self.total} bad rows were"
-        return (f"{count} left out and kept in {self.side_file}",)
+        return f"{count} left out and kept in {self.side_file}"
 
     def _write(self, row: BadRow) -> None:
         try:

@@ -29,11 +29,10 @@ _CODE = re.compile(r"[!-~]*[0-9@/][!-~]*")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Places of the columns in the table. `label` is -1 where none is needed; `notes` say what was guessed."""
+    """Places of the columns in the table. `label` is -1 where none is needed."""
 
     text: tuple[int, ...]
     label: int
-    notes: tuple[str, ...]
 
 
 def choose_columns(
@@ -72,21 +71,13 @@ def choose_columns(
         text = _guess_from_rows(first_rows())
     if not text:
         raise ColumnError(_unknown(where, "text", "--text-column", names, hint))
-    asked_label = label
     label = label if label >= 0 or not labels else _guess_label(names, text)
     if label < 0 and labels:
         raise ColumnError(_unknown(where, "label", "--label-column", names, hint))
     for index in (*text, label):
         if index >= 0 and names.count(names[index]) > 1:
             raise ColumnError(f"{where}there are several columns {names[index]!r}; rename all but one")
-    notes = [f"text from column {' and '.join(repr(names[i]) for i in text)}{_guessed(not text_columns)}"]
-    if labels:
-        notes.append(f"label from column {names[label]!r}{_guessed(asked_label < 0)}")
-    return Columns(text, label if labels else -1, tuple(notes))
-
-
-def _guessed(guessed: bool) -> str:
-    return " (guessed)" if guessed else ""
+    return Columns(text, label if labels else -1)
 
 
 def _find(where: str, name: str, names: Sequence[str], hint: str) -> int:

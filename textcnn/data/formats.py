@@ -51,14 +51,13 @@ class Part:
 class Reader(Protocol):
     """An open file. `encoding` and `delimiter` are "" where the format has none; `parts` can be read once.
 
-    `notes` say how the file was taken; `doubts` are those of them that may be wrong.
+    `doubts` are sentences that say what was guessed of the format and may be wrong.
     """
 
     names: list[str]
     has_header: bool
     encoding: str
     delimiter: str
-    notes: list[str]
     doubts: list[str]
 
     def parts(self) -> Iterator[Part]: ...
@@ -76,7 +75,6 @@ class _TextReader:
 
     def __init__(self, path: Path, compression: str | None, encoding: str) -> None:
         self.path = path
-        self.notes: list[str] = []
         self.doubts: list[str] = []
         with open_bytes(path, compression) as stream:
             check_is_text(path, stream.read(8))
@@ -89,9 +87,8 @@ class _TextReader:
     def _detect(self, compression: str | None) -> str:
         with open_bytes(self.path, compression) as stream:
             encoding, how = detect_encoding(stream.read)
-        note = f"encoding {encoding} ({how})"
-        self.notes.append(note)
-        self.doubts += [note] if encoding in LEGACY else []
+        if encoding in LEGACY:
+            self.doubts.append(f"encoding {encoding} ({how})")
         return encoding
 
     def _first_bytes(self, size: int) -> bytes:
@@ -134,12 +131,9 @@ class CsvReader(_TextReader):
             start = self._first_bytes(HEADER_BYTES)
             head = _header_line(start)
             self.delimiter = delimiter or _detect_delimiter(head, path)
-            if not delimiter:
-                self.notes.append(f"delimiter {self.delimiter!r} (detected)")
             self._quoting = self.delimiter != "\t" or stray_quotes(start, "\t") <= STRAY_QUOTES
             if not self._quoting:
                 self.doubts.append("quotes are taken as plain characters, as they stand within fields")
-                self.notes += self.doubts[-1:]
             split: Splitter = partial(split_csv, delimiter=self.delimiter) if self._quoting else split_lines
             self._blocks = blocks(path, self._source, split, start)
             self.names = self._read_header()
@@ -344,7 +338,6 @@ class ParquetReader:
     delimiter = ""
 
     def __init__(self, path: Path, compression: str | None, *, encoding: str, delimiter: str) -> None:
-        self.notes: list[str] = []
         self.doubts: list[str] = []
         self._given = 0
         self._stream = path.open("rb")

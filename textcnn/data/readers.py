@@ -81,8 +81,8 @@ class Examples:
     """The usable rows of a file, in order.
 
     `row_numbers` count as a spreadsheet does: a header is row 1; in .jsonl the first line is row 1, in .parquet the
-    first record. `table` holds every column. `notes` are sentences that say what was guessed and left out; `doubts` are
-    those that a person should look at.
+    first record. `table` holds every column. For a person: `doubts` are sentences on what was guessed of the format and
+    may be wrong, `left_out` is one on the rows that went to the side file, "" where none did.
     """
 
     texts: list[str]
@@ -95,8 +95,8 @@ class Examples:
     delimiter: str
     skipped: int
     side_file: Path | None
-    notes: tuple[str, ...]
     doubts: tuple[str, ...]
+    left_out: str
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -149,8 +149,8 @@ def read_examples(path: str | Path, options: ReadOptions = ReadOptions(), *, lab
         file.delimiter,
         file.bad.total,
         file.bad.side_file,
-        (*file.notes, *file.bad.notes),
-        (*file.doubts, *file.bad.notes),
+        file.doubts,
+        file.bad.left_out,
     )
 
 
@@ -164,7 +164,9 @@ def iter_texts(path: str | Path, options: ReadOptions = ReadOptions(), *, batch_
 
 
 class TextStream(Iterator[TextChunk]):
-    """The chunks of a file, and what is known of it. `skipped` and `side_file` are final at the end of the chunks.
+    """The chunks of a file, and what is known of it, as of Examples.
+
+    `skipped`, `side_file` and `left_out` are final at the end of the chunks.
 
     `progress` is the share of the file that the chunks given so far came from, 0 to 1.
     """
@@ -177,6 +179,7 @@ class TextStream(Iterator[TextChunk]):
         self.progress = 0.0
         self.encoding = self._file.encoding
         self.delimiter = self._file.delimiter
+        self.doubts = self._file.doubts
         self.column_names = tuple(self._file.names)
         self.text_columns = tuple(self._file.names[index] for index in self._file.columns.text)
 
@@ -189,12 +192,8 @@ class TextStream(Iterator[TextChunk]):
         return self._file.bad.side_file
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        return (*self._file.notes, *self._file.bad.notes)
-
-    @property
-    def doubts(self) -> tuple[str, ...]:
-        return (*self._file.doubts, *self._file.bad.notes)
+    def left_out(self) -> str:
+        return self._file.bad.left_out
 
     def _read(self, path: Path, batch_rows: int) -> Generator[TextChunk, None, None]:
         with read_errors(path), self._file as file:
@@ -254,7 +253,6 @@ class _Opened:
         self.names = self._reader.names
         self.encoding = self._reader.encoding
         self.delimiter = self._reader.delimiter
-        self.notes = (*self.columns.notes, *self._reader.notes)
         self.doubts = tuple(self._reader.doubts)
         self.progress = self._reader.progress
 

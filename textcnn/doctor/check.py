@@ -42,7 +42,7 @@ class Checkup:
     separator: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, each suspect row with its text's place."""
+        """Everything as plain values; of the suspect rows their numbers."""
         return {
             "rows": len(self.examples),
             "labels": self.labels,
@@ -132,8 +132,7 @@ def _read(path: Path, options: ReadOptions) -> tuple[Examples, list[Suspect]]:
 
 
 def _reading(examples: Examples, bad: list[Suspect]) -> Iterator[Finding]:
-    kept = [doubt for doubt in examples.doubts if "left out and kept in" not in doubt]
-    for doubt in kept:
+    for doubt in examples.doubts:
         yield Finding("reading", "warning", doubt)
     if bad:
         yield _unusable(bad, "")
