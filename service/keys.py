@@ -17,10 +17,12 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from textcnn.errors import TextCNNError
 
-SCOPES = frozenset({"infer", "admin", "metrics"})
+KeyScope = Literal["infer", "admin", "metrics"]
+SCOPES = frozenset(get_args(KeyScope))
 log = logging.getLogger(__name__)
 
 FIELDS = frozenset({"name", "sha256", "scopes", "per_second"})

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from service.answer import Answer
 from service.call import Call
 from service.errors import MethodNotAllowedError, NotFoundError
+from service.keys import KeyScope
 from service.schemas import ErrorResponse
 
 Endpoint = Callable[[Call], Awaitable[Answer]]
-KeyScope = Literal["infer", "admin", "metrics"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

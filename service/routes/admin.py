@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from service.answer import Answer, json_answer
 from service.call import Call
@@ -13,10 +13,9 @@ from service.model_registry import ModelRegistry
 from service.plan import ModelPlan as Plan
 from service.plan import Name, is_name
 from service.route import Route
-from service.routes.classify import parse_unrepeated
+from service.routes.classify import Form, parse_unrepeated, validated
 from textcnn.errors import ArtifactError, EngineError
 
-Form = TypeVar("Form", bound=BaseModel)
 ERRORS = (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 500)
 
 
@@ -80,11 +79,6 @@ def routes(registry: ModelRegistry) -> list[Route]:
 
 
 async def read(call: Call, form: type[Form]) -> Form:
-    """The body as `form`. Raises InvalidJSONError, and InvalidRequestError with the first fault."""
+    """The body as `form`. Raises InvalidJSONError or InvalidRequestError."""
     call.need(b"application/json")
-    try:
-        return form.model_validate(parse_unrepeated(await call.body()))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the body"
-        raise InvalidRequestError(f"{where}: {first['msg']}.") from None
+    return validated(form, parse_unrepeated(await call.body()))

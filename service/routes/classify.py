@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
+from pydantic import BaseModel, ValidationError
 
 from service.answer import JSON, Answer
 from service.call import Call
@@ -17,6 +18,8 @@ from service.route import Route
 from service.schemas import ClassifyResponse, ClassifyText, ClassifyTexts
 from service.settings import Settings
 from service.shadow import Shadow
+
+Form = TypeVar("Form", bound=BaseModel)
 
 FIELDS = frozenset({"text", "texts", "top_k", "threshold", "model", "explain"})
 MOST_EXPLAINED = 64  # texts; each explanation is some kilobytes
@@ -35,11 +38,13 @@ class Asked(NamedTuple):
 
 
 def routes(settings: Settings, registry: ModelRegistry, inference: Inference, shadow: Shadow) -> list[Route]:
+    limits = {"max_texts": settings.max_texts, "max_text_chars": settings.max_text_chars}
+
     async def classify(call: Call) -> Answer:
         """The most probable labels of one text (`text`) or of several (`texts`), best first."""
         call.need(b"application/json")
         inference.check(call)
-        asked = parse(await call.body(), max_texts=settings.max_texts, max_text_chars=settings.max_text_chars)
+        asked = parse(await call.body(), **limits)
         deployment = registry.choose(asked.model)
         predictions = await answers(call, asked, deployment)
         about = {"model": deployment.name, "version": deployment.version, "request_id": call.id}
@@ -69,7 +74,7 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference, sh
             needs="infer",
             answer=ClassifyResponse,
             errors=ERRORS,
-            body=request_body(settings),
+            body=request_body(ClassifyText, ClassifyTexts, **limits),
             tag="classify",
         )
     ]
@@ -160,6 +165,16 @@ def _strings(content: Any) -> int:
     return count
 
 
+def validated(form: type[Form], content: Any) -> Form:
+    """The content as `form`. Raises InvalidRequestError with the first fault."""
+    try:
+        return form.model_validate(content, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the body"
+        raise InvalidRequestError(f"{where}: {first['msg']}.") from None
+
+
 def check_texts(texts: Any, name: str, *, max_texts: int, max_text_chars: int) -> None:
     """Raises InvalidRequestError unless `texts` is a list of texts within the limits, and not empty."""
     if type(texts) is not list:
@@ -191,10 +206,12 @@ def quotes(body: bytes) -> int:
     return count
 
 
-def request_body(settings: Settings) -> dict[str, Any]:
-    """OpenAPI of the request, with the limits that are in force."""
-    one, several = ClassifyText.model_json_schema(), ClassifyTexts.model_json_schema()
-    one["properties"]["text"]["maxLength"] = settings.max_text_chars
-    several["properties"]["texts"]["items"]["maxLength"] = settings.max_text_chars
-    several["properties"]["texts"]["maxItems"] = settings.max_texts
+def request_body(
+    one_text: type[BaseModel], several_texts: type[BaseModel], *, max_texts: int, max_text_chars: int
+) -> dict[str, Any]:
+    """OpenAPI of a request with a text or with several, with the limits that are in force."""
+    one, several = one_text.model_json_schema(), several_texts.model_json_schema()
+    one["properties"]["text"]["maxLength"] = max_text_chars
+    several["properties"]["texts"]["items"]["maxLength"] = max_text_chars
+    several["properties"]["texts"]["maxItems"] = max_texts
     return {"required": True, "content": {"application/json": {"schema": {"oneOf": [one, several]}}}}

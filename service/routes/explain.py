@@ -14,7 +14,7 @@ from service.middleware.failures import log_failure
 from service.model_registry import ModelRegistry
 from service.predictions import FAILED_TEXT
 from service.route import Route
-from service.routes.classify import ERRORS, MOST_EXPLAINED, check_text, check_texts, parse_unrepeated
+from service.routes.classify import ERRORS, MOST_EXPLAINED, check_text, check_texts, parse_unrepeated, request_body
 from service.schemas import ExplainResponse, ExplainText, ExplainTexts
 from service.settings import Settings
 
@@ -24,14 +24,14 @@ MOST_NGRAMS_TOGETHER = 10_000  # of all texts of a request
 
 
 def routes(settings: Settings, registry: ModelRegistry, inference: Inference) -> list[Route]:
-    most_texts = min(MOST_EXPLAINED, settings.max_texts)
+    limits = {"max_texts": min(MOST_EXPLAINED, settings.max_texts), "max_text_chars": settings.max_text_chars}
 
     async def explain(call: Call) -> Answer:
         """Why a text gets a label: its n-grams, strongest first, and what each adds to the label's logit."""
         call.need(b"application/json")
         inference.check(call, to_explain=True)
         body = await call.body()
-        content = _read(body, most_texts, settings.max_text_chars)
+        content = _read(body, **limits)
         deployment = registry.choose(content.get("model", ""))
         label = content.get("label")
         if label is not None and label not in deployment.labels:
@@ -66,10 +66,6 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
             headers=[JSON],
         )
 
-    one, several = ExplainText.model_json_schema(), ExplainTexts.model_json_schema()
-    one["properties"]["text"]["maxLength"] = settings.max_text_chars
-    several["properties"]["texts"]["items"]["maxLength"] = settings.max_text_chars
-    several["properties"]["texts"]["maxItems"] = most_texts
     return [
         Route(
             method="POST",
@@ -78,13 +74,13 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
             needs="infer",
             answer=ExplainResponse,
             errors=ERRORS,
-            body={"required": True, "content": {"application/json": {"schema": {"oneOf": [one, several]}}}},
+            body=request_body(ExplainText, ExplainTexts, **limits),
             tag="explain",
         )
     ]
 
 
-def _read(body: bytes, max_texts: int, max_text_chars: int) -> dict[str, Any]:
+def _read(body: bytes, *, max_texts: int, max_text_chars: int) -> dict[str, Any]:
     """The body, with `texts` also where it had `text`. Raises InvalidJSONError or InvalidRequestError."""
     content = parse_unrepeated(body)
     if type(content) is not dict or not content.keys() <= FIELDS:

@@ -9,7 +9,6 @@ import logging
 from datetime import UTC, datetime
 
 import orjson
-from pydantic import ValidationError
 
 from service.answer import Answer, json_answer
 from service.batcher import MicroBatcher
@@ -19,7 +18,7 @@ from service.feedback import FeedbackLog
 from service.metrics import Metrics
 from service.model_registry import ModelRegistry
 from service.route import Route
-from service.routes.classify import ERRORS, check_text, parse_unrepeated
+from service.routes.classify import ERRORS, check_text, parse_unrepeated, validated
 from service.schemas import Feedback, FeedbackResponse, Text
 from service.settings import Settings
 
@@ -43,12 +42,7 @@ def routes(settings: Settings, registry: ModelRegistry, metrics: Metrics) -> lis
         content = parse_unrepeated(await call.body())
         if type(content) is dict and "text" in content:
             check_text(content["text"], "text", settings.max_text_chars)
-        try:
-            given = Feedback.model_validate(content, strict=True)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the body"
-            raise InvalidRequestError(f"{where}: {first['msg']}.") from None
+        given = validated(Feedback, content)
         _check_number(given, registry)
         if waiting >= MOST_WAITING:
             raise OverloadedError("The disk does not keep up; try again.", headers={"retry-after": "1"})

@@ -13,6 +13,7 @@ import click
 from textcnn.cli.common import (
     FILE,
     check_outputs,
+    label_separator_option,
     progress_bar,
     quiet_option,
     read_options,
@@ -38,9 +39,7 @@ The exit code is 1 where a problem was found, 0 where there is none but warnings
 @click.command(epilog=EPILOG)
 @click.argument("data", type=FILE)
 @click.option("--test", type=FILE, help="Test texts, to look for those that stand in DATA too.")
-@click.option(
-    "--label-separator", default="", metavar="TEXT", help="Texts have any number of labels, with this between them."
-)
+@label_separator_option
 @click.option("--suspects", type=FILE, metavar="FILE.csv", help="Write all rows that something was found about.")
 @click.option("--fix", is_flag=True, help="Write a cleaned copy beside DATA: NAME.clean.csv.")
 @click.option("--overwrite", is_flag=True, help="Replace these files if they exist.")

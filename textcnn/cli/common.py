@@ -130,6 +130,9 @@ def _bytes(_context: click.Context, _parameter: click.Parameter, value: str) -> 
         raise click.BadParameter(f"{value!r} is no size; write bytes, or a number with a unit like 500MB") from None
 
 
+label_separator_option = click.option(
+    "--label-separator", default="", metavar="TEXT", help="Texts have any number of labels, with this between them."
+)
 quiet_option = click.option("--quiet", is_flag=True, help="No progress bar.")
 runs_option = click.option(
     "--runs",

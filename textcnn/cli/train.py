@@ -11,7 +11,16 @@ from typing import Any, get_args
 import click
 
 from textcnn.choices import EmbeddingMode
-from textcnn.cli.common import FILE, reading_options, runs_option, shown_path, tell, tell_unknown_labels, typed_path
+from textcnn.cli.common import (
+    FILE,
+    label_separator_option,
+    reading_options,
+    runs_option,
+    shown_path,
+    tell,
+    tell_unknown_labels,
+    typed_path,
+)
 from textcnn.cli.settings import configure, read_labelled, settings_options
 
 EPILOG = """\b
@@ -43,9 +52,7 @@ the config.json of a model, which holds all of them.
 )
 @click.option("--overwrite", is_flag=True, help="Replace the model folder if it exists.")
 @settings_options
-@click.option(
-    "--label-separator", default="", metavar="TEXT", help="Texts have any number of labels, with this between them."
-)
+@label_separator_option
 @click.option(
     "--task-column",
     multiple=True,

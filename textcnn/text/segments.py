@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,10 +9,9 @@ import numpy.typing as npt
 
 from textcnn.config import TextConfig
 from textcnn.errors import needs_extra
-from textcnn.text.word_ids import Spans
+from textcnn.text.word_ids import Spans, readable
 from textcnn.types import BREAK_ID, Offsets, TokenBatch, split_texts, text_begins
 
-_SURROGATES = re.compile("[\ud800-\udfff]")
 Bounds = list[tuple[int, int]]
 
 
@@ -27,7 +25,7 @@ def split_sentences(text: str, language: str) -> Bounds:
     with needs_extra("telling sentences apart", "summarize"):
         from sentencex import get_sentence_boundaries
     bounds = []
-    for found in get_sentence_boundaries(language, text if text.isascii() else _SURROGATES.sub("\ufffd", text)):
+    for found in get_sentence_boundaries(language, readable(text)):
         start, end = found["start_index"], found["end_index"]
         piece = text[start:end]
         start += len(piece) - len(piece.lstrip())

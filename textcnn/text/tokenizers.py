@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,11 +29,10 @@ from textcnn.registry import TOKENIZERS
 from textcnn.text import word_ids
 from textcnn.text.segments import break_sentences, join_parts, parts_of, split_sentences
 from textcnn.text.spelling import Speller
-from textcnn.text.word_ids import PAD, UNKNOWN, Spans
+from textcnn.text.word_ids import PAD, UNKNOWN, Spans, readable
 from textcnn.types import UNKNOWN_ID, Ids, Offsets, Spelling, TokenBatch, split_texts
 
 log = logging.getLogger(__name__)
-_SURROGATES = re.compile("[\ud800-\udfff]")
 # Subword pieces are looked for within stretches of this many characters: time stays linear in the text.
 _STRETCH = 64
 _PUNCTUATION = r"[[\p{P}\p{S}]&&[^▁]]"
@@ -105,8 +103,8 @@ class Tokenizer:
                 f"text.extra_words_from_vectors adds whole words, which a {config.tokenizer} tokenizer does not have:"
                 " set it to 0, or text.tokenizer to 'word'"
             )
-        readable = [_readable(part) for text in texts for part in parts_of(text, config)]
-        inner: hf.Tokenizer = learn(readable, config, extra_words) if extra_words else learn(readable, config)
+        parts = [readable(part) for text in texts for part in parts_of(text, config)]
+        inner: hf.Tokenizer = learn(parts, config, extra_words) if extra_words else learn(parts, config)
         return cls(inner, config, spelled=spelled)
 
     @classmethod
@@ -220,7 +218,7 @@ class Tokenizer:
         numbers: dict[str, int] = {}  # unknown word -> its place among them
         values = batch.values.copy()
         for place, row, (start, end) in zip(places.tolist(), rows.tolist(), found.tolist(), strict=True):
-            word = normalize(_readable(texts[row][start:end]))
+            word = normalize(readable(texts[row][start:end]))
             values[place] = len(self) + numbers.setdefault(word, len(numbers))
         return TokenBatch(values, batch.offsets, Spelling(self.speller.known, self.speller(list(numbers))))
 
@@ -237,7 +235,7 @@ class Tokenizer:
 
     def _spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Ids and spans of the whole text."""
-        encoding = self._inner.encode(_readable(text), add_special_tokens=False)
+        encoding = self._inner.encode(readable(text), add_special_tokens=False)
         spans = list(encoding.offsets)
         # Of characters that normalization joins (e + U+0301) HF's span has the first only.
         for i, (start, end) in enumerate(spans):
@@ -248,7 +246,7 @@ class Tokenizer:
         return encoding.ids, spans
 
     def _encode_by_hf(self, texts: Sequence[str]) -> TokenBatch:
-        encodings = self._inner.encode_batch_fast([_readable(text) for text in texts], add_special_tokens=False)
+        encodings = self._inner.encode_batch_fast([readable(text) for text in texts], add_special_tokens=False)
         return TokenBatch.from_lists([self._cut(encoding.ids) for encoding in encodings])
 
     def _cut(self, tokens: list[Any]) -> list[Any]:
@@ -429,8 +427,3 @@ def _truncation(found: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     cut = "both" if found["strategy"] == "OnlySecond" else {"Left": "tail", "Right": "head"}[found["direction"]]
     return {"max_length": found["max_length"], "truncation": cut}
-
-
-def _readable(text: str) -> str:
-    """The text with lone surrogates, which UTF-8 cannot say, as U+FFFD, one for one so that positions stay."""
-    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)

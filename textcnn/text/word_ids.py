@@ -9,6 +9,7 @@ NFC, Hangul jamo) or that this Python's Unicode does not know makes its whole te
 from __future__ import annotations
 
 import json
+import re
 import struct
 import unicodedata
 from bisect import bisect_right
@@ -76,6 +77,12 @@ _PARTS: dict[tuple[int, ...], int] = {
 # Pages of Han and of Hangul syllables: what holds for one of their code points holds for all.
 _ALIKE = {*range(0x4E, 0x9F), *range(0xAC, 0xD7)}
 _LETTER_T = struct.Struct("=IBBH")  # letter_t of _word_ids.c
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def readable(text: str) -> str:
+    """The text with lone surrogates, which UTF-8 cannot say, as U+FFFD, one for one so that positions stay."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
 def word_pre_tokenizer() -> pre_tokenizers.PreTokenizer:
@@ -149,9 +156,7 @@ class Alphabet:
         return self._pages[number]
 
     def _look_up(self, number: int) -> bytes:
-        # a lone surrogate is read as U+FFFD, here as in Tokenizer
-        codes = [0xFFFD if 0xD800 <= code < 0xE000 else code for code in range(number * 256, number * 256 + 256)]
-        characters = [chr(code) for code in codes]
+        characters = [readable(chr(code)) for code in range(number * 256, number * 256 + 256)]
         if number in _ALIKE:
             written, parts = characters, self._parts(characters[:1]) * 256
         else:
