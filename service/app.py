@@ -188,6 +188,7 @@ def create_app(
             for deployment in registry.all():
                 deployment.keep_recent()
 
+    keys = read_keys(settings.keys)
     foreign = Foreign(settings, registry, inference)
     routes = [
         *classify.routes(settings, registry, inference, Shadow(admission, metrics)),
@@ -202,8 +203,7 @@ def create_app(
     if settings.playground:
         routes += playground.routes()
     if settings.docs:
-        routes += docs.routes(routes)
-    keys = read_keys(settings.keys)
+        routes += docs.routes(routes, keys=bool(keys))
     tracer = make_tracer() if settings.traces else None
     admin_app = App(admin.routes(registry), settings, metrics, keys, lifecycle, for_admins=True)
     background = [bring_up, keep_gauges]

@@ -27,9 +27,16 @@ class MLflowError(Body):
 
 
 # what is refused before the endpoint is reached (no key, another host) has our own shape
-Plain = RootModel[PlainError | ErrorResponse]
-TEI = RootModel[TEIError | ErrorResponse]
-MLflow = RootModel[MLflowError | ErrorResponse]
+class Plain(RootModel[PlainError | ErrorResponse]):
+    pass
+
+
+class TEI(RootModel[TEIError | ErrorResponse]):
+    pass
+
+
+class MLflow(RootModel[MLflowError | ErrorResponse]):
+    pass
 
 
 class Score(Body):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -15,6 +16,11 @@ from service.call import Call
 from service.route import Endpoint, Route
 
 TITLE, VERSION = "textcnn", "1"  # the version of the API, as in its paths
+ABOUT = (
+    "Labels for texts. POST /v1/classify is the main path; those of other servers' formats are for clients that were "
+    'written for them. Every error of ours is {"error": {"code", "message", "request_id"}}.'
+)
+KEY = "key"
 ASSETS = {"swagger-ui-bundle.js": b"text/javascript", "swagger-ui.css": b"text/css"}
 CONTENT_SECURITY_POLICY = (
     b"default-src 'none'; connect-src 'self'; img-src 'self' data:; "
@@ -22,9 +28,10 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
-def routes(documented: Sequence[Route]) -> list[Route]:
+def routes(documented: Sequence[Route], *, keys: bool = False) -> list[Route]:
+    """`keys`: they are asked for, and the page has a field for one."""
     # Made when somebody looks: FastAPI, which writes the schema, takes longer to import than all the rest.
-    openapi = cache(lambda: orjson.dumps(openapi_schema(documented)))
+    openapi = cache(lambda: orjson.dumps(openapi_schema(documented, keys=keys)))
     page = cache(_page)
 
     async def show_page(call: Call) -> Answer:
@@ -47,7 +54,7 @@ def routes(documented: Sequence[Route]) -> list[Route]:
     ]
 
 
-def openapi_schema(routes: Sequence[Route]) -> dict[str, Any]:
+def openapi_schema(routes: Sequence[Route], *, keys: bool) -> dict[str, Any]:
     """OpenAPI of the routes that have a tag."""
     from fastapi.openapi.utils import get_openapi
     from fastapi.responses import JSONResponse, Response
@@ -64,27 +71,39 @@ def openapi_schema(routes: Sequence[Route]) -> dict[str, Any]:
                 **({} if route.answer else {200: {"content": {route.answer_type: {"schema": {"type": "string"}}}}}),
                 **{status: {"model": route.error} for status in route.errors},
             },
-            openapi_extra=_extra(route),
+            openapi_extra=_extra(route, keys=keys),
+            summary=_lines(route)[0],
             tags=[route.tag],
         )
         for route in routes
         if route.tag
     ]
-    return get_openapi(title=TITLE, version=VERSION, description="Labels for texts.", routes=found)
+    schema = get_openapi(title=TITLE, version=VERSION, description=ABOUT, routes=found)
+    if keys:
+        schema["components"]["securitySchemes"] = {KEY: {"type": "http", "scheme": "bearer"}}
+    return schema
+
+
+def _lines(route: Route) -> tuple[str, str]:
+    """The first paragraph of the endpoint's docstring, and the others."""
+    first, _, others = inspect.cleandoc(route.endpoint.__doc__ or "").partition("\n\n")
+    return " ".join(first.split()), others
 
 
 def _described(route: Route) -> Callable[[], None]:
-    """A function with the endpoint's name and docstring, and no arguments for FastAPI to make something of."""
+    """A function with the endpoint's name and the end of its docstring, and no arguments to make something of."""
 
     def endpoint() -> None: ...
 
     endpoint.__name__ = route.endpoint.__name__
-    endpoint.__doc__ = route.endpoint.__doc__
+    endpoint.__doc__ = _lines(route)[1]
     return endpoint
 
 
-def _extra(route: Route) -> dict[str, Any]:
+def _extra(route: Route, *, keys: bool) -> dict[str, Any]:
     extra: dict[str, Any] = {}
+    if keys and route.needs:
+        extra["security"] = [{KEY: []}]
     if route.body:
         extra["requestBody"] = route.body
     if route.parameters:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from service.keys import add_key
 from service.routes.classify import ERRORS
 
 
@@ -39,6 +40,24 @@ def test_every_route_is_documented_with_its_errors(client):
     one, several = post["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
     assert one["required"] == ["text"]
     assert several["properties"]["texts"]["maxItems"] == 1024
+
+
+def test_every_route_says_what_it_does_and_every_schema_has_a_name_of_its_own(client):
+    schema = client.get("/openapi.json").json()
+    for path, methods in schema["paths"].items():
+        for method in methods.values():
+            assert " " in method["summary"] and method["summary"].endswith("."), path
+            assert method["summary"] not in method.get("description", "")
+    assert [name for name in schema["components"]["schemas"] if not name.isalnum()] == []
+
+
+def test_where_keys_are_asked_for_the_page_has_a_field_for_one(client, make_client, tmp_path):
+    assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
+    add_key(tmp_path / "keys", "shop", ["infer"], 0)
+    schema = make_client(keys=tmp_path / "keys").get("/openapi.json").json()
+    assert schema["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
+    assert schema["paths"]["/v1/classify"]["post"]["security"] == [{"key": []}]
+    assert "security" not in schema["paths"]["/health/live"]["get"]
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/assets/swagger-ui.css"])

@@ -129,6 +129,24 @@ def test_filters_are_found_by_their_ngrams_and_by_label(opened: Any, figures: di
 
 
 @pytest.mark.browser
+def test_on_paper_colours_are_kept_and_hints_for_the_mouse_left_out(opened: Any) -> None:
+    hint = opened.locator("#labels .how")
+    assert hint.inner_text().strip() == "Click on a head to sort."
+    opened.emulate_media(media="print")
+    assert not hint.is_visible()
+    for painted in ("#labels .bar", "#worst mark", "#confusion td button", "#slices .whisker b"):
+        assert opened.locator(painted).first.evaluate("one => getComputedStyle(one).printColorAdjust") == "exact"
+
+
+@pytest.mark.browser
+def test_what_speaks_against_a_label_is_told_by_more_than_its_colour(opened: Any, figures: dict[str, Any]) -> None:
+    against = [mark["adds"] <= 0 for error in figures["worst"] for mark in error["evidence"]]
+    assert set(against) == {True, False}
+    style = "all => all.map(one => getComputedStyle(one).borderBottomStyle === 'dashed')"
+    assert opened.locator("#worst mark").evaluate_all(style) == against
+
+
+@pytest.mark.browser
 def test_it_turns_from_dark_to_light(opened: Any) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     before = opened.evaluate(ground)
@@ -140,6 +158,9 @@ def test_it_turns_from_dark_to_light(opened: Any) -> None:
 def test_nothing_hangs_over_the_edge_of_a_telephone(figures: dict[str, Any], tmp_path: Path) -> None:
     with browser_of(figures, tmp_path, width=390) as page:
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        cut = "one => one.offsetWidth && one.getBoundingClientRect().right > one.closest('.card').clientWidth"
+        bars = f"[...document.querySelectorAll('#labels .bar')].filter({cut}).length"
+        assert page.evaluate(bars) == 0, "a bar that is cut off says nothing true"
         over = "[...document.querySelectorAll('.card')].filter(one => one.scrollWidth > one.clientWidth)"
         assert page.evaluate(f"{over}.map(one => one.textContent)") == []
 
