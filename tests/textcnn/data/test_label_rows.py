@@ -85,7 +85,7 @@ def test_a_split_is_stratified_by_all_labels_of_a_text() -> None:
 
 
 def test_a_task_that_cannot_be_learned_is_named() -> None:
-    LabelRows.read({"t": ["x", "y", "x", "y"]}, "multi_task").check_trainable()
+    LabelRows.read({"t": ["x", "y", "z", "z"], "u": ["p", "q", "p", "q"]}, "multi_task").check_trainable()
     with pytest.raises(LabelError, match="task 'u': training needs at least 2 different labels, found only 'p'"):
         LabelRows.read({"t": ["x", "y", "x", "y"], "u": ["p", "p", "", "p"]}, "multi_task").check_trainable()
     with pytest.raises(LabelError, match="^training needs"):

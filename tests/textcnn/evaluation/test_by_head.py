@@ -82,6 +82,8 @@ def test_unknown_labels_of_tasks_are_counted_together() -> None:
     assert figures["unknown_labels"] == 3
     assert figures["tasks"]["u"]["loss"] is None
     assert figures["loss"] == figures["tasks"]["t"]["loss"], "a task without one does not count"
+    unknown = LabelRows((("new", "new"),), tasks=("t", "u"))
+    assert evaluate_rows(unknown, np.full((1, 4), 0.5, np.float32), names, {"type": "multi_task"})["loss"] is None
 
 
 def test_a_task_without_a_column_is_named() -> None:
@@ -107,6 +109,8 @@ def test_ordered_labels_are_missed_by_steps() -> None:
     assert figures is not None
     assert figures["mean_distance"] == pytest.approx((0 + 1 + 3) / 3), "a label off the scale has no place on it"
     assert figures["within_one"] == pytest.approx(2 / 3)
+    two_steps = scale_figures(["one"], np.eye(4, dtype=np.float32)[[2]], ("one", "two", "three", "four"))
+    assert two_steps is not None and two_steps["within_one"] == 0
     # 1 - sum of squared steps over the sum that chance gives: truth 0 0 2 by answers 0 1 3
     by_chance = sum((true - said) ** 2 for true in (0, 2, 0) for said in (0, 1, 3)) / 3
     assert figures["quadratic_kappa"] == pytest.approx(1 - 10 / by_chance)

@@ -158,6 +158,9 @@ def test_it_turns_from_dark_to_light(opened: Any) -> None:
 def test_nothing_hangs_over_the_edge_of_a_telephone(figures: dict[str, Any], tmp_path: Path) -> None:
     with browser_of(figures, tmp_path, width=390) as page:
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.click("nav a[href='#worst']")
+        top, below = (page.locator(part).bounding_box() for part in ("#worst h2", "nav"))
+        assert top["y"] >= below["y"] + below["height"] - 1, "what the reader jumps to is not hidden"
         cut = "one => one.offsetWidth && one.getBoundingClientRect().right > one.closest('.card').clientWidth"
         bars = f"[...document.querySelectorAll('#labels .bar')].filter({cut}).length"
         assert page.evaluate(bars) == 0, "a bar that is cut off says nothing true"
