@@ -125,7 +125,7 @@ def options_of(config: RunConfig) -> ReadOptions:
     return ReadOptions(
         text_columns=data.text_columns, label_column=data.label_column, delimiter=data.delimiter,
         encoding=data.encoding, bad_rows=data.bad_rows, apart=config.text.segments == "columns",
-        empty_labels=config.model.head["type"] == "multi_label",
+        label_separator=data.label_separator if config.model.head["type"] == "multi_label" else "",
     )  # fmt: skip
 
 

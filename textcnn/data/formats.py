@@ -38,7 +38,7 @@ PARQUET_ROWS = 1 << 14
 class Part:
     """Some rows of a file. `record(i)` gives row i of the table unchanged; `bad` rows are not in the table.
 
-    `nested` names the columns with lists or objects in them.
+    `nested` names the columns with lists or objects in them, whose cells `values(name)` gives as they are.
     """
 
     table: pa.Table
@@ -46,6 +46,7 @@ class Part:
     record: Callable[[int], bytes]
     bad: Sequence[BadRow] = ()
     nested: frozenset[str] = frozenset()
+    values: Callable[[str], list[Any]] = lambda name: []
 
 
 class Reader(Protocol):
@@ -295,13 +296,14 @@ class JsonLinesReader(_TextReader):
                 rows.append(row)
                 places.append(index)
         names = dict.fromkeys(name for row in rows for name in row)
-        columns = {name: pa.array([_json_text(row.get(name)) for row in rows], pa.string()) for name in names}
+        columns = {name: pa.array(map(_cell, (row.get(name) for row in rows)), pa.string()) for name in names}
         return Part(
             pa.table(columns),
             block.first_number + np.array(places, np.int64),
             lambda i: self._source.original(block.record(places[i])),
             bad,
             frozenset(name for row in rows for name, value in row.items() if isinstance(value, (list, dict))),
+            lambda name: [row.get(name) for row in rows],
         )
 
     def _object(self, record: bytes) -> dict[str, Any] | str:
@@ -324,10 +326,12 @@ class JsonLinesReader(_TextReader):
 _encode_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def _json_text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return _encode_json(value)
+def _cell(value: Any) -> str | None:
+    return None if value is None else json_text(value)
+
+
+def json_text(value: Any) -> str:
+    return value if isinstance(value, str) else _encode_json(value)
 
 
 class ParquetReader:
@@ -356,7 +360,10 @@ class ParquetReader:
         for batch in self._file.iter_batches(batch_size=PARQUET_ROWS):
             table = pa.Table.from_batches([batch])
             self._given += table.num_rows
-            yield Part(table, np.arange(number, number + table.num_rows), partial(_row_as_json, table), nested=nested)
+            yield Part(
+                table, np.arange(number, number + table.num_rows), partial(_row_as_json, table),
+                nested=nested, values=partial(_cells, table),
+            )  # fmt: skip
             number += table.num_rows
 
     def progress(self) -> float:
@@ -364,6 +371,11 @@ class ParquetReader:
 
     def close(self) -> None:
         self._stream.close()
+
+
+def _cells(table: pa.Table, name: str) -> list[Any]:
+    cells: list[Any] = table.column(name).to_pylist()
+    return cells
 
 
 def _row_as_json(table: pa.Table, index: int) -> bytes:

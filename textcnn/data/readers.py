@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from textcnn.choices import BadRowsPolicy
 from textcnn.data.bad_rows import BadRow, BadRows
-from textcnn.data.columns import Columns, choose_columns
+from textcnn.data.columns import Columns, choose_columns, shorten
 from textcnn.data.encoding import check_encoding
-from textcnn.data.formats import CsvReader, JsonLinesReader, ParquetReader, Part, Reader
+from textcnn.data.formats import CsvReader, JsonLinesReader, ParquetReader, Part, Reader, json_text
 from textcnn.data.source import COMPRESSIONS, read_errors
 from textcnn.errors import ColumnError, ConfigError, ReadError
 from textcnn.registry import nearest
@@ -49,7 +49,8 @@ class ReadOptions:
     spelled "tab". `columns_needed` must be in the file as well. `side_folder` receives the rows that bad_rows="skip"
     leaves out; default: beside the input.
     `usual_text` and `usual_label` are columns of another file, taken where this one has them and none are named.
-    With `empty_labels` an empty label is one, as where a text may have several; null, which no CSV file has, is none.
+    With a `label_separator` a text has any number of labels with that between them: an empty label is one, null, which
+    no CSV file has, is none, and a list of labels is joined by it.
     """
 
     text_columns: tuple[str, ...] = ()
@@ -62,7 +63,7 @@ class ReadOptions:
     apart: bool = False
     usual_text: tuple[str, ...] = ()
     usual_label: str = ""
-    empty_labels: bool = False
+    label_separator: str = ""
 
     def __post_init__(self) -> None:
         faults = check_encoding(self.encoding) if self.encoding else []
@@ -128,8 +129,8 @@ def read_examples(path: str | Path, options: ReadOptions = ReadOptions(), *, lab
     with read_errors(path), _Opened(path, options, labels=labels) as file:
         for part in file.parts():
             text = _texts(part.table, file.columns, file.names, apart=options.apart)
-            label = _labels(part.table, file.columns, file.names) if labels else None
-            usable = _usable(part, text, label, file.bad, empty_labels=options.empty_labels)
+            label, faults = _labels(part, file.columns, file.names, options.label_separator) if labels else (None, {})
+            usable = _usable(part, text, label, faults, file.bad, empty_labels=bool(options.label_separator))
             numbers.append(part.row_numbers[usable])
             mask = pa.array(usable)
             tables.append(part.table if usable.all() else part.table.filter(mask))
@@ -226,6 +227,7 @@ class _Opened:
 
     def __init__(self, path: Path, options: ReadOptions, *, labels: bool) -> None:
         self._path = path
+        self._lists = bool(options.label_separator)  # may stand in the column of the labels
         self._reader = _open(path, options)
         self.bad = BadRows(path, options.bad_rows, options.side_folder)
         try:
@@ -259,10 +261,15 @@ class _Opened:
     def parts(self) -> Iterator[Part]:
         """The parts of the file that have rows. Raises ReadError when there is no row at all."""
         empty = True
-        used = {self.names[index] for index in (*self.columns.text, self.columns.label) if index >= 0}
         for part in self._reader.parts():
-            for name in used & part.nested:
+            for name in part.nested.intersection(self.names[index] for index in self.columns.text):
                 raise ColumnError(f"{self._path}: column {name!r} holds lists or objects, not plain text; name another")
+            if self.columns.label >= 0 and self.names[self.columns.label] in part.nested and not self._lists:
+                raise ColumnError(
+                    f"{self._path}: column {self.names[self.columns.label]!r} holds lists or objects, and one label a "
+                    "text is expected. Where a text may have any number of them, say --label-separator '|', which "
+                    "chooses the multi_label head and joins the labels of a list; else name another column"
+                )
             if part.table.num_rows or part.bad:
                 empty = False
                 yield part
@@ -338,21 +345,62 @@ def _texts(table: pa.Table, columns: Columns, names: list[str], *, apart: bool =
     return pc.fill_null(parts[0], "")
 
 
-def _labels(table: pa.Table, columns: Columns, names: list[str]) -> pa.ChunkedArray:
-    return pc.utf8_trim_whitespace(_strings(table, columns.label, names))
+def _labels(
+    part: Part, columns: Columns, names: list[str], separator: str
+) -> tuple[pa.ChunkedArray, dict[int, str]]:
+    """The label of each row, lists joined by the separator; and what is wrong with those that cannot be."""
+    faults: dict[int, str] = {}
+    if names[columns.label] not in part.nested:
+        return pc.utf8_trim_whitespace(_strings(part.table, columns.label, names)), faults
+    labels: list[str | None] = []
+    for row, value in enumerate(part.values(names[columns.label])):
+        try:
+            labels.append(_joined(value, separator))
+        except ValueError as error:
+            faults[row] = str(error)
+            labels.append(None)
+    return pc.utf8_trim_whitespace(pa.chunked_array([pa.array(labels, pa.string())])), faults
+
+
+def _joined(value: Any, separator: str) -> str | None:
+    """Raises ValueError for what is no label and no list of labels, or for a label that would be taken apart again."""
+    if value is None or isinstance(value, str):
+        return value
+    for label in value if isinstance(value, list) else [value]:
+        if not isinstance(label, str | int | float):
+            raise ValueError(f"the label is {shorten(repr(value))}, expected one or a list of them")
+        if separator in str(label):
+            raise ValueError(
+                f"label {shorten(str(label))!r} has {separator!r} in it, which joins labels; "
+                "choose what no label has with --label-separator"
+            )
+    return separator.join(map(json_text, value)) if isinstance(value, list) else json_text(value)
 
 
 def _usable(
-    part: Part, text: pa.ChunkedArray, label: pa.ChunkedArray | None, bad: BadRows, *, empty_labels: bool
+    part: Part,
+    text: pa.ChunkedArray,
+    label: pa.ChunkedArray | None,
+    faults: dict[int, str],
+    bad: BadRows,
+    *,
+    empty_labels: bool,
 ) -> np.ndarray:
-    """Which rows of the part have a text and a label, bool[N]; the others and the part's bad rows go to `bad`."""
+    """Which rows of the part have a text and a label, bool[N]; the others and the part's bad rows go to `bad`.
+
+    `faults` are those of labels that cannot be read.
+    """
     no_text = pc.equal(pc.utf8_trim_whitespace(text), "").to_numpy()
     no_label = np.zeros_like(no_text)
     if label is not None:
         no_label = (pc.is_null(label) if empty_labels else pc.fill_null(pc.equal(label, ""), True)).to_numpy()
     usable: np.ndarray = ~(no_text | no_label)
     rows = [
-        BadRow(int(part.row_numbers[i]), "the text is empty" if no_text[i] else "the label is missing", part.record(i))
+        BadRow(
+            int(part.row_numbers[i]),
+            "the text is empty" if no_text[i] else faults.get(i, "the label is missing"),
+            part.record(i),
+        )
         for i in np.flatnonzero(~usable).tolist()
     ]
     bad.add(sorted([*part.bad, *rows], key=lambda row: row.number) if rows else part.bad)

@@ -80,7 +80,7 @@ def check(
         done += STEPS[step]
 
     begin("reading")
-    options = replace(options, empty_labels=bool(separator))
+    options = replace(options, label_separator=separator)
     examples, bad = _read(data, options)
     like = replace(options, usual_text=examples.text_columns, usual_label=examples.label_column)
     tested, bad_tests = _read(test, like) if test else (None, [])

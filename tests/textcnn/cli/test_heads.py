@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,3 +102,18 @@ def test_labels_that_are_paths(run: Run, here: Path) -> None:
 )
 def test_mistakes_with_heads(mistake: Callable[..., str], tasks: Path, arguments: list[str], message: str) -> None:
     assert message in mistake("train", *arguments)
+
+
+def test_lists_of_labels_in_json_lines_are_read_as_they_are(run: Run, mistake: Any, here: Path) -> None:
+    labels = [["billing", "shop"] if topic == "billing" else [topic] for topic in TOPICS]
+    lines = [json.dumps({"text": text, "labels": own}) for text, own in zip(TEXTS, labels, strict=True)]
+    Path("posts.jsonl").write_text("\n".join(lines))
+    for command in (["train", "posts.jsonl", *TINY], ["check", "posts.jsonl"]):
+        assert "--label-separator '|', which chooses the multi_label head" in mistake(*command)
+    many = ["model.head.type=multi_label", *TINY, "train.max_epochs=6", "data.test_fraction=0.2"]
+    ran = run("train", "posts.jsonl", *many)
+    assert ran.code == 0 and "test accuracy 1" in ran.out
+    assert "on 120 texts" in run("evaluate", "models/posts", "posts.jsonl").out
+    assert run("report", "models/posts", "posts.jsonl").code == 0
+    checked = run("check", "posts.jsonl", "--label-separator", "|", "--fix")
+    assert "4 labels" in checked.out and '"billing|shop"' in Path("posts.clean.csv").read_text()

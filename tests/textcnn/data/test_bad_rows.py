@@ -119,7 +119,7 @@ def test_bad_rows_of_parquet_are_kept_as_json(tmp_path: Path) -> None:
 
 
 def test_where_a_text_may_have_several_labels_an_empty_one_is_none_and_null_is_missing(tmp_path: Path) -> None:
-    options = ReadOptions(bad_rows="skip", empty_labels=True)
+    options = ReadOptions(bad_rows="skip", label_separator="|")
     table = read_examples(write(tmp_path / "a.csv", 'text,label\na,x\nb,\nc,""\nd,  \n,\n'), options)
     assert pairs(table) == [("a", "x"), ("b", ""), ("c", ""), ("d", "")]
     assert [reason for _, reason, _ in side_rows(table)[1:]] == ["the text is empty"]

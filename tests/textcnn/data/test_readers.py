@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from textcnn.data import formats, records
 from textcnn.data.readers import ReadOptions, iter_texts, read_examples
-from textcnn.errors import BadRowsError, ConfigError, ReadError
+from textcnn.errors import BadRowsError, ColumnError, ConfigError, ReadError
 
-from .reading import BAD, ROWS, as_csv, chunks_of, in_tmp_path, pairs, parquet_bytes, write
+from .reading import BAD, ROWS, as_csv, chunks_of, in_tmp_path, pairs, parquet_bytes, side_rows, write
 
 # --- formats
 
@@ -378,3 +378,38 @@ def test_what_was_guessed_and_may_be_wrong_is_a_doubt(tmp_path: Path) -> None:
     examples = read_examples(unsure, ReadOptions(bad_rows="skip"))
     assert [doubt.split(" (")[0] for doubt in examples.doubts] == [f"encoding {examples.encoding}"]
     assert examples.left_out.startswith("1 bad row was left out and kept in ")
+
+
+LISTS = [["a", " b "], [], "c|a", [1], None, ["x|y"], [["a"]], {"a": 1}, [None]]
+
+
+def lists_of_labels(path: Path, labels: list[object]) -> Path:
+    lines = [json.dumps({"text": f"t{row}", "labels": label}) + "\n" for row, label in enumerate(labels)]
+    return write(path, "".join(lines))
+
+
+def test_a_list_of_labels_is_joined_where_a_text_may_have_several(tmp_path):
+    path = lists_of_labels(tmp_path / "a.jsonl", LISTS)
+    examples = read_examples(path, ReadOptions(label_separator="|", bad_rows="skip"))
+    assert pairs(examples) == [("t0", "a| b"), ("t1", ""), ("t2", "c|a"), ("t3", "1")]
+    reasons = [reason for _, reason, _ in side_rows(examples)[1:]]
+    assert reasons[0] == "the label is missing"
+    assert reasons[1] == "label 'x|y' has '|' in it, which joins labels; choose what no label has with --label-separator"
+    assert all("expected one or a list of them" in reason for reason in reasons[2:]) and len(reasons) == 5
+    assert read_examples(path, ReadOptions(label_separator=";", bad_rows="skip")).labels[-1] == "x|y"
+
+
+def test_a_list_of_labels_in_parquet_is_read_likewise(tmp_path):
+    path = write(tmp_path / "a.parquet", parquet_bytes(text=["s", "t", "u"], labels=[["a", "b"], [], None]))
+    examples = read_examples(path, ReadOptions(label_separator="|", bad_rows="skip"))
+    assert pairs(examples) == [("s", "a|b"), ("t", "")]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_a_list_where_one_label_is_expected_names_the_head_to_choose(tmp_path, name):
+    content = {
+        "a.jsonl": b'{"text": "t", "labels": ["a"]}\n',
+        "a.parquet": parquet_bytes(text=["t"], labels=[["a"]]),
+    }
+    with pytest.raises(ColumnError, match="column 'labels' holds lists.* --label-separator .* multi_label head"):
+        read_examples(write(tmp_path / name, content[name]))
