@@ -6,9 +6,28 @@ import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from textcnn import model_versions
 from textcnn.errors import ArtifactError
+
+
+class Found(NamedTuple):
+    """The folder of each model; the one that answers what names none, or ""; those of which one version is to answer."""
+
+    paths: dict[str, Path]
+    default: str
+    fixed: frozenset[str]
+
+
+def find_served(models: Path, asked: str, default: str) -> Found:
+    """What `--models`, `--model` and `--default-model` say. Raises ArtifactError."""
+    names = [name.strip() for name in asked.split(",") if name.strip()]
+    paths = find_models(models, names)
+    if default and default not in paths:
+        raise ArtifactError(f"--default-model {default!r} is none of those served: {', '.join(paths)}")
+    fixed = frozenset(name for name, text in zip(paths, names, strict=False) if text != name)
+    return Found(paths, default or (next(iter(paths)) if names or len(paths) == 1 else ""), fixed)
 
 
 def find_models(models: Path, asked: Sequence[str] = ()) -> dict[str, Path]:

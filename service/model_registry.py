@@ -12,7 +12,7 @@ from typing import Any
 
 from service.deployment import Classifier, Deployment, warm_up
 from service.errors import InvalidRequestError, NotReadyError, UnknownModelError
-from service.find_model import find_models, list_versions
+from service.find_model import find_served, list_versions
 from service.golden import FILE as GOLDEN
 from service.golden import check_golden
 from service.memory import trim_heaps
@@ -59,11 +59,8 @@ class ModelRegistry:
         self._plans: Plans = {}
         self._changing = asyncio.Lock()
         self._stamp = self._file_stamp()
-        asked = [name.strip() for name in settings.model.split(",") if name.strip()]
-        self._paths = find_models(self._root, asked)
-        self._default = self._chosen_default(settings.default_model, named=bool(asked))
-        # Whether the operator named a version: then that one answers, whatever the file says.
-        self._fixed = {name for name, text in zip(self._paths, asked, strict=False) if text != name}
+        # where the operator named a version, that one answers, whatever the file says
+        self._paths, self._default, self._fixed = find_served(self._root, settings.model, settings.default_model)
 
     async def start(self) -> None:
         """Bring up every model, and of serving.json's others those that can be.
@@ -130,14 +127,6 @@ class ModelRegistry:
             f"Name the model that is to answer: {', '.join(names[:NAMES_SHOWN])}{more}. "
             "(The service was started with several and without --default-model.)"
         )
-
-    def _chosen_default(self, wanted: str, *, named: bool) -> str:
-        """The model that answers what names none; "" where every request has to name one. Raises ArtifactError."""
-        if wanted:
-            if wanted not in self._paths:
-                raise ArtifactError(f"--default-model {wanted!r} is none of those served: {', '.join(self._paths)}")
-            return wanted
-        return next(iter(self._paths)) if named or len(self._paths) == 1 else ""
 
     def shadow_of(self, deployment: Deployment) -> Deployment | None:
         """The version that is to answer the same texts unseen."""

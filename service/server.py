@@ -21,6 +21,7 @@ import uvicorn
 from service import logs
 from service.app import create_app
 from service.feedback import check_folder
+from service.find_model import find_served
 from service.follow import follow
 from service.gpus import take_gpu
 from service.guard import Limits, guarded, look_over
@@ -58,7 +59,10 @@ def serve(settings: Settings) -> int:
     if settings.keys:
         # Its old meaning, "read your files again", is done without being told; its default would end the service.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # what can be wrong is said before anything listens, and by one process
     _check_access(settings)
+    _check_tls(settings)
+    find_served(settings.models, settings.model, settings.default_model)
     if settings.feedback:
         check_folder(settings.feedback)
     with ExitStack() as stack:
@@ -82,7 +86,12 @@ def work(settings: Settings, listeners: list[socket.socket], replacement: bool) 
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     if gpu := take_gpu(int(os.environ.get(WORKER, "0")), settings.device):
         log.info("using a GPU", extra={"fields": {"gpu": gpu}})
-    if _run(settings, listeners, ready_first=replacement):
+    try:
+        failure = _run(settings, listeners, ready_first=replacement)
+    except (TextCNNError, OSError) as error:  # what was right when the others began
+        log.critical("cannot start: %s", error)
+        sys.exit(STARTUP_FAILURE)
+    if failure:
         sys.exit(STARTUP_FAILURE)
 
 
@@ -111,6 +120,22 @@ def _check_access(settings: Settings) -> None:
         )
     if settings.admin_port and not settings.admin_is_local and not any("admin" in key.scopes for key in keys.keys):
         raise CannotListenError(f"not listening on {settings.admin_host} for admins without a key of scope admin")
+
+
+def _check_tls(settings: Settings) -> None:
+    if not settings.tls_cert:
+        for flag, file in (("--tls-key", settings.tls_key), ("--tls-client-ca", settings.tls_client_ca)):
+            if file:
+                raise CannotListenError(f"not listening without TLS, for {flag} is given; name the --tls-cert, too")
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        if settings.tls_client_ca:
+            context.load_verify_locations(settings.tls_client_ca)
+    except (OSError, ssl.SSLError) as error:
+        # OpenSSL's own words are of no help: they do not even name the file
+        raise CannotListenError(f"the TLS certificate, key or client CA cannot be used: {error}") from None
 
 
 class WatchedServer(uvicorn.Server):
@@ -220,7 +245,7 @@ def _limit_handshakes(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
 
 
 def _config(app: Any, limits: Limits, settings: Settings | None = None) -> uvicorn.Config:
-    config = uvicorn.Config(
+    return uvicorn.Config(
         app,
         http=guarded(limits),
         loop="auto",  # uvloop where it is installed: everywhere but on Windows
@@ -233,12 +258,6 @@ def _config(app: Any, limits: Limits, settings: Settings | None = None) -> uvico
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
         **(_tls(settings) if settings else {}),
     )
-    try:
-        config.load()
-    except (OSError, ssl.SSLError) as error:
-        # OpenSSL's own words are of no help: they do not even name the file
-        raise CannotListenError(f"the TLS certificate, key or client CA cannot be used: {error}") from None
-    return config
 
 
 def _tls(settings: Settings) -> dict[str, Any]:

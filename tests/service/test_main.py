@@ -52,11 +52,13 @@ def test_a_wrong_setting_ends_with_a_message_and_code_2():
     assert "Traceback" not in result.stderr
 
 
-def test_no_model_ends_with_where_it_looked_and_code_2(tmp_path):
-    result = run("--port", "0", "--models", str(tmp_path))
-    assert result.returncode == 2
-    assert str(tmp_path) in result.stderr
-    assert "Traceback" not in result.stderr
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_no_model_ends_with_where_it_looked_before_anything_listens(tmp_path, workers):
+    for flags, said in ((["--models", str(tmp_path)], str(tmp_path)), (["--model", "nix"], "no complete model 'nix'")):
+        result = run("--port", "0", "--workers", workers, *flags)
+        assert result.returncode == 2
+        assert said in result.stderr and "listening" not in result.stderr
+        assert len(result.stderr.splitlines()) == 1
 
 
 def test_a_port_in_use_ends_with_advice_and_code_2():
@@ -215,11 +217,35 @@ def test_a_renewed_certificate_is_shown_without_a_restart(start, tmp_path):
     assert not trusted_by(first)
 
 
-def test_a_certificate_that_cannot_be_used_ends_with_a_message(start, tmp_path):
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_certificate_that_cannot_be_used_ends_with_a_message(start, tmp_path, workers):
     (tmp_path / "empty.pem").write_text("")
-    code, log = start("--tls-cert", str(tmp_path / "empty.pem")).ended()
+    code, log = start("--tls-cert", str(tmp_path / "empty.pem"), "--workers", workers).ended()
     assert code == 2
-    assert "TLS" in log and "Traceback" not in log
+    assert "TLS" in log and "listening on" not in log and "Traceback" not in log
+
+
+@pytest.mark.parametrize("flag", ["--tls-key", "--tls-client-ca"])
+def test_half_of_tls_is_no_permission_to_do_without(start, tmp_path, flag):
+    (tmp_path / "some.pem").write_text("")
+    code, log = start(flag, str(tmp_path / "some.pem")).ended()
+    assert code == 2
+    assert f"not listening without TLS, for {flag} is given" in log
+
+
+def test_a_replacement_that_finds_no_model_any_more_says_so_and_is_tried_again(start, launch_folder):
+    server = start("--workers", "2").wait_until_ready()
+    models = launch_folder / "models"
+    models.rename(launch_folder / "elsewhere")
+    try:
+        os.kill(children(server.process.pid)[0], signal.SIGKILL)
+        until(lambda: "cannot start: no model found" in server.log, "a word of the replacement")
+    finally:
+        (launch_folder / "elsewhere").rename(models)
+    until(lambda: len(children(server.process.pid)) == 2, "a replacement")
+    code, log = server.stop()
+    assert code == 0
+    assert "Traceback" not in log
 
 
 def children(pid: int) -> list[int]:
