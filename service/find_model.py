@@ -13,7 +13,7 @@ from textcnn.errors import ArtifactError
 
 
 class Found(NamedTuple):
-    """The folder of each model; the one that answers what names none, or ""; those of which one version is to answer."""
+    """The folder of each model; the one that answers what names none, or ""; those whose version was named."""
 
     paths: dict[str, Path]
     default: str

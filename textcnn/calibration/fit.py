@@ -48,6 +48,16 @@ class Validation:
     def __len__(self) -> int:
         return len(self.targets)
 
+    @property
+    def labels(self) -> int:
+        """How many different labels the texts have."""
+        return len(np.unique(self.targets))
+
+    def allows(self, method: CalibrationMethod) -> bool:
+        """Whether there are enough texts, and labels among them, for a method that every label has a part in."""
+        least = {"none": 1, "temperature": 2, "vector": self.logits.shape[1], "isotonic": self.logits.shape[1]}[method]
+        return len(self) >= LEAST_TEXTS[method] and self.labels >= least
+
     def take(self, rows: Offsets) -> Validation:
         return Validation(self.logits[rows], self.targets[rows], self.unknown[rows])
 
@@ -63,6 +73,17 @@ def fit_calibration(validation: Validation, method: CalibrationMethod = "tempera
     if count < least:
         few = "1 text is" if count == 1 else f"{count:,} texts are"
         raise DataError(f"{few} too few for {method}, expected at least {least}")
+    seen, classes = validation.labels, validation.logits.shape[1]
+    if seen < 2 and method != "none":
+        raise DataError(
+            f"all {count:,} texts have the same label, and being sure of it would always be right; give texts of every "
+            "label, such as those that the model will meet"
+        )
+    if seen < classes and method in ("vector", "isotonic"):
+        raise DataError(
+            f"{classes - seen} of {classes} labels have no text, and {method} would learn never to give them; give "
+            "texts of every label, or take another method"
+        )
     calibration = SCALINGS[method](validation)
     probabilities = calibration.probabilities(validation.logits)
     familiar = np.sort(familiar_score(probabilities, validation.unknown))

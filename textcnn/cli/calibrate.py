@@ -61,8 +61,10 @@ def calibrate(
     by_label: bool, output: Path | None, overwrite: bool, as_json: bool, quiet: bool, **reading: Any,
 ) -> None:  # fmt: skip
     """Fit the probabilities of MODEL to DATA, labelled texts it was not trained on, and save it as a new version."""
+    from textcnn.answers import is_single
     from textcnn.artifact import check_place, find_version, last_version
     from textcnn.classifier import TextClassifier
+    from textcnn.data.labels import listing
     from textcnn.train.record import file_facts
 
     if abstain_precision and abstain_f1:
@@ -78,6 +80,8 @@ def calibrate(
         texts, given, _ = read_labelled(data, as_trained(trained, reading), quiet=False)
     tell_known_file(data, classifier)
     labels: Any = given  # calibrate says which heads it is for
+    if is_single(classifier.head) and (unseen := sorted(set(classifier.labels).difference(given))):
+        tell([f"  no text has the label {listing(unseen)}: nothing is learned of it"])
     with progress_bar(quiet=quiet) as told:
         figures: dict[str, Any] = classifier.calibrate(
             texts, labels, method=method, tell=lambda share: told("predicting", share)

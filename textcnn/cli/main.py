@@ -6,6 +6,7 @@ import errno
 import io
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -138,6 +139,16 @@ def _remember_interrupts() -> list[int]:
     return came
 
 
+def _of_dashes(option: str) -> str:
+    """What to write where something that begins with a dash was taken for an option; click knows its first letter."""
+    meant = next((given for given in sys.argv[1:] if given.startswith(option) and len(given) > 2), "")
+    if os.path.lexists(meant):
+        return f"A file whose name begins with a dash is written {shlex.quote('./' + meant)}."
+    if meant.startswith("--") or not meant:
+        return ""
+    return f"A text that begins with a dash goes to the end, behind --: ... -- {shlex.quote(meant)}"
+
+
 def main() -> None:
     """Run a command. A mistake of the user ends with its message and exit code 2; Ctrl-C with 130."""
     interrupts = _remember_interrupts()
@@ -147,6 +158,8 @@ def main() -> None:
             code = cli.main(prog_name="textcnn", standalone_mode=False)
     except click.ClickException as error:
         error.show()
+        if isinstance(error, click.NoSuchOption) and (said := _of_dashes(error.option_name)):
+            click.echo(said, err=True)
         code = 2
     except TextCNNError as error:
         click.echo(f"textcnn: {error}", err=True)

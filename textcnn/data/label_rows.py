@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from textcnn.data.columns import shorten
 from textcnn.data.given import as_list, as_strings
 from textcnn.data.labels import LabelSet, check_trainable
 from textcnn.errors import DataError, LabelError
@@ -108,6 +109,15 @@ class LabelRows:
                 check_trainable([label for label in self.column(task) if label])
             except LabelError as error:
                 raise LabelError(f"task {task!r}: {error}") from None
+
+    def check_validates(self) -> None:
+        """Raises LabelError where all texts have the same label: what is sure of it would be best."""
+        if len(set(self.keys)) == 1:
+            raise LabelError(
+                f"the validation texts, {len(self):,} of them, all have the label {shorten(self.keys[0])!r}: the best "
+                "epoch and the probabilities would be chosen by it alone. Give texts of every label (was a sorted file "
+                "cut in two?), or no validation texts: then a share of the others is held out"
+            )
 
     def encode(self, names: LabelSet) -> npt.NDArray[Any]:
         """int64[N]; with `many` float32[N, labels] of 0 and 1; with tasks int64[N, tasks], -1 where missing.

@@ -345,9 +345,7 @@ def _texts(table: pa.Table, columns: Columns, names: list[str], *, apart: bool =
     return pc.fill_null(parts[0], "")
 
 
-def _labels(
-    part: Part, columns: Columns, names: list[str], separator: str
-) -> tuple[pa.ChunkedArray, dict[int, str]]:
+def _labels(part: Part, columns: Columns, names: list[str], separator: str) -> tuple[pa.ChunkedArray, dict[int, str]]:
     """The label of each row, lists joined by the separator; and what is wrong with those that cannot be."""
     faults: dict[int, str] = {}
     if names[columns.label] not in part.nested:
@@ -372,7 +370,7 @@ def _joined(value: Any, separator: str) -> str | None:
         if separator in str(label):
             raise ValueError(
                 f"label {shorten(str(label))!r} has {separator!r} in it, which joins labels; "
-                "choose what no label has with --label-separator"
+                "choose one for --label-separator that none has"
             )
     return separator.join(map(json_text, value)) if isinstance(value, list) else json_text(value)
 

@@ -177,14 +177,14 @@ def _calibrated(ready: Prepared, logits: Floats | None) -> tuple[Calibration, di
         return Calibration(), None
     texts = ready.held_out.texts
     validation = Validation(logits, ready.held_out.targets, unknown_share(texts.unknown, texts.offsets))
-    enough = len(validation) >= LEAST_TEXTS["temperature"]
-    return fit_and_measure(validation, "temperature" if enough else "none")
+    return fit_and_measure(validation, "temperature" if validation.allows("temperature") else "none")
 
 
 def _calibration_sentence(calibration: Calibration, figures: Mapping[str, Any]) -> str:
     before, after, texts = figures["before"], figures["after"], f"{figures['texts']:,} validation texts"
     if figures["tried"] == "none":
-        return f"fewer than {LEAST_TEXTS['temperature']} validation texts: probabilities are the plain softmax"
+        few = f"fewer than {LEAST_TEXTS['temperature']} validation texts, or all of one label"
+        return f"{few}: probabilities are the plain softmax"
     if figures["method"] == "none":
         return (
             f"plain softmax: a temperature does not lower the log loss on {texts} "
@@ -214,6 +214,8 @@ def prepare(
     train, held_out = _hold_out(rows, _rows(*validation, resolved) if validation else None, resolved)
     if held_out:
         held_out[1].encode(names)  # a label that training never sees is a mistake in the data, found now
+        if validation:
+            held_out[1].check_validates()
 
     device = pick_device(resolved.train.device)
     if source:

@@ -46,8 +46,8 @@ def test_doubt_finds_the_share_of_labels_that_are_chance() -> None:
 
 
 def test_a_few_texts_that_are_all_right_do_not_make_it_certain() -> None:
-    logits = np.tile(np.array([3, 0, 0], np.float32), (10, 1))
-    right = Validation(logits, np.zeros(10, np.int64), np.zeros(10, np.float32))
+    targets = np.arange(10) % 3
+    right = Validation(3 * np.eye(3, dtype=np.float32)[targets], targets, np.zeros(10, np.float32))
     assert fit_calibration(right).probabilities(right.logits).max() < 0.97
 
 
@@ -70,10 +70,10 @@ def test_every_method_lowers_the_loss_of_other_texts(method: CalibrationMethod) 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_few_texts_and_one_class_do_no_harm(method: CalibrationMethod) -> None:
+def test_few_texts_do_no_harm(method: CalibrationMethod) -> None:
     rows = LEAST_TEXTS[method]
     given = overconfident(rows)
-    calibration = fit_calibration(Validation(given.logits, np.zeros(rows, np.int64), given.unknown), method)
+    calibration = fit_calibration(Validation(given.logits, np.arange(rows) % 4, given.unknown), method)
     assert np.isfinite(calibration.probabilities(given.logits)).all()
     assert np.isfinite(cross_fitted(given, method)).all()
     if rows < 99:
@@ -195,3 +195,19 @@ def test_thresholds_are_tried_on_texts_they_were_not_chosen_on() -> None:
     undecided = np.full((3000, 4), 0.25, np.float32)
     none = thresholds_tried(undecided, targets, goal="precision", value=0.9, by_label=False)
     assert (none["answered"], none["precision"]) == (0.0, None)
+
+
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_texts_of_one_label_teach_no_probabilities(method: CalibrationMethod) -> None:
+    of_all = overconfident(1000)
+    one = of_all.take(np.flatnonzero(of_all.targets == 1))
+    assert not one.allows(method) and one.allows("none")
+    with pytest.raises(DataError, match="have the same label.* give texts of every label"):
+        fit_calibration(one, method)
+    three = of_all.take(np.flatnonzero(of_all.targets != 1))
+    assert three.allows(method) == (method == "temperature")
+    if method == "temperature":
+        assert fit_calibration(three).temperature > 1
+        return
+    with pytest.raises(DataError, match=f"1 of 4 labels have no text, and {method} would learn never to give them"):
+        fit_calibration(three, method)

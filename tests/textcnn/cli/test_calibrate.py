@@ -84,9 +84,18 @@ def test_f1_by_label_is_listed(run: Run, home: Path) -> None:
     assert "cross-fitted; answering all: " in ran.out
 
 
+def test_labels_without_a_text_are_named(run: Run, home: Path) -> None:
+    texts, labels = tiny_corpus(60)
+    write_csv(home / "two.csv", texts, ["billing" if label == "repair" else label for label in labels])
+    ran = run("calibrate", "models/tiny", "two.csv")
+    assert ran.code == 0
+    assert "no text has the label 'repair': nothing is learned of it" in ran.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["models/tiny", "same.csv"], "all 20 texts have the same label"),
         (["models/tiny", "doubtful.csv", "--abstain-precision", "0.9", "--abstain-f1"], "not both"),
         (["models/tiny", "doubtful.csv", "--by-label"], "--by-label goes with --abstain-precision"),
         (["models/tiny", "doubtful.csv", "--output", "models/tiny/1"], "exists already"),
@@ -97,6 +106,7 @@ def test_f1_by_label_is_listed(run: Run, home: Path) -> None:
 def test_a_mistake_is_told(mistake: Any, home: Path, arguments: list[str], message: str) -> None:
     write_csv(home / "odd.csv", ["my invoice", "rain"], ["billing", "weather"])
     write_csv(home / "one.csv", ["my invoice"], ["billing"])
+    write_csv(home / "same.csv", ["my invoice"] * 20, ["billing"] * 20)
     told = mistake("calibrate", *arguments)
     assert message in told
     assert [path.name for path in (home / "models" / "tiny").iterdir()] == ["1"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -70,6 +71,16 @@ def test_every_command_is_listed_with_a_line_of_help(run: Run) -> None:
 )
 def test_a_wrong_call_is_told_and_ends_with_2(mistake: Any, arguments: list[str], message: str) -> None:
     assert message in mistake(*arguments)
+
+
+def test_what_begins_with_a_dash_is_told_how_to_be_written(mistake: Any, here: Path, model_folder: Path) -> None:
+    for name in ("-dash.csv", "--two words.csv"):
+        Path(name).touch()
+        for command in (["train", name], ["check", name], ["predict", model_folder, "--input", "x.csv", name]):
+            assert f"is written {shlex.quote('./' + name)}." in mistake(*command)
+    said = mistake("predict", model_folder, "-5 degrees outside")
+    assert "goes to the end, behind --: ... -- '-5 degrees outside'" in said
+    assert "dash" not in mistake("train", "train.csv", "--nonsense") + mistake("train", "-x")
 
 
 def test_no_command_shows_the_help(run: Run) -> None:

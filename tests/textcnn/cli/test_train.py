@@ -77,6 +77,13 @@ def test_a_test_file_whose_columns_cannot_be_guessed_is_told_those_of_the_data(m
     assert "t.csv: there is no column 'text'" in said
 
 
+def test_a_validation_file_of_one_label_is_refused(mistake: Any, here: Path) -> None:
+    write_csv(Path("v.csv"), ["my invoice"] * 20, ["billing"] * 20)
+    said = mistake("train", "train.csv", "--validation", "v.csv", *SHORT)
+    assert "20 of them, all have the label 'billing': the best epoch and the probabilities would be" in said
+    assert not Path("models").exists()
+
+
 def test_a_label_with_one_row_is_trained_on_and_named(run: Run, here: Path) -> None:
     texts, labels = tiny_corpus()
     write_csv(Path("d.csv"), [*texts, "a horse", "two cows"], [*labels, "horse", "cow"])

@@ -394,7 +394,7 @@ def test_a_list_of_labels_is_joined_where_a_text_may_have_several(tmp_path):
     assert pairs(examples) == [("t0", "a| b"), ("t1", ""), ("t2", "c|a"), ("t3", "1")]
     reasons = [reason for _, reason, _ in side_rows(examples)[1:]]
     assert reasons[0] == "the label is missing"
-    assert reasons[1] == "label 'x|y' has '|' in it, which joins labels; choose what no label has with --label-separator"
+    assert reasons[1] == "label 'x|y' has '|' in it, which joins labels; choose one for --label-separator that none has"
     assert all("expected one or a list of them" in reason for reason in reasons[2:]) and len(reasons) == 5
     assert read_examples(path, ReadOptions(label_separator=";", bad_rows="skip")).labels[-1] == "x|y"
 

@@ -69,9 +69,8 @@ def test_weights_change_what_is_learned() -> None:
 
 def test_the_vocabulary_comes_from_the_training_texts_alone() -> None:
     texts, labels = tiny_corpus(30)
-    artifact = train_classifier(
-        {**TINY, "train": {"max_epochs": 1}}, "kim_rand", texts, labels, validation=(["unheard words"], ["repair"])
-    )
+    held_out = ["unheard words", "my invoice"], ["repair", "billing"]
+    artifact = train_classifier({**TINY, "train": {"max_epochs": 1}}, "kim_rand", texts, labels, validation=held_out)
     assert "unheard" not in artifact.tokenizer.tokens
     tokenizer, matrix, config = learn_text(texts, resolve(TINY), Progress(quiet=True))
     assert matrix is None
