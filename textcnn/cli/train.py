@@ -112,23 +112,42 @@ def train(
     run_folder = runs_folder / folder.parent.name / folder.name
     progress = _progress(run_folder, quiet)
     files = {"data": data, "validation": validation, "test": test}
-    with alone(run_folder), Interrupt(raising=True), recorded(run_folder, config=config, files=files) as record:
+    with (
+        alone(run_folder),
+        Interrupt(raising=True) as interrupt,
+        recorded(run_folder, config=config, files=files) as record,
+    ):
         model = TextClassifier(config).fit(
             texts, labels, validation=held_out, progress=progress, run_folder=run_folder, resume=resume
         )
         interrupted = bool(model.metrics_["interrupted"])
         if interrupted:
             tell(["saving it ..."])
-        if tested:
-            model.record("test", model.evaluate(*tested))
-            tell_unknown_labels(model.metrics_["test"])
+        unmeasured = tested and not _measured(model, tested, skip=interrupt.asked and not interrupted)
         model.record("files", {use: digest for use, digest in record.files.items() if use != "test"})
         _save(model, folder, run_folder, overwrite=overwrite)
         record.end_with(model, model=str(folder))
     if not interrupted:
         (run_folder / CHECKPOINT).unlink(missing_ok=True)
     _tell_result(model, folder, quiet, interrupted)
-    return 130 if interrupted else 0
+    return 130 if interrupted or unmeasured or interrupt.asked else 0
+
+
+def _measured(model: Any, tested: Any, *, skip: bool) -> bool:
+    """Whether the figures of the test texts came; Ctrl-C, now or (`skip`) since the training ended, does without."""
+    from textcnn.train.interrupt import Interrupt
+
+    try:
+        if skip:
+            raise KeyboardInterrupt
+        with Interrupt(raising=True):
+            figures = model.evaluate(*tested)
+    except KeyboardInterrupt:
+        tell(["interrupted: it is trained; saving it without figures of the test texts ..."])
+        return False
+    model.record("test", figures)
+    tell_unknown_labels(figures)
+    return True
 
 
 def _home(output: Path | None, data: Path) -> Path | None:

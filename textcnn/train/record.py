@@ -122,7 +122,7 @@ def recorded(
     files: Mapping[str, Path | None] | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> Iterator[RunRecord]:
-    """A record of what happens inside: what raises has failed, with the message as `error`.
+    """A record of what happens inside: what raises has failed, with the message as `error`, or was interrupted.
 
     `folder` is <runs>/<name>/<version>. `files` are tables by what they are for: data, validation, test; `data` are
     texts and labels that are in memory, likewise: (texts, labels), or anything that JSON can hold. Whoever trains says
@@ -132,7 +132,8 @@ def recorded(
     try:
         yield record
     except BaseException as error:
-        record.end("failed", error=str(error) or type(error).__name__)
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        record.end(status, error=str(error) or type(error).__name__)
         raise
 
 

@@ -358,7 +358,40 @@ def test_a_second_ctrl_c_does_not_lose_what_the_first_one_kept(run: Run, here: P
     command = [sys.executable, "-m", "textcnn.cli.main", "train", "train.csv", "--test", "test.csv", *settings]
     out, _ = interrupted_after_an_epoch(command, Path("runs/train/1/metrics.jsonl"), times=2)
     assert "saved models/train/1\n" in out
-    assert TextClassifier.load("models/train/1").metrics_["test"]["texts"]
+    assert TextClassifier.load("models/train/1").metrics_["interrupted"]
+
+
+@pytest.mark.parametrize("when", ["evaluate", "fitted"])
+def test_ctrl_c_after_the_training_saves_it_without_figures_of_the_test(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    def press(real: Any) -> Any:
+        def pressed(*given: Any, **options: Any) -> Any:
+            signal.raise_signal(signal.SIGINT)
+            return real(*given, **options)
+
+        return pressed
+
+    place = (TextClassifier, "evaluate") if when == "evaluate" else (classifier_module, "Fitted")
+    monkeypatch.setattr(*place, press(getattr(*place)))
+    ran = run("train", "train.csv", "--test", "test.csv", *SHORT)
+    assert ran.code == 130
+    assert "it is trained; saving it without figures of the test texts" in ran.err
+    assert "saved models/train/1\n" in ran.out
+    metrics = json.loads(Path("models/train/1/metrics.json").read_text())
+    assert not metrics["interrupted"] and "test" not in metrics and len(metrics["history"]) == 2
+
+
+def test_ctrl_c_before_the_training_leaves_a_record_of_it_alone(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("textcnn.train.run.prepare", interrupt)
+    ran = run("train", "train.csv", *SHORT)
+    assert (ran.code, Path("models").exists()) == (130, False)
+    assert json.loads(Path("runs/train/1/run.json").read_text())["status"] == "interrupted"
 
 
 @pytest.mark.parametrize("seed", ["-5", "99999999999999999999999"])
