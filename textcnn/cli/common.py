@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
@@ -216,6 +217,8 @@ def check_outputs(outputs: Sequence[Path | None], *, inputs: Sequence[Path | Non
             raise DataError(f"{path} is a folder; give the path of a file")
         if not place.parent.is_dir():
             raise DataError(f"cannot write {path}: there is no folder {path.parent}")
+        if not os.access(place if path.exists() and not path.is_file() else place.parent, os.W_OK):
+            raise DataError(f"cannot write {path}: no permission to write in {path.parent}")
         if path.is_file() and not overwrite:
             raise DataError(f"{path} exists already; name another file, or pass --overwrite")
         written.add(place)

@@ -84,7 +84,7 @@ def train(
     from textcnn.errors import ArtifactError, ConfigError
     from textcnn.train.checkpoint import CHECKPOINT
     from textcnn.train.interrupt import Interrupt
-    from textcnn.train.record import alone, recorded
+    from textcnn.train.record import RECORD, alone, recorded
 
     config = configure(
         config_file, preset, overrides, reading=reading, vectors=vectors, mode=mode, device=device, seed=seed,
@@ -126,7 +126,12 @@ def train(
         unmeasured = tested and not _measured(model, tested, skip=interrupt.asked and not interrupted)
         model.record("files", {use: digest for use, digest in record.files.items() if use != "test"})
         _save(model, folder, run_folder, overwrite=overwrite)
-        record.end_with(model, model=str(folder))
+        try:
+            record.end_with(model, model=str(folder))
+        except OSError as error:
+            tell(
+                [f"cannot write {run_folder / RECORD}: {error.strerror}; the model is saved, the record of its run not"]
+            )
     if not interrupted:
         (run_folder / CHECKPOINT).unlink(missing_ok=True)
     _tell_result(model, folder, quiet, interrupted)

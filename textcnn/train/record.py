@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -133,7 +133,8 @@ def recorded(
         yield record
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        record.end(status, error=str(error) or type(error).__name__)
+        with suppress(OSError):  # the failure itself says more
+            record.end(status, error=str(error) or type(error).__name__)
         raise
 
 

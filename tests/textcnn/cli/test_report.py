@@ -84,3 +84,11 @@ def test_a_missing_column_of_labels_names_both_options(mistake: Any, here: Path,
     Path("bare.csv").write_text("text\nhello\n")
     told = mistake("report", "models/m/1", "bare.csv")
     assert "trained on 'text' with labels in 'label'; --text-column and --label-column name others" in told
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_any_work(
+    mistake: Any, here: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != here)
+    said = mistake("report", model_folder, "test.csv")
+    assert said == "textcnn: cannot write report.html: no permission to write in .\n"

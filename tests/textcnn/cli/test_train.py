@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -15,9 +16,9 @@ import pytest
 from textcnn import TextClassifier
 from textcnn import classifier as classifier_module
 from textcnn.cli.train import reserve_version
-from textcnn.errors import ArtifactError
+from textcnn.errors import ArtifactError, DataError
 from textcnn.train.checkpoint import CHECKPOINT
-from textcnn.train.record import alone
+from textcnn.train.record import RunRecord, alone
 
 from ...conftest import tiny_corpus, write_csv
 from ...patience import PATIENCE, until
@@ -296,6 +297,25 @@ def test_a_model_that_finds_its_disk_full_is_kept_beside_the_record_of_its_run(
     assert not Path("models").exists()
     full.append("runs")
     assert mistake("train", "train.csv", *SHORT, "--quiet").endswith("No space left on device\n")
+
+
+def test_a_record_that_cannot_be_ended_is_told_and_the_model_is_saved(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RunRecord, "end", full)
+    ran = run("train", "train.csv", *SHORT)
+    assert ran.code == 0
+    assert "cannot write runs/train/1/run.json: No space left on device; the model is saved" in ran.err
+    assert "saved models/train/1\n" in ran.out
+
+    def fails(*_: object, **__: object) -> None:
+        raise DataError("the reason")
+
+    monkeypatch.setattr("textcnn.train.run.prepare", fails)
+    assert run("train", "train.csv", *SHORT).err.endswith("textcnn: the reason\n"), "what failed first is told"
 
 
 def test_overwriting_replaces_the_model(run: Run, here: Path) -> None:
