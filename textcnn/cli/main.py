@@ -126,6 +126,38 @@ def _whole_output() -> Iterator[None]:
         sys.stdout = given
 
 
+class _Messages(io.TextIOWrapper):
+    """What is told on standard error. Where nobody takes it any more it goes nowhere, and the work goes on."""
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError:
+            self._give_up()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+
+
+@contextmanager
+def _messages() -> Iterator[None]:
+    given = sys.stderr
+    binary = open(given.fileno(), "wb", closefd=False)
+    sys.stderr = _Messages(binary, given.encoding, given.errors, line_buffering=True)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        sys.stderr = given
+
+
 def _remember_interrupts() -> list[int]:
     """A list that holds each SIGINT once it came; it raises KeyboardInterrupt as ever."""
     came: list[int] = []
@@ -153,6 +185,12 @@ def main() -> None:
     """Run a command. A mistake of the user ends with its message and exit code 2; Ctrl-C with 130."""
     interrupts = _remember_interrupts()
     _open_closed_streams()
+    with _messages():
+        code = _run(interrupts)
+    sys.exit(code)
+
+
+def _run(interrupts: list[int]) -> int:
     try:
         with _whole_output():
             code = cli.main(prog_name="textcnn", standalone_mode=False)
@@ -184,7 +222,7 @@ def main() -> None:
             raise
         click.echo("interrupted", err=True)  # C code that imports makes an ImportError of it
         code = 130
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 if __name__ == "__main__":

@@ -318,6 +318,18 @@ def test_a_record_that_cannot_be_ended_is_told_and_the_model_is_saved(
     assert run("train", "train.csv", *SHORT).err.endswith("textcnn: the reason\n"), "what failed first is told"
 
 
+@pytest.mark.parametrize("gone", ["2>&1 | true", "2>/dev/full"])
+def test_a_training_whose_messages_nobody_takes_any_more_goes_on(here: Path, gone: str) -> None:
+    if "full" in gone and not Path("/dev/full").exists():
+        pytest.skip("no device that is always full")
+    command = [sys.executable, "-m", "textcnn.cli.main", "train", "train.csv", *SHORT]
+    done = subprocess.run(
+        ["bash", "-c", f'"$0" "$@" {gone}; exit "${{PIPESTATUS[0]}}"', *command], capture_output=True, check=False
+    )
+    assert done.returncode == 0
+    assert TextClassifier.load("models/train/1").labels == ("billing", "delivery", "repair")
+
+
 def test_overwriting_replaces_the_model(run: Run, here: Path) -> None:
     run("train", "train.csv", *SHORT, "--output", "m/1", "--seed", "1", "--quiet")
     assert run("train", "train.csv", *SHORT, "--output", "m/1", "--seed", "2", "--overwrite", "--quiet").code == 0
