@@ -38,6 +38,7 @@ from textcnn.types import (
 
 if TYPE_CHECKING:
     from textcnn.explain.filters import Filter
+    from textcnn.explain.label_ngrams import LabelNgrams
     from textcnn.train.progress import Progress
 
 
@@ -329,6 +330,18 @@ class TextClassifier(Estimator):
         weight = artifact.weights["encoder.blocks.0.weight"]
         strings = model.texts(texts)
         return describe_filters(engine, weight, artifact.tokenizer, model.labels, strings, top_n=top_n, tell=tell)
+
+    def ngrams(self, *, top_n: int = 10) -> list[LabelNgrams]:
+        """Of each label the `top_n` n-grams that speak most for it, and against it, in the part beside the network.
+
+        Raises EngineError for a model without such a part (model.wide).
+        """
+        from textcnn.explain.label_ngrams import label_ngrams
+
+        model = self._fitted()
+        if model.artifact.wide is None:
+            raise EngineError("no n-grams stand beside this network: it was trained with model.wide.ngrams=0")
+        return label_ngrams(model.artifact.wide, model.artifact.tokenizer.tokens, model.labels, top_n=top_n)
 
     def score(self, texts: Texts, labels: Labels) -> float:
         """Share of texts that get their label; exactly all their labels; or the mean of this over the tasks."""

@@ -18,6 +18,7 @@ EPILOG = """\b
 Examples:
   textcnn inspect models/support
   textcnn inspect models/support/1 --json | jq .layers
+  textcnn inspect models/support --ngrams
   textcnn inspect models/support --filters --corpus mails.csv --html filters.html
 """
 
@@ -32,20 +33,27 @@ Examples:
     help="Length of the text for which sizes and costs are shown.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+@click.option("--ngrams", is_flag=True, help="Show the n-grams that speak for each label, and against it.")
 @click.option("--filters", is_flag=True, help="Show what the filters look for, instead of the layers.")
 @click.option("--corpus", type=FILE, help="With --filters: a table of texts, for the n-grams that excite each filter.")
 @click.option("--html", type=FILE, help="With --filters: write a page with search, for a browser.")
 @click.option("--overwrite", is_flag=True, help="With --html: replace the file if it exists.")
 @quiet_option
 @click.option(
-    "--top-n", type=click.IntRange(1, 1000), default=10, show_default=True, help="With --filters: n-grams of each."
+    "--top-n",
+    type=click.IntRange(1, 1000),
+    default=10,
+    show_default=True,
+    help="With --filters and --ngrams: n-grams of each.",
 )
 @reading_options(labels=False)
 def inspect(
-    model: Path, tokens: int, as_json: bool, filters: bool, corpus: Path | None, html: Path | None,
+    model: Path, tokens: int, as_json: bool, ngrams: bool, filters: bool, corpus: Path | None, html: Path | None,
     overwrite: bool, quiet: bool, top_n: int, **reading: Any,
 ) -> None:  # fmt: skip
-    """Show the layers, vocabulary, labels and figures of MODEL (a model folder), or its filters."""
+    """Show the layers, vocabulary, labels and figures of MODEL (a model folder), its n-grams, or its filters."""
+    if ngrams and filters:
+        raise click.UsageError("--ngrams and --filters are two answers; ask for one")
     given = {"--corpus": corpus, "--html": html}
     for flag, value in given.items():
         if value and not filters:
@@ -58,8 +66,31 @@ def inspect(
     if filters:
         check_outputs([html], inputs=[corpus], overwrite=overwrite)
         _show_filters(model, corpus, html, top_n, as_json, quiet, reading)
+    elif ngrams:
+        _show_ngrams(model, top_n, as_json)
     else:
         _show_layers(model, tokens, as_json)
+
+
+def _show_ngrams(model: Path, top_n: int, as_json: bool) -> None:
+    from textcnn.classifier import TextClassifier
+
+    classifier = TextClassifier.load(model)
+    found = classifier.ngrams(top_n=top_n)
+    if as_json:
+        report = {
+            "model": classifier.name,
+            "version": classifier.version,
+            "labels": classifier.labels,
+            "ngrams": [one.to_dict() for one in found],
+        }
+        click.echo(json.dumps(report, ensure_ascii=False))
+        return
+    for one in found:
+        click.echo(one.label)
+        for what, ngrams in (("for", one.speak_for), ("against", one.against)):
+            shown = " | ".join(f"{visible(' '.join(ngram.tokens))} {ngram.weight:+.1f}" for ngram in ngrams)
+            click.echo(f"  {what:<7}  {shown or 'nothing'}")
 
 
 def _show_filters(

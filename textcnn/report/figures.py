@@ -13,6 +13,7 @@ from textcnn.data.label_rows import LabelRows, Labels
 from textcnn.data.readers import Examples
 from textcnn.doctor.check import Checkup
 from textcnn.errors import EngineError
+from textcnn.explain.label_ngrams import WeighedNgram
 from textcnn.report.behaviour import behaviour
 from textcnn.report.questions import Question, questions_of
 from textcnn.report.slices import by_columns, by_length
@@ -29,6 +30,7 @@ MOST_CHECKED = 2000
 TEXT_CHARACTERS, EVIDENCE_CHARACTERS = 1000, 5000
 BARS = 30  # of the histogram of lengths
 FILTERS, FILTER_NGRAMS, NGRAM_CHARACTERS = 60, 6, 80
+LABEL_NGRAMS = 12
 TEXTS_AT_ONCE = 1024
 # What a reader may look for and not find.
 _UNCALIBRATED = (
@@ -83,6 +85,7 @@ def report_figures(
         "history": list(model.metrics_.get("history") or []),
         "best_epoch": model.metrics_.get("best_epoch"),
         "calibration": model.metrics_.get("calibration"),
+        "ngrams": _ngrams(model),
         "filters": filters,
         "data": checkup.to_dict() if checkup else None,
     }
@@ -124,6 +127,18 @@ def _probabilities(model: TextClassifier, texts: Sequence[str], tell: Callable[[
         tell(first / len(texts))
         parts.append(model.predict_proba(texts[first : first + TEXTS_AT_ONCE]))
     return np.concatenate(parts)
+
+
+def _ngrams(model: TextClassifier) -> list[dict[str, Any]] | None:
+    """Of each label the n-grams beside the network that speak most for it and against it; None where there are none."""
+    if model.artifact_.wide is None:
+        return None
+
+    def shown(ngrams: Sequence[WeighedNgram]) -> list[dict[str, Any]]:
+        return [{"text": shorten(" ".join(one.tokens), NGRAM_CHARACTERS), "weight": one.weight} for one in ngrams]
+
+    found = model.ngrams(top_n=LABEL_NGRAMS)
+    return [{"label": one.label, "for": shown(one.speak_for), "against": shown(one.against)} for one in found]
 
 
 def _filters(model: TextClassifier, texts: Sequence[str]) -> dict[str, Any]:

@@ -100,6 +100,18 @@ def test_filters_of_what_is_no_single_convolution_are_refused(mistake: Any, here
     assert "filters are shown for one convolution only: it needs exactly one kim_conv block, the model has qrnn" in told
 
 
+def test_n_grams_are_listed_by_label(run: Run, mistake: Any, model_folder: Path) -> None:
+    ran = run("inspect", model_folder, "--ngrams", "--top-n", "3")
+    lines = ran.out.splitlines()
+    assert (ran.code, lines[::3]) == (0, ["billing", "delivery", "repair"])
+    assert lines[1].startswith("  for      ") and lines[2].startswith("  against  ")
+    assert lines[1].count(" | ") == 2 and " +" in lines[1] and " -" in lines[2]
+    report = json.loads(run("inspect", model_folder, "--ngrams", "--json").out)
+    assert [one["label"] for one in report["ngrams"]] == report["labels"]
+    assert len(report["ngrams"][0]["speak_for"]) == 10
+    assert "ask for one" in mistake("inspect", model_folder, "--ngrams", "--filters")
+
+
 def test_flags_that_belong_together_are_asked_for(mistake: Any, model_folder: Path, here: Path) -> None:
     assert "--html is about the filters; add --filters" in mistake("inspect", model_folder, "--html", "a.html")
     assert "--delimiter is about a table" in mistake("inspect", model_folder, "--filters", "--delimiter", ";")

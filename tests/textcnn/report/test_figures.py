@@ -52,6 +52,16 @@ def test_filters_are_the_most_influential_ones_with_what_excites_them(
     assert filters["dead"] == sorted(one.number for one in found if one.dead)
 
 
+def test_n_grams_of_each_label_are_those_of_the_model(model: TextClassifier, examples: Examples) -> None:
+    found = report_figures(model, examples, examples.labels, None)["ngrams"]
+    (expected, *_) = model.ngrams(top_n=12)
+    assert [one["label"] for one in found] == list(model.labels)
+    assert found[0]["for"][0] == {
+        "text": " ".join(expected.speak_for[0].tokens), "weight": expected.speak_for[0].weight
+    }  # fmt: skip
+    assert all(one["weight"] < 0 for one in found[0]["against"])
+
+
 def test_a_network_without_filters_says_why(
     model: TextClassifier, examples: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:

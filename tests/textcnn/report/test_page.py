@@ -89,7 +89,7 @@ def test_the_page_holds_the_figures_and_asks_for_nothing(figures: dict[str, Any]
 def test_every_section_is_shown(opened: Any) -> None:
     heads = [head.inner_text() for head in opened.query_selector_all("h2")]
     assert heads[:5] == ["Overview", "Labels", "Confusion matrix", "Certainty", "Learning"]
-    assert heads[5:] == ["Slices", "Worst mistakes", "Filters", "Behaviour", "Data"]
+    assert heads[5:] == ["Slices", "Worst mistakes", "N-grams", "Filters", "Behaviour", "Data"]
     assert len(opened.query_selector_all("svg")) >= 6
     assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
@@ -112,6 +112,15 @@ def test_a_click_on_a_head_sorts(opened: Any) -> None:
         assert head.get_attribute("aria-sort") == direction
         shown = [float(cell.inner_text().split()[0]) for cell in opened.query_selector_all("#labels td:nth-child(4)")]
         assert shown == sorted(shown, reverse=direction == "descending")
+
+
+@pytest.mark.browser
+def test_each_label_has_its_n_grams_as_text(opened: Any, figures: dict[str, Any]) -> None:
+    rows = opened.query_selector_all("#ngrams tbody tr")
+    assert len(rows) == len(figures["ngrams"])
+    for row, one in zip(rows, figures["ngrams"], strict=True):
+        chips = [chip.inner_text() for chip in row.query_selector_all(".chips span")]
+        assert chips == [ngram["text"] for ngram in (*one["for"], *one["against"])]
 
 
 @pytest.mark.browser
@@ -204,7 +213,7 @@ def test_one_of_several_tasks_is_shown_and_another_by_choice(figures: dict[str, 
             "topic",
             "tone",
         ]
-        assert len(page.query_selector_all("h2")) == 10
+        assert len(page.query_selector_all("h2")) == 11
 
 
 @pytest.mark.browser
