@@ -121,19 +121,24 @@ def ngrams(values: Ids, offsets: Offsets, longest: int) -> tuple[Keys, Offsets, 
 
     In the order of texts, then of first tokens, then of sizes.
     """
-    lengths = np.diff(offsets)
-    text = np.repeat(np.arange(len(lengths)), lengths)
-    start = np.arange(len(values)) - np.repeat(offsets[:-1], lengths)
-    left = lengths[text] - start
+    found = [ngrams_of(values, offsets, size) for size in range(1, longest + 1)]
+    keys, text, start = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    size = np.repeat(np.arange(1, longest + 1), [len(keys) for keys, *_ in found])
+    order = np.lexsort((size, start, text))
+    return keys[order], text[order], start[order], size[order]
+
+
+def ngrams_of(values: Ids, offsets: Offsets, size: int) -> tuple[Keys, Offsets, Offsets]:
+    """The same of `size` tokens alone: keys, texts and first tokens."""
     usable = (values > UNKNOWN_ID) & (values < 1 << ID_BITS)
-    key, fits, found = np.zeros(len(values), np.int64), np.ones(len(values), bool), []
-    for n in range(longest):
-        at = np.minimum(np.arange(len(values)) + n, max(len(values) - 1, 0))
-        fits = fits & (left > n) & usable[at]
-        key = key | values[at].astype(np.int64) << (ID_BITS * n)
-        found.append((np.flatnonzero(fits), key[fits]))
-    first = np.concatenate([at for at, _ in found])
-    size = np.repeat(np.arange(1, longest + 1), [len(at) for at, _ in found])
-    order = np.lexsort((size, first))
-    first = first[order]
-    return np.concatenate([keys for _, keys in found])[order], text[first], start[first], size[order]
+    lengths = np.diff(offsets)
+    left = np.repeat(offsets[1:], lengths) - np.arange(len(values))
+    fits = left >= size
+    for place in range(size):
+        fits[: len(values) - place] &= usable[place:]
+    first = np.flatnonzero(fits)
+    keys = np.zeros(len(first), np.int64)
+    for place in range(size):
+        keys |= values[first + place].astype(np.int64) << (ID_BITS * place)
+    text = np.repeat(np.arange(len(lengths)), lengths)[first]
+    return keys, text, first - offsets[text]

@@ -7,7 +7,8 @@ import importlib.util
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -111,6 +112,12 @@ class Progress:
         self._told = time.perf_counter()
         if not self._quiet:
             self._bar.write(line)
+
+    @contextmanager
+    def during(self, what: str) -> Iterator[Callable[[float], None]]:
+        """A bar by itself, of work beside the epochs: call what it gives with the share that is behind."""
+        with ProgressBar(self._stream, wanted=not self._quiet, at_most=True) as bar:
+            yield lambda share: bar.show(what, share)
 
     def end(self) -> None:
         self._bar.close()

@@ -90,7 +90,10 @@ def train_classifier(
     wide = None
     if ready.config.model.wide.ngrams:  # before the network: nothing is lost where somebody presses Ctrl-C
         progress.note("fitting the linear classifier on n-grams")
-        wide = fit_wide(ready.network, ready.train, ready.config.model.wide, class_weights=ready.class_weights)
+        with progress.during("n-grams") as tell:
+            wide = fit_wide(
+                ready.network, ready.train, ready.config.model.wide, class_weights=ready.class_weights, tell=tell
+            )
     with Interrupt():  # also while what was trained is measured and calibrated
         members = fit_members(
             ready.network, ready.another, len(ready.tokenizer), ready.train, ready.held_out, ready.config,

@@ -9,6 +9,7 @@ the validation texts, say how much each counts (stacking, Wolpert 1992).
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_matrix, diags
 
 from textcnn.config import WideConfig
-from textcnn.kernels.ngram_linear import ID_BITS, NgramLinear, ngrams
+from textcnn.kernels.ngram_linear import NgramLinear, ngrams_of
 from textcnn.nn.heads.multi_label import MultiLabel
 from textcnn.nn.model import Network
 from textcnn.train.loop import Examples
@@ -34,9 +35,13 @@ Loss = Callable[[Exact], tuple[float, Exact]]
 
 
 def fit_wide(
-    network: Network, train: Examples, config: WideConfig, *, class_weights: npt.NDArray[np.float32] | None
-) -> NgramLinear:
-    """The linear classifier of the kind that the network's head is, on the n-grams of the training texts."""
+    network: Network, train: Examples, config: WideConfig, *, class_weights: npt.NDArray[np.float32] | None,
+    tell: Callable[[float], None] = lambda share: None,
+) -> NgramLinear:  # fmt: skip
+    """The linear classifier of the kind that the network's head is, on the n-grams of the training texts.
+
+    `tell` is called with the share of the steps that are behind; there may be fewer than it says.
+    """
     keys, counts = _count(train.texts, config)
     scale = np.log((1 + counts.shape[0]) / (1 + np.bincount(counts.indices, minlength=len(keys)))) + 1
     lengths = np.sqrt(counts @ scale**2)  # as if an n-gram that is there twice were two
@@ -53,9 +58,11 @@ def fit_wide(
         value += penalty / 2 * float(np.vdot(weight, weight))
         return value, np.concatenate([(vectors.T @ gradient + penalty * weight).ravel(), gradient.sum(axis=0)])
 
+    steps = count(1)
     found = minimize(
         objective, np.zeros((len(keys) + 1) * classes), jac=True, method="L-BFGS-B",
         options={"maxiter": MOST_STEPS, "ftol": SMALL, "gtol": SMALL},
+        callback=lambda _: tell(next(steps) / MOST_STEPS),
     ).x  # fmt: skip
     weight, bias = found[:-classes].reshape(-1, classes), found[-classes:]
     return NgramLinear(
@@ -90,16 +97,23 @@ def weigh(network: Network, deep: Floats, wide: Floats, targets: npt.NDArray[Any
 def _count(texts: TokenBatch, config: WideConfig) -> tuple[npt.NDArray[np.int64], Any]:
     """The keys of the n-grams that are kept, ascending, and how often each text has each: a sparse matrix."""
     assert isinstance(config.ngrams, int), "resolve has settled it"
-    keys, text, *_ = ngrams(texts.values, texts.offsets, config.ngrams)
-    # most n-grams stand in one place only; without them the rest is small
-    unique, often = np.unique(keys, return_counts=True)
-    unique = unique[(unique >> ID_BITS == 0) | (often >= config.min_count)]
-    place = np.minimum(np.searchsorted(unique, keys), max(len(unique) - 1, 0))
-    there = np.flatnonzero(unique[place] == keys) if len(unique) else np.zeros(0, np.int64)
-    counts = csr_matrix((np.ones(len(there)), (text[there], place[there])), shape=(len(texts), len(unique)))
+    kept: list[npt.NDArray[np.int64]] = []
+    rows, columns = [], []
+    for size in range(1, config.ngrams + 1):
+        keys, text, _ = ngrams_of(texts.values, texts.offsets, size)
+        unique, place, often = np.unique(keys, return_inverse=True, return_counts=True)
+        # most n-grams of several tokens stand in one place only; without them the rest is small
+        stays = often >= (config.min_count if size > 1 else 1)
+        first = sum(len(part) for part in kept)
+        kept.append(unique[stays])
+        there = stays[place]
+        rows.append(text[there])
+        columns.append((first + np.cumsum(stays) - 1)[place[there]])
+    unique, row, column = (np.concatenate(parts) for parts in (kept, rows, columns))
+    counts = csr_matrix((np.ones(len(row)), (row, column)), shape=(len(texts), len(unique)))
     counts.sum_duplicates()
     texts_with = np.bincount(counts.indices, minlength=len(unique))
-    sizes = 1 + (unique >> ID_BITS > 0) + (unique >> 2 * ID_BITS > 0)
+    sizes = np.repeat(np.arange(1, config.ngrams + 1), [len(part) for part in kept])
     wanted = np.flatnonzero((sizes == 1) | (texts_with >= config.min_count))
     if len(wanted) > config.max_ngrams:
         # of equals the shorter ones, then in the order of their ids
