@@ -4,7 +4,7 @@ Every model is trained once and asked three times: its network alone, its n-gram
 have some held out, drawn by the seed. Costs are those of MR, on one core.
 
 What limits it. Accuracy: the data and few seeds; differences between sets are far larger than those between seeds.
-Cost: three n-grams a token are looked for in a hash table of 2 MB, most of them in vain.
+Cost: three n-grams a token are looked for; a filter of 64 KB tells those that are not there, a table of 2 MB the others.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ALONE = 2000  # texts that are asked about one by one
 PARTS = ("network", "ngrams", "both")
 LIMITS = {
     "sets": "the data: one split of most sets, so single figures are known to a point or two",
-    "both_over_network": "a look into a hash table of 2 MB for every n-gram, most of them in vain",
+    "both_over_network": "three look-ups a token: most end at a filter of 64 KB, the others in a table of 2 MB",
 }
 Rows = tuple[list[str], list[str]]
 

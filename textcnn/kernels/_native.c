@@ -741,72 +741,88 @@ static PyObject *word_parts(PyObject *self, PyObject *args)
 }
 
 /* The n-grams of token ids that a linear model knows, and its weights. `entries` is a hash table of 1 << (64 - shift) pairs
- * (key, row), with linear probing and keys of -1 where it is free. Each of `rows` is the n-gram's scale and, behind it, the
- * weight of every class. */
+ * (key, row), with linear probing and keys of -1 where it is free; `filter` (Bloom 1970) has two bits set for each of them.
+ * Each of `rows` is the n-gram's scale and, behind it, the weight of every class. */
 typedef struct {
     const int32_t *values;
     const int64_t *offsets, *entries;
+    const uint64_t *filter;
     const float *rows;
     int64_t classes;
-    int shift, longest;
+    int shift, filter_shift, longest;
 } ngrams_t;
 
 #define NGRAM_BITS 21 /* of a token's id in a key */
 #define LONGEST_NGRAM 3
 #define STARTS_AT_ONCE 64
 
-INLINE uint64_t ngram_slot(int64_t key, int shift) { return ((uint64_t)key * 0x9E3779B97F4A7C15u) >> shift; }
+INLINE uint64_t ngram_hash(int64_t key)
+{
+    uint64_t hash = (uint64_t)key * 0x9E3779B97F4A7C15u;
+    return hash ^ hash >> 32;
+}
+
+/* Two bits of a word of the filter. */
+INLINE uint64_t ngram_bits(uint64_t hash) { return (uint64_t)1 << (hash & 63) | (uint64_t)1 << (hash >> 6 & 63); }
 
 /* The row of every n-gram that begins at tokens from..to - 1 of a text, -1 where there is none: rows[(start - from) *
- * longest + n - 1] of the one of n tokens. Three passes, so that each finds its cache lines on their way. */
+ * longest + n - 1] of the one of n tokens. Most are unknown, which the filter tells from the cache; the others' cache lines
+ * are fetched while the next are looked at. */
 static void find_ngrams(const ngrams_t *g, const int32_t *ids, int64_t length, int64_t from, int64_t to, int32_t *rows)
 {
     int64_t keys[STARTS_AT_ONCE * LONGEST_NGRAM];
+    int32_t places[STARTS_AT_ONCE * LONGEST_NGRAM];
     const int64_t mask = ((int64_t)1 << (64 - g->shift)) - 1;
-    int64_t count = 0;
+    int64_t count = 0, maybe = 0;
     for (int64_t start = from; start < to; start++) {
         int64_t key = 0;
         for (int n = 0; n < g->longest; n++, count++) {
             /* 0 stands between texts, 1 is any unknown word */
             int known = key >= 0 && start + n < length && ids[start + n] > 1 && ids[start + n] < 1 << NGRAM_BITS;
             key = known ? key | (int64_t)ids[start + n] << (NGRAM_BITS * n) : -1;
-            keys[count] = key;
-            if (known) PREFETCH(g->entries + 2 * ngram_slot(key, g->shift));
+            uint64_t hash = ngram_hash(key), bits = ngram_bits(hash);
+            rows[count] = -1;
+            keys[maybe] = key, places[maybe] = (int32_t)count;
+            maybe += known && (g->filter[hash >> g->filter_shift] & bits) == bits;
         }
     }
-    for (int64_t i = 0; i < count; i++) {
-        rows[i] = -1;
-        if (keys[i] < 0) continue;
-        int64_t slot = (int64_t)ngram_slot(keys[i], g->shift);
+    for (int64_t i = 0; i < maybe; i++) PREFETCH(g->entries + 2 * (ngram_hash(keys[i]) >> g->shift));
+    for (int64_t i = 0; i < maybe; i++) {
+        int64_t slot = (int64_t)(ngram_hash(keys[i]) >> g->shift);
         while (g->entries[2 * slot] >= 0 && g->entries[2 * slot] != keys[i]) slot = (slot + 1) & mask;
         if (g->entries[2 * slot] < 0) continue;
-        rows[i] = (int32_t)g->entries[2 * slot + 1];
-        PREFETCH(g->rows + rows[i] * (g->classes + 1));
+        rows[places[i]] = (int32_t)g->entries[2 * slot + 1];
+        PREFETCH(g->rows + rows[places[i]] * (g->classes + 1));
     }
 }
 
-static void take_ngrams(buffers_t *b, ngrams_t *g, PyObject *values, PyObject *offsets, PyObject *entries, PyObject *rows)
+static void take_ngrams(buffers_t *b, ngrams_t *g, PyObject *values, PyObject *offsets, PyObject *entries, PyObject *filter,
+                        PyObject *rows)
 {
     g->values = take(b, values, 0);
     g->offsets = take(b, offsets, 0);
     g->entries = take(b, entries, 0);
+    g->filter = take(b, filter, 0);
     g->rows = take(b, rows, 0);
 }
 
 static PyObject *ngram_index(PyObject *self, PyObject *args)
 {
-    PyObject *keys_o, *entries_o;
+    PyObject *keys_o, *entries_o, *filter_o;
     buffers_t b = {0};
     long long count;
-    int shift;
-    if (!PyArg_ParseTuple(args, "OOLi", &keys_o, &entries_o, &count, &shift)) return NULL;
+    int shift, filter_shift;
+    if (!PyArg_ParseTuple(args, "OOiOiL", &keys_o, &entries_o, &shift, &filter_o, &filter_shift, &count)) return NULL;
     const int64_t *keys = take(&b, keys_o, 0);
     int64_t *entries = take(&b, entries_o, 1);
+    uint64_t *filter = take(&b, filter_o, 1);
     if (!b.failed) {
         Py_BEGIN_ALLOW_THREADS
         const int64_t mask = ((int64_t)1 << (64 - shift)) - 1;
         for (int64_t i = 0; i < count; i++) {
-            int64_t slot = (int64_t)ngram_slot(keys[i], shift);
+            uint64_t hash = ngram_hash(keys[i]);
+            int64_t slot = (int64_t)(hash >> shift);
+            filter[hash >> filter_shift] |= ngram_bits(hash);
             while (entries[2 * slot] >= 0) slot = (slot + 1) & mask;
             entries[2 * slot] = keys[i], entries[2 * slot + 1] = i;
         }
@@ -818,15 +834,15 @@ static PyObject *ngram_index(PyObject *self, PyObject *args)
 /* out += bias + the sum of the n-grams' weights, over the length of the vector of their scales. */
 static PyObject *ngram_logits(PyObject *self, PyObject *args)
 {
-    PyObject *values, *offsets, *entries, *rows_o, *bias_o, *out_o;
+    PyObject *values, *offsets, *entries, *filter, *rows_o, *bias_o, *out_o;
     ngrams_t g = {0};
     buffers_t b = {0};
     long long classes, begin, end;
-    if (!PyArg_ParseTuple(args, "OOOiiOOLOLL", &values, &offsets, &entries, &g.shift, &g.longest, &rows_o, &bias_o, &classes,
-                          &out_o, &begin, &end))
+    if (!PyArg_ParseTuple(args, "OOOiOiiOOLOLL", &values, &offsets, &entries, &g.shift, &filter, &g.filter_shift, &g.longest,
+                          &rows_o, &bias_o, &classes, &out_o, &begin, &end))
         return NULL;
     g.classes = classes;
-    take_ngrams(&b, &g, values, offsets, entries, rows_o);
+    take_ngrams(&b, &g, values, offsets, entries, filter, rows_o);
     const float *bias = take(&b, bias_o, 0);
     float *out = take(&b, out_o, 1), *sum = NULL;
     if (!b.failed && !(sum = malloc(sizeof(float) * (size_t)(classes + 1)))) b.failed = 1;
@@ -841,8 +857,12 @@ static PyObject *ngram_logits(PyObject *self, PyObject *args)
             for (int64_t from = 0; from < length; from += STARTS_AT_ONCE) {
                 int64_t to = from + STARTS_AT_ONCE < length ? from + STARTS_AT_ONCE : length;
                 find_ngrams(&g, ids, length, from, to, rows);
-                for (int64_t i = 0; i < (to - from) * g.longest; i++) {
-                    if (rows[i] < 0) continue;
+                int64_t found = 0;
+                for (int64_t i = 0; i < (to - from) * g.longest; i++) { /* no branch that nothing foretells */
+                    rows[found] = rows[i];
+                    found += rows[i] >= 0;
+                }
+                for (int64_t i = 0; i < found; i++) {
                     const float *row = g.rows + rows[i] * (classes + 1);
                     square += (double)row[0] * row[0];
                     for (int64_t c = 0; c < classes; c++) sum[c] += row[c + 1];
@@ -861,18 +881,18 @@ static PyObject *ngram_logits(PyObject *self, PyObject *args)
  * `beside` gets the part that is the n-gram's, `places` where each of those windows went. Returns how many there are. */
 static PyObject *ngram_evidence(PyObject *self, PyObject *args)
 {
-    PyObject *values, *offsets, *entries, *rows_o, *targets_o, *signs_o, *there_offsets, *there_first, *there_last, *there_total,
-        *out_offsets, *out_first, *out_last, *out_total, *beside_o, *places_o;
+    PyObject *values, *offsets, *entries, *filter, *rows_o, *targets_o, *signs_o, *there_offsets, *there_first, *there_last,
+        *there_total, *out_offsets, *out_first, *out_last, *out_total, *beside_o, *places_o;
     ngrams_t g = {0};
     buffers_t b = {0};
     long long classes, texts;
     int64_t count = 0;
-    if (!PyArg_ParseTuple(args, "OOOiiOLOOOOOOOOOOOOL", &values, &offsets, &entries, &g.shift, &g.longest, &rows_o, &classes,
-                          &targets_o, &signs_o, &there_offsets, &there_first, &there_last, &there_total, &out_offsets,
+    if (!PyArg_ParseTuple(args, "OOOiOiiOLOOOOOOOOOOOOL", &values, &offsets, &entries, &g.shift, &filter, &g.filter_shift,
+                          &g.longest, &rows_o, &classes, &targets_o, &signs_o, &there_offsets, &there_first, &there_last, &there_total, &out_offsets,
                           &out_first, &out_last, &out_total, &beside_o, &places_o, &texts))
         return NULL;
     g.classes = classes;
-    take_ngrams(&b, &g, values, offsets, entries, rows_o);
+    take_ngrams(&b, &g, values, offsets, entries, filter, rows_o);
     const int64_t *targets = take(&b, targets_o, 0);
     const float *signs = take(&b, signs_o, 0);
     const int64_t *bounds = take(&b, there_offsets, 0), *there_from = take(&b, there_first, 0);

@@ -92,14 +92,16 @@ def word_parts(
     features: int, scale: Floats | None, starts: Ids, factors: Floats, slots: Ids, out: npt.NDArray[np.float64],
     texts: int, widest: int, /,
 ) -> None: ...  # fmt: skip
-def ngram_index(keys: Places, entries: Places, count: int, shift: int, /) -> None: ...
+def ngram_index(
+    keys: Places, entries: Places, shift: int, filter_: Array, filter_shift: int, count: int, /
+) -> None: ...
 def ngram_logits(
-    values: Ids, offsets: Places, entries: Places, shift: int, longest: int, rows: Floats, bias: Floats, classes: int,
-    out: Floats, begin: int, end: int, /,
+    values: Ids, offsets: Places, entries: Places, shift: int, filter_: Array, filter_shift: int, longest: int,
+    rows: Floats, bias: Floats, classes: int, out: Floats, begin: int, end: int, /,
 ) -> None: ...  # fmt: skip
 def ngram_evidence(
-    values: Ids, offsets: Places, entries: Places, shift: int, longest: int, rows: Floats, classes: int,
-    targets: Places, signs: Floats | None, there_offsets: Places, there_first: Places, there_last: Places,
-    there: npt.NDArray[np.float64], out_offsets: Places, out_first: Places, out_last: Places,
+    values: Ids, offsets: Places, entries: Places, shift: int, filter_: Array, filter_shift: int, longest: int,
+    rows: Floats, classes: int, targets: Places, signs: Floats | None, there_offsets: Places, there_first: Places,
+    there_last: Places, there: npt.NDArray[np.float64], out_offsets: Places, out_first: Places, out_last: Places,
     out: npt.NDArray[np.float64], beside: npt.NDArray[np.float64], places: Ids, texts: int, /,
 ) -> int: ...  # fmt: skip

@@ -27,11 +27,11 @@ class NgramLinear:
         module = native()
         if module is None:
             return
-        # at most half full
-        bits = max(1, (2 * len(keys)).bit_length())
-        self._shift = 64 - bits
-        self._entries = np.full((1 << bits, 2), -1, np.int64)
-        module.ngram_index(keys, self._entries, len(keys), self._shift)
+        # at most half full; 8 to 16 bits of the filter for each, so that it stays in the second-level cache
+        bits, filter_bits = (2 * len(keys)).bit_length() or 1, (len(keys) // 8).bit_length() or 1
+        entries, filter_ = np.full((1 << bits, 2), -1, np.int64), np.zeros(1 << filter_bits, np.uint64)
+        self._index = entries, 64 - bits, filter_, 64 - filter_bits
+        module.ngram_index(keys, *self._index, len(keys))
         self._rows = np.concatenate([scale[:, None], weight], axis=1)
 
     def add_logits(self, values: Ids, offsets: Offsets, out: Floats, *, threads: int = 1) -> None:
@@ -43,9 +43,7 @@ class NgramLinear:
         rows, bias, classes = self._rows, self.bias, len(self.bias)
 
         def work(begin: int, end: int) -> None:
-            module.ngram_logits(
-                values, offsets, self._entries, self._shift, self._longest, rows, bias, classes, out, begin, end
-            )
+            module.ngram_logits(values, offsets, *self._index, self._longest, rows, bias, classes, out, begin, end)
 
         in_ranges(work, len(offsets) - 1, threads=threads, grain=64)
 
@@ -76,7 +74,7 @@ class NgramLinear:
         places = np.empty(len(there.starts) + 1, np.int32)
         places[-1] = -1  # of what went into no n-gram
         count = module.ngram_evidence(
-            values, offsets, self._entries, self._shift, self._longest, self._rows, len(self.bias),
+            values, offsets, *self._index, self._longest, self._rows, len(self.bias),
             targets, signs, there.offsets, there.starts, there.ends, there.contributions,
             bounds, starts, ends, total, own, places, len(offsets) - 1,
         )  # fmt: skip
