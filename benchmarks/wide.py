@@ -4,7 +4,7 @@ Every model is trained once and asked three times: its network alone, its n-gram
 have some held out, drawn by the seed. Costs are those of MR, on one core.
 
 What limits it. Accuracy: the data and few seeds; differences between sets are far larger than those between seeds.
-Cost: three n-grams a token are looked for; a filter of 64 KB tells those that are not there, a table of 2 MB the others.
+Cost: three n-grams a token are looked for; a filter of 64 KB tells which are not there, a table of 2 MB has the others.
 """
 
 from __future__ import annotations
