@@ -45,7 +45,7 @@ class Hierarchy(LinearHead):
     def loss(self, logits: Tensor, target: Tensor, criterion: Loss) -> Tensor:
         total = super().loss(logits, target, criterion)
         paths = logits.float().softmax(1)
-        for nodes in self._levels:
+        for nodes in self._levels.to(paths.device):  # validation adds up on the CPU, wherever the network is
             found = paths.new_zeros(len(paths), int(nodes.max()) + 1).index_add(1, nodes, paths)
             total = total + self._level_weight * F.nll_loss(found.clamp(min=LEAST).log(), nodes[target])
         return total
