@@ -69,6 +69,8 @@ def test_nearly_equal_texts_are_found_among_many_others() -> None:
     near = found(near_duplicates(Table(texts, ["a"] * 320, np.arange(320) + 2)))["near_duplicates"]
     assert [suspect.row for suspect in near.suspects] == list(range(302, 322))
     assert near.suspects[0].detail == "nearly the same as row 2"
+    first, other = (f"{text[:59]}…" for text in (texts[0], texts[300]))
+    assert near.message == f"20 rows are nearly the same as another, such as {first!r} and {other!r}"
 
 
 def test_texts_that_share_half_of_their_words_are_not_nearly_equal() -> None:

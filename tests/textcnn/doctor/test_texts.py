@@ -75,6 +75,21 @@ def test_a_mix_of_languages_is_found() -> None:
     assert not list(_languages(Table(english, ["a"] * 8, np.arange(8)))), "one language is no finding"
 
 
+def test_a_few_texts_of_another_language_are_a_note_and_of_many_some_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("py3langid", reason="the extra languages is not installed")
+    english = [f"Where is my parcel number {i}, it should have been delivered on Monday" for i in range(199)]
+    (few,) = _languages(table(*english, GERMAN[0]))
+    assert (few.level, few.figures["texts"]) == ("note", {"en": 199, "de": 1})
+    assert "most texts are in one language" in few.message
+    monkeypatch.setattr("textcnn.doctor.texts.MOST_IDENTIFIED", 20)
+    (some,) = _languages(table(*english[:20], *GERMAN * 5))
+    assert some.level == "warning"
+    assert some.figures["looked_at"] == 20
+    assert "most texts of 20 looked at are in one language (en)" in some.message
+
+
 @pytest.mark.parametrize("text", ["", "42", "ok", "?!", "\ud800", "\u200b"])
 def test_texts_that_say_nothing_of_their_language_are_not_counted(text: str) -> None:
     pytest.importorskip("py3langid", reason="the extra languages is not installed")

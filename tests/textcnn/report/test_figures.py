@@ -30,6 +30,8 @@ def test_figures_are_those_of_an_evaluation_and_plain_values(
     assert report["data"]["rows"] == 62
     assert told == sorted(told)
     assert summary_line(report).startswith("accuracy ")
+    lines = summary_line({"tasks": {"topic": report, "tone": report}}).splitlines()
+    assert lines == [f"topic: {summary_line(report)}", f"tone: {summary_line(report)}"]
 
 
 def test_the_worst_mistakes_come_with_what_spoke_for_them(model: TextClassifier, examples: Examples) -> None:
