@@ -9,7 +9,7 @@ from service.app import create_app
 from service.settings import Settings
 from textcnn.errors import ArtifactError
 
-from ..patience import PATIENCE
+from ..patience import PATIENCE, until
 
 
 def test_an_app_without_a_model_cannot_be_made(tmp_path):
@@ -34,8 +34,7 @@ def test_the_service_is_live_but_not_ready_while_the_model_loads(make_client, cl
     assert client.get("/health/startup").status_code == 503
     assert client.get("/v1/models").json() == {"default": "fake", "models": []}
     loaded.set()
-    while client.get("/health/ready").status_code == 503:
-        pass
+    until(lambda: client.get("/health/ready").status_code == 200, "the fake model")
     assert client.post("/v1/classify", json={"text": "a"}).status_code == 200
 
 

@@ -93,8 +93,9 @@ def calibrate(
         lines += _abstaining(figures["abstaining"])
         reached = figures["abstaining"]["precision"]
         if abstain_precision and (reached is None or reached < abstain_precision):
-            tell([f"the goal of {abstain_precision:.1%} is missed on texts that did not choose the threshold: "
-                  "give more texts, or expect less"])  # fmt: skip
+            there = "none is answered" if reached is None else f"{reached:.2%}"
+            tell([f"the goal of {abstain_precision:.1%} is missed on texts that did not choose the threshold "
+                  f"({there}): give more texts, or expect less"])  # fmt: skip
     files = {**classifier.metrics_.get("files", {}), "calibration": file_facts(data)["sha256"]}
     classifier.record("files", files)
     classifier.save(folder, overwrite=overwrite)

@@ -7,6 +7,8 @@ from service.app import create_app
 from service.keys import add_key
 from service.settings import Settings
 
+from ...patience import until
+
 BASE = "http://localhost:9000"
 HOSTILE = [
     "..", "%2e%2e", "%252e%252e", "..%2f..%2fetc", "..%5c..%5cetc", "m;x=1", "m%23x", "m%00", ".hidden", "~root",
@@ -25,8 +27,7 @@ def admin(make_model, tmp_path, classifier):
         await (app.admin if scope.get("path", "").startswith("/admin") else app)(scope, receive, send)
 
     with TestClient(both, base_url=BASE) as client:
-        while client.get("/health/ready").status_code != 200:
-            pass
+        until(lambda: client.get("/health/ready").status_code == 200, "the fake model")
         yield client
 
 

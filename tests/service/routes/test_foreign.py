@@ -84,6 +84,7 @@ ANSWERS = [
     ("/invocations", {"dataframe_split": {"columns": ["x", "text"], "data": [[1, "a"]]}}, {"predictions": ["apple"]}),
     ("/v1/models/fake:predict", {"instances": ["cherry"]}, {"predictions": [[0.375, 0.125, 0.5]]}),
     ("/v1/models/fake/versions/3:predict", {"instances": [{"text": "cherry"}]}, {"predictions": [[0.375, 0.125, 0.5]]}),
+    ("/v1/models/fake:predict", {"instances": [["cherry"]]}, {"predictions": [[0.375, 0.125, 0.5]]}),
     (
         "/v1/models/fake:classify",
         {"examples": [{"text": "cherry"}]},
@@ -259,6 +260,7 @@ def test_a_format_that_cannot_name_a_model_is_answered_by_the_default_one(make_c
 def test_health_and_metadata_are_there(limited):
     assert limited.get("/v2").json()["extensions"] == ["binary_tensor_data", "classification"]
     assert limited.get("/v2/health/ready").json() == {"ready": True, "live": True}
+    assert limited.get("/v2/models/fake").json()["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
     assert limited.get("/ping").status_code == 200
     info = limited.get("/info").json()
     assert info["model_type"]["classifier"]["id2label"] == {"0": "apple", "1": "banana", "2": "cherry"}
@@ -386,6 +388,18 @@ def test_the_state_of_a_model_is_told_as_tensorflow_serving_tells_it(client):
     for path in ("/v1/models/fake", "/v1/models/fake/versions/3"):
         assert client.get(path).json() == {"model_version_status": [state]}
     assert client.get("/v1/models/none").status_code == 404
+
+
+def test_every_loaded_version_has_a_state_of_tensorflow_serving(make_client, make_model, tmp_path):
+    make_model("models/fake/4")
+    (tmp_path / "models" / "serving.json").write_text('{"fake": {"aliases": {"live": "3", "next": "4"}}}')
+    client = make_client()
+
+    def versions(path):
+        return [one["version"] for one in client.get(path).json()["model_version_status"]]
+
+    assert sorted(versions("/v1/models/fake")) == ["3", "4"]
+    assert versions("/v1/models/fake/versions/4") == ["4"]
 
 
 def test_the_client_of_mlflow_reads_our_answers(server):
