@@ -84,7 +84,7 @@ def read_keys(path: Path | None) -> KeyRing:
 
 def _keys_of(path: Path) -> list[Key]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise KeysError(f"cannot read the keys in {path}: {getattr(error, 'strerror', None) or error}") from None
     return [_key(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]

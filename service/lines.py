@@ -7,6 +7,7 @@ objects as POST /v1/classify: threshold, several labels or tasks, a text on whic
 
 from __future__ import annotations
 
+import codecs
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -63,7 +64,7 @@ def answer_block(
 
 def read_block(block: Block, max_text_chars: int, deployment: Deployment) -> Texts:
     """The texts of a block, and the errors of lines that have none."""
-    content = block.content
+    content = block.content.removeprefix(codecs.BOM_UTF8) if block.first == 1 else block.content
     if content.startswith(b'"') and deployment.texts_per_record == 1:
         # Nothing but strings, the usual case, is parsed in one go. A string cannot go on over a line's end and a blank
         # line makes it no JSON: as many strings as lines are one on each.

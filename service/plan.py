@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
 import re
 import tempfile
@@ -75,7 +76,7 @@ def read_plans(models: Path) -> Plans:
     """What serving.json says; nothing where there is none. Raises ArtifactError."""
     path = models / FILE
     try:
-        return _FORM.validate_json(path.read_bytes())
+        return _FORM.validate_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import codecs
 import json
 import stat
 
@@ -22,6 +23,12 @@ def test_a_key_that_was_made_is_found_and_only_its_hash_is_kept(tmp_path, capsys
     assert second.name == "ops"
     assert key not in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_file_as_windows_editors_write_it_is_the_same(tmp_path):
+    key = add_key(file := tmp_path / "keys", "shop", ["infer"], 0)
+    file.write_bytes(codecs.BOM_UTF8 + file.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_keys(file).find(key.encode()).name == "shop"
 
 
 @pytest.mark.parametrize("presented", [b"", b"tc_", b"\xff\xfe", b"x" * 10_000])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import codecs
 import json
 from typing import Any
 
@@ -131,3 +132,11 @@ async def test_a_line_is_what_it_is_alone(deployment, name):
     alone = [read_block(Block(line, number, 1), 100, deployment) for number, line in enumerate(content.split(b"\n"), 1)]
     assert [head for one in alone for head in one.heads] == found.heads
     assert [text for one in alone for text in one.texts] == found.texts
+
+
+@pytest.mark.anyio
+async def test_a_byte_order_mark_before_the_first_line_is_no_part_of_it(deployment):
+    mark = codecs.BOM_UTF8
+    assert read_block(block(mark + b'{"text": "1"}', b'{"text": "2"}'), 100, deployment).texts == ["1", "2"]
+    assert read_block(block(mark + b'"1"', b'"2"'), 100, deployment).texts == ["1", "2"]
+    assert read_block(block(mark + b'"1"', first=2), 100, deployment).texts == []

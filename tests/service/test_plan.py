@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import codecs
+
 import pytest
 
 from service.plan import ModelPlan, is_name, read_plans, write_plans
@@ -12,6 +14,13 @@ def test_what_was_written_is_read(tmp_path):
     assert read_plans(tmp_path) == plans
     assert [path.name for path in tmp_path.iterdir()] == ["serving.json"]
     assert plans["m"].versions == ["2", "1", "3"]
+
+
+def test_a_file_as_windows_editors_write_it_is_the_same(tmp_path):
+    write_plans(tmp_path, plans := {"m": ModelPlan(aliases={"live": "2"})})
+    file = tmp_path / "serving.json"
+    file.write_bytes(codecs.BOM_UTF8 + file.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_plans(tmp_path) == plans
 
 
 def test_no_file_is_no_plan(tmp_path):

@@ -7,6 +7,7 @@ are kept while reading: gensim would first build all of the three million Google
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import shutil
@@ -246,7 +247,10 @@ def _is_zipped(path: str | Path) -> bool:
 def _opened(path: str | Path) -> Iterator[BinaryIO]:
     """The file's bytes, unzipped. Whatever goes wrong while it is open becomes a VectorsError that names it."""
     with _translated(path), gzip.open(path) if _is_zipped(path) else open(path, "rb") as file:
-        yield io.BufferedReader(file, _CHUNK)
+        buffered = io.BufferedReader(file, _CHUNK)
+        if buffered.peek(3).startswith(codecs.BOM_UTF8):
+            buffered.read(3)
+        yield buffered
 
 
 @contextmanager

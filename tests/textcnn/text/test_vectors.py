@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import codecs
 import gzip
 import sys
 from collections.abc import Callable
@@ -112,6 +113,16 @@ def test_the_format_is_found_from_the_content_not_the_name(tmp_path: Path) -> No
         zipped.write_bytes(gzip.compress((tmp_path / wrong).read_bytes()))
         for path in (tmp_path / wrong, zipped):
             np.testing.assert_array_equal(load_vectors(path, WORDS).matrix, ROWS)
+
+
+@pytest.mark.parametrize("name", ["glove.txt", "v.txt"])
+def test_a_text_file_as_windows_editors_write_it_is_the_same(tmp_path: Path, name: str) -> None:
+    WRITERS[name][1](path := tmp_path / name)
+    expected = load_vectors(path)
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes().replace(b"\n", b"\r\n"))
+    found = load_vectors(path)
+    assert found.words == expected.words
+    np.testing.assert_array_equal(found.matrix, expected.matrix)
 
 
 def test_other_spellings_are_tried_and_counted(tmp_path: Path) -> None:
