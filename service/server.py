@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from multiprocessing import parent_process
 from types import FrameType
 from typing import Any
 
@@ -171,13 +172,15 @@ class Server(WatchedServer):
         self._drain_seconds = drain_seconds
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if sig == signal.SIGTERM and not self._lifecycle.draining:
+        if sig == signal.SIGTERM and not self._lifecycle.draining and not self.should_exit:
             self._lifecycle.draining = True
             log.info("draining")
             self._captured_signals.append(sig)
             # From a signal handler, so by way of the loop.
             self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_seconds, self._stop)
             return
+        if sig == signal.SIGINT and self.should_exit and parent_process():
+            return  # from the terminal and from the supervisor: that is one Ctrl-C, and no wish to end by force
         super().handle_exit(sig, frame)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:

@@ -44,7 +44,10 @@ class Worker:
             target=_work, args=(self._target, (*self._arguments, self.lives > 0))
         )
         os.environ[WORKER] = str(self._number)  # what is spawned has a copy
+        # Ctrl-C in a terminal reaches all processes; one that is still importing would show a traceback.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         self.process.start()
+        signal.signal(signal.SIGINT, before)
         self.lives += 1
         self.started = time.monotonic()
 
@@ -126,6 +129,7 @@ def _end(workers: list[Worker], number: int, wait: float) -> bool:
     ended = True
     for worker in workers:
         worker.end(number)
+        worker.end(signal.SIGTERM)  # of SIGINT takes notice only one that serves
     deadline = time.monotonic() + wait
     for worker in workers:
         worker.process.join(max(0.0, deadline - time.monotonic()))

@@ -100,6 +100,19 @@ def test_ctrl_c_ends_it_without_a_traceback(start):
     assert "Traceback" not in log
 
 
+@pytest.mark.parametrize("when", ["starting", "serving"])
+def test_ctrl_c_in_a_terminal_reaches_every_process_and_none_shows_a_traceback(start, when):
+    server = start("--workers", "2")
+    if when == "serving":
+        server.wait_until_ready()
+    until(lambda: len(children(server.process.pid)) == 2, "both processes")
+    for pid in [*children(server.process.pid), server.process.pid]:
+        os.kill(pid, signal.SIGINT)
+    code, log = server.ended()
+    assert code == 130
+    assert "Traceback" not in log and "in time" not in log
+
+
 def test_workers_share_the_port_and_end_together(start):
     server = start("--workers", "2").wait_until_ready()
     assert post(server.url + "/v1/classify", json={"text": "banana"}).status_code == 200
