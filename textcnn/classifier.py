@@ -16,7 +16,7 @@ from textcnn.artifact import Artifact, read_artifact, write_artifact
 from textcnn.calibration.calibration import unknown_share
 from textcnn.choices import AbstainingGoal, CalibrationMethod
 from textcnn.config import LANGUAGE, RunConfig
-from textcnn.data.given import as_list
+from textcnn.data.given import as_list, as_pair
 from textcnn.data.label_rows import Labels
 from textcnn.data.texts import Texts
 from textcnn.errors import DataError, EngineError, NotFittedError, needs_extra
@@ -94,7 +94,7 @@ class TextClassifier(Estimator):
             self.preset,
             as_list(texts, "text"),
             labels,
-            validation=validation and (as_list(validation[0], "text"), validation[1]),
+            validation=as_pair(validation),
             progress=progress,
             run_folder=Path(run_folder) if run_folder else None,
             resume=resume,

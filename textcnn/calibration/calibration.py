@@ -6,6 +6,7 @@ A row is worked on by itself and in float64, so a text has the same answer alone
 from __future__ import annotations
 
 from functools import cached_property
+from numbers import Real
 from typing import Annotated, Any
 
 import numpy as np
@@ -116,9 +117,12 @@ class Calibration(Frozen):
     def abstains(self, best: Offsets, probability: Floats, *, at_least: float | None = None) -> Bools:
         """Which rows have no answer, bool[B]: the probability of the `best` class, int64[B], is too small.
 
-        `at_least` takes the place of the fitted thresholds; without either every row is answered.
+        `at_least` takes the place of the fitted thresholds; without either every row is answered. Raises DataError for
+        one that is no probability.
         """
         if at_least is not None:
+            if not isinstance(at_least, Real) or not 0 <= at_least <= 1:
+                raise DataError(f"the threshold is {at_least!r}, expected a number from 0 to 1")
             return probability < at_least
         return probability < self._thresholds[best] if self.thresholds else np.zeros(len(best), bool)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,7 +149,9 @@ def pick_labels(labels: Labels, rows: Sequence[int] | Offsets) -> Labels:
     return [labels[row] for row in rows]
 
 
-def _several(row: str | Sequence[str], separator: str) -> tuple[str, ...]:
+def _several(row: str | Sequence[str] | Set[str], separator: str) -> tuple[str, ...]:
     """Different labels in order of first sight."""
+    if isinstance(row, Set):
+        row = sorted(row, key=str)  # in an order that is the same everywhere
     labels = row.split(separator) if isinstance(row, str) else as_strings(row, "label")
     return tuple(dict.fromkeys(label.strip() for label in labels if label.strip()))

@@ -149,3 +149,9 @@ def test_the_share_of_unknown_tokens_is_by_text() -> None:
 def test_another_file_is_refused(text: str, message: str) -> None:
     with pytest.raises(ArtifactError, match=message):
         Calibration.from_json(text, classes=2)
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), -0.1, 1.1, "0.5"])
+def test_a_threshold_that_is_no_probability_is_refused(threshold: Any) -> None:
+    with pytest.raises(DataError, match="the threshold is .* expected a number from 0 to 1"):
+        Calibration().abstains(np.zeros(1, np.int64), np.ones(1, np.float32), at_least=threshold)

@@ -22,6 +22,11 @@ def test_labels_are_read_as_the_head_wants_them() -> None:
     assert tasks.column("fine") == ["p", "q", "q", "r=s"]
 
 
+def test_a_set_of_labels_has_the_same_order_in_every_process() -> None:
+    labels = list("hgfedcba")
+    assert LabelRows.read([frozenset(labels)], "multi_label").rows == (tuple(sorted(labels)),)
+
+
 def test_labels_of_tasks_are_numbered_by_task_and_missing_ones_are_minus_one() -> None:
     tasks = LabelRows.read(TASKS, "multi_task")
     names = tasks.label_set()
