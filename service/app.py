@@ -57,9 +57,9 @@ FORMATS = (hugging_face, tei, open_inference, mlflow, tf_serving)
 GAUGES_SECONDS = 1.0
 # How many more containers there must be until the collector of garbage looks at them, and how often until it looks at
 # older ones. Requests leave none, but those under way are several hundred now and then; with Python's own 700 it holds
-# everybody up dozens of times a second. Where a thousand connections come at once it looks often, at 0.3 ms a time;
-# with 10,000 it was 2 to 4 ms.
-GARBAGE = (1_500, 100, 10)
+# everybody up dozens of times a second. With 10,000 it takes 2 to 4 ms where a thousand connections come at once; with
+# 1,500 more memory is left after many reloads.
+GARBAGE = (5_000, 100, 10)
 
 
 class App:
