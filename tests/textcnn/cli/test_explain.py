@@ -41,7 +41,7 @@ def test_what_is_not_a_terminal_gets_json_lines(run: Run, model_folder: Path) ->
 def test_the_case_of_the_page_is_what_the_shipped_model_says(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     page = Path("docs/EXPLAIN.md").read_text(encoding="utf-8")
-    command, shown = page.split("## One case\n\n```\n")[1].split("\n```\n\n```text\n")
+    command, shown = page.split("## One case\n\n```\n")[1].split("\n```\n\n```text\n", maxsplit=1)
     ran = run(*shlex.split(command)[1:], "--no-json")
     assert ran.out.rstrip("\n") == shown.split("\n```")[0]
 
