@@ -28,7 +28,7 @@ from textcnn.config import RunConfig
 from textcnn.data.labels import LabelSet
 from textcnn.errors import ArtifactError, SchemaVersionError, TextCNNError
 from textcnn.golden import Golden, read_golden
-from textcnn.kernels.ngram_linear import NgramLinear
+from textcnn.kernels.ngram_linear import NgramLinear, are_keys
 from textcnn.model_card import model_card
 from textcnn.safetensors_file import json_object, tensors
 from textcnn.text.tokenizers import Tokenizer
@@ -210,13 +210,16 @@ def _read(folder: Path) -> Artifact:
     labels = part(LAYOUT.labels, lambda data: LabelSet.from_json(str(data, "utf-8")))
     spelled = config.model.embedding.spelled
     weights = part(LAYOUT.weights, tensors)
+    tokenizer = part(
+        LAYOUT.tokenizer, lambda data: Tokenizer.from_json(str(data, "utf-8"), config.text, spelled=spelled)
+    )
     return Artifact(
         config,
         labels,
-        part(LAYOUT.tokenizer, lambda data: Tokenizer.from_json(str(data, "utf-8"), config.text, spelled=spelled)),
+        tokenizer,
         weights,
         part(LAYOUT.metrics, json_object),
-        _wide(weights, len(labels), folder / LAYOUT.weights) if config.model.wide.ngrams else None,
+        _wide(weights, config, len(tokenizer), len(labels), folder / LAYOUT.weights),
         part(LAYOUT.calibration, lambda data: Calibration.from_json(str(data, "utf-8"), classes=len(labels))),
         name=folder.parent.name,
         version=folder.name,
@@ -228,24 +231,29 @@ def _wide_weights(wide: NgramLinear) -> dict[str, np.ndarray[Any, Any]]:
     return {WIDE + name: getattr(wide, name) for name in ("keys", "scale", "weight", "bias")}
 
 
-def _wide(weights: dict[str, np.ndarray[Any, Any]], classes: int, path: Path) -> NgramLinear:
+def _wide(
+    weights: dict[str, np.ndarray[Any, Any]], config: RunConfig, vocabulary: int, classes: int, path: Path
+) -> NgramLinear | None:
     """The linear classifier among the weights, which are then the network's. Raises ArtifactError."""
     found = {name: weights.pop(name) for name in list(weights) if name.startswith(WIDE)}
+    unfit, again = f"{path} does not fit its configuration", "copy or train the model again"
+    if not config.model.wide.ngrams:
+        if found:
+            raise ArtifactError(f"{unfit}: it has {', '.join(sorted(found))}, but no model.wide.ngrams; {again}")
+        return None
     keys = found.get(WIDE + "keys", np.zeros(0))
-    shapes = {"keys": (len(keys),), "scale": (len(keys),), "weight": (len(keys), classes), "bias": (classes,)}
+    shapes = {"keys": (keys.size,), "scale": (keys.size,), "weight": (keys.size, classes), "bias": (classes,)}
     for name, shape in shapes.items():
         value, dtype = found.get(WIDE + name), np.dtype("int64" if name == "keys" else "float32")
         if value is None or value.dtype != dtype or value.shape != shape:
             there = "missing" if value is None else f"{value.dtype}{list(value.shape)}"
-            raise ArtifactError(
-                f"{path} does not fit its configuration: {WIDE}{name} is {there}, expected {dtype}{list(shape)}; "
-                "copy or train the model again"
-            )
-    ordered = bool((keys[:1] > 0).all() and (keys[1:] > keys[:-1]).all())
-    if not ordered or not all(np.isfinite(value.sum()) for value in found.values()):
-        raise ArtifactError(
-            f"{path} has n-grams that are not in order, or weights that are no finite numbers; train the model again"
-        )
+            raise ArtifactError(f"{unfit}: {WIDE}{name} is {there}, expected {dtype}{list(shape)}; {again}")
+    with np.errstate(all="ignore"):
+        finite = all(np.isfinite(value.sum()) for value in found.values())
+    if not finite or not (found[WIDE + "scale"] > 0).all():
+        raise ArtifactError(f"{path} has weights of n-grams that are no finite numbers, or scales not above 0; {again}")
+    if not are_keys(keys, vocabulary):
+        raise ArtifactError(f"{path} has n-grams that are not in order, or not of words of the vocabulary; {again}")
     return NgramLinear(*(found[WIDE + name] for name in shapes))
 
 

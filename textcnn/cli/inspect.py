@@ -141,7 +141,7 @@ def _show_layers(model: Path, tokens: int, as_json: bool) -> None:
     layers = summarize(artifact_network(artifact), tokens=tokens)
     if (wide := artifact.wide) is not None:
         classes = len(wide.bias)
-        adds = tokens * int(artifact.config.model.wide.ngrams) * classes  # at most: every n-gram is known
+        adds = tokens * wide.longest * classes  # at most: every n-gram is known
         layers.append(LayerSummary("wide", "NgramLinear", (classes,), wide.weight.size + classes, adds))
     labels, words = artifact.labels.names, artifact.tokenizer.tokens
     frequent = words[2:22]  # behind <pad> and <unk>

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from textcnn.kernels.ngram_linear import ID_BITS, LONGEST, NgramLinear
+from textcnn.kernels.ngram_linear import NgramLinear, token_ids
 
 DECIMALS = 4
 
@@ -42,16 +42,11 @@ def label_ngrams(wide: NgramLinear, tokens: Sequence[str], labels: Sequence[str]
         chosen = order[:top_n], order[::-1][:top_n]
         strongest = [
             tuple(
-                WeighedNgram(_tokens(int(wide.keys[row]), tokens), round(float(weight[row]), DECIMALS))
-                for row in rows.tolist()
+                WeighedNgram(tuple(tokens[token] for token in ids if token), round(float(weight[row]), DECIMALS))
+                for row, ids in zip(rows.tolist(), token_ids(wide.keys[rows]).tolist(), strict=True)
                 if weight[row] * sign > 0
             )
             for rows, sign in zip(chosen, (1, -1), strict=True)
         ]
         found.append(LabelNgrams(label, *strongest))
     return found
-
-
-def _tokens(key: int, tokens: Sequence[str]) -> tuple[str, ...]:
-    ids = (key >> (ID_BITS * place) & ((1 << ID_BITS) - 1) for place in range(LONGEST))
-    return tuple(tokens[token] for token in ids if token)

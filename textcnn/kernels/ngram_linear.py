@@ -7,6 +7,8 @@ scale, and length 1, so the logit of a class is a sum over the n-grams as they s
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,7 +25,7 @@ class NgramLinear:
 
     def __init__(self, keys: Keys, scale: Floats, weight: Floats, bias: Floats) -> None:
         self.keys, self.scale, self.weight, self.bias = keys, scale, weight, bias
-        self._longest = next((n for n in range(LONGEST, 1, -1) if len(keys) and int(keys[-1]) >> ID_BITS * (n - 1)), 1)
+        self.longest = next((n for n in range(LONGEST, 1, -1) if len(keys) and int(keys[-1]) >> ID_BITS * (n - 1)), 1)
         module = native()
         if module is None:
             return
@@ -34,6 +36,10 @@ class NgramLinear:
         module.ngram_index(keys, *self._index, len(keys))
         self._rows = np.concatenate([scale[:, None], weight], axis=1)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without the hash table, which another process may have no kernels for, or may need where there was none."""
+        return NgramLinear, (self.keys, self.scale, self.weight, self.bias)
+
     def add_logits(self, values: Ids, offsets: Offsets, out: Floats, *, threads: int = 1) -> None:
         """out[i] += bias + what the n-grams of text i add; `out` float32[B, C]. Same bits alone and in any batch."""
         module = native()
@@ -43,7 +49,7 @@ class NgramLinear:
         rows, bias, classes = self._rows, self.bias, len(self.bias)
 
         def work(begin: int, end: int) -> None:
-            module.ngram_logits(values, offsets, *self._index, self._longest, rows, bias, classes, out, begin, end)
+            module.ngram_logits(values, offsets, *self._index, self.longest, rows, bias, classes, out, begin, end)
 
         in_ranges(work, len(offsets) - 1, threads=threads, grain=64)
 
@@ -67,14 +73,14 @@ class NgramLinear:
         module = native()
         if module is None:
             return self._evidence_ref(there, values, offsets, targets, signs)
-        most = len(there.starts) + len(values) * self._longest
+        most = len(there.starts) + len(values) * self.longest
         bounds = np.empty(len(offsets), np.int64)
         starts, ends = np.empty((2, most), np.int64)
         total, own = np.empty((2, most), np.float64)
         places = np.empty(len(there.starts) + 1, np.int32)
         places[-1] = -1  # of what went into no n-gram
         count = module.ngram_evidence(
-            values, offsets, *self._index, self._longest, self._rows, len(self.bias),
+            values, offsets, *self._index, self.longest, self._rows, len(self.bias),
             targets, signs, there.offsets, there.starts, there.ends, there.contributions,
             bounds, starts, ends, total, own, places, len(offsets) - 1,
         )  # fmt: skip
@@ -105,13 +111,28 @@ class NgramLinear:
 
     def _found(self, values: Ids, offsets: Offsets) -> tuple[Offsets, Offsets, Offsets, Offsets, Parts]:
         """Of each n-gram that is known its text, first token, size and row; and of each text one over its length."""
-        keys, text, start, size = ngrams(values, offsets, self._longest)
+        keys, text, start, size = ngrams(values, offsets, self.longest)
         rows = np.minimum(np.searchsorted(self.keys, keys), max(len(self.keys) - 1, 0))
         known = self.keys[rows] == keys if len(self.keys) else np.zeros(len(keys), bool)
         text, start, size, rows = text[known], start[known], size[known], rows[known]
         square = np.bincount(text, self.scale[rows].astype(np.float64) ** 2, minlength=len(offsets) - 1)
         share = np.divide(1.0, np.sqrt(square), out=np.zeros(len(square)), where=square > 0)
         return text, start, size, rows, share
+
+
+def token_ids(keys: Keys) -> Offsets:
+    """The ids of the tokens of each n-gram, 0 behind its last one: int64[K, LONGEST]."""
+    ids: Offsets = keys[:, None] >> np.arange(0, LONGEST * ID_BITS, ID_BITS) & ((1 << ID_BITS) - 1)
+    return ids
+
+
+def are_keys(keys: Keys, vocabulary: int) -> bool:
+    """Whether these are n-grams of known words of a vocabulary of that size, ascending."""
+    ids = token_ids(keys)
+    there = ids > 0
+    ascending = (keys[:1] > 0).all() and (keys[1:] > keys[:-1]).all()
+    whole = there[:, 0].all() and (there[:, 1:] <= there[:, :-1]).all()
+    return bool(ascending and whole and (ids != UNKNOWN_ID).all() and (ids < vocabulary).all())
 
 
 def ngrams(values: Ids, offsets: Offsets, longest: int) -> tuple[Keys, Offsets, Offsets, Offsets]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from math import sqrt
 
@@ -146,3 +147,14 @@ def test_a_model_of_no_n_gram_has_its_bias() -> None:
     )
     assert logits(model, TokenBatch.from_lists([[2, 3], []])).tolist() == [[1, 1], [1, 1]]
     assert model._logits_ref(*(lambda b: (b.values, b.offsets))(TokenBatch.from_lists([[2]]))).tolist() == [[1, 1]]
+
+
+@compiled
+def test_a_copy_in_another_process_makes_its_own_hash_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [[2, 3, 2], [4]]
+    batch, model = TokenBatch.from_lists(texts), drawn(texts, 3, 2, 0)
+    with monkeypatch.context() as plain:
+        plain.setattr("textcnn.kernels.ngram_linear.native", lambda: None)
+        sent = pickle.dumps(drawn(texts, 3, 2, 0))
+    np.testing.assert_array_equal(logits(pickle.loads(sent), batch), logits(model, batch))  # noqa: S301 - just made here
+    assert len(pickle.dumps(model)) == len(sent)
