@@ -22,7 +22,7 @@ from textcnn.explain.explainer import evidence_of
 from textcnn.inference.select import select_engine
 from textcnn.inference.wide import network_engine
 from textcnn.kernels.native import native
-from textcnn.kernels.ngram_linear import ID_BITS, NgramLinear, ngrams
+from textcnn.kernels.ngram_linear import ID_BITS, NgramLinear, ngrams, token_ids
 from textcnn.members import LINEAR_HEADS
 from textcnn.train.progress import Progress
 from textcnn.train.wide import _count, weigh
@@ -152,6 +152,22 @@ def test_other_methods_explain_both_parts(wide: TextClassifier, method: Any) -> 
     assert total == pytest.approx(one.logit, abs=1e-5)
 
 
+def test_words_that_are_only_spelled_are_in_no_n_gram_and_answers_are_the_same_in_any_batch() -> None:
+    """Their ids go on behind the vocabulary, in the order in which a batch has them."""
+    texts = [f"{text} {topic}{row}" for row, (text, topic) in enumerate(zip(TEXTS, TOPICS, strict=True))]
+    embedding = {**TINY["model"]["embedding"], "characters": {"num_filters": 4}}
+    model = TextClassifier(
+        {**TINY, "text": {"min_count": 2}, "model": {**TINY["model"], "wide": WIDE, "embedding": embedding}}
+    ).fit(texts, TOPICS)
+    artifact = model.artifact_
+    assert artifact.wide is not None
+    assert token_ids(artifact.wide.keys).max() < len(artifact.tokenizer)
+    asked = ["parcel one two three", "four parcel", "five"]
+    together = model.predict_proba(asked)
+    for row, text in enumerate(asked):
+        np.testing.assert_array_equal(model.predict_proba([text])[0], together[row])
+
+
 def test_summaries_and_filters_work_beside_it(wide: TextClassifier) -> None:
     text = "Hello again. Where is my parcel? The courier has it."
     (summary,) = wide.summarize([text], sentences=1, labels="delivery")
@@ -218,14 +234,22 @@ def test_rare_n_grams_are_left_out_and_of_too_many_the_rarest() -> None:
     batch = TokenBatch.from_lists([[2, 3, 4], [2, 3], [5], [2, 3, 2, 3]])
 
     def kept(**options: Any) -> list[tuple[int, ...]]:
-        keys, counts = _count(batch, WideConfig.model_validate({"ngrams": 3, **options}))
+        config = WideConfig.model_validate({"ngrams": 3, **options})
+        keys, counts = _count(batch, config, most=config.max_ngrams)
         assert counts.shape == (4, len(keys))
-        mask = (1 << ID_BITS) - 1
-        return [tuple(k >> (ID_BITS * n) & mask for n in range(3) if k >> (ID_BITS * n)) for k in keys.tolist()]
+        return [tuple(filter(None, ids)) for ids in token_ids(keys).tolist()]
 
     assert kept() == [(2,), (3,), (4,), (5,), (2, 3)]
     assert set(kept(max_ngrams=3)) == {(2,), (3,), (2, 3)}
     assert {(3, 2), (3, 4), (2, 3, 4), (2, 3, 2), (3, 2, 3)} <= set(kept(min_count=1))
+
+
+def test_of_many_labels_fewer_n_grams_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand labels times all n-grams would take tens of gigabytes."""
+    monkeypatch.setattr("textcnn.train.wide.MOST_WEIGHTS", 31)
+    wide = fit().artifact_.wide
+    assert wide is not None
+    assert wide.weight.shape == (10, 3)
 
 
 def test_training_says_what_each_part_is_worth(capsys: pytest.CaptureFixture[str]) -> None:
@@ -264,6 +288,14 @@ def test_the_default_has_it_and_the_papers_network_has_not(classifier: TextClass
         (lambda wide: replace_array(wide, keys=wide.keys[::-1].copy()), "n-grams that are not in order"),
         (lambda wide: replace_array(wide, keys=wide.keys - wide.keys[0]), "n-grams that are not in order"),
         (lambda wide: replace_array(wide, weight=wide.weight * np.float32(np.nan)), "no finite numbers"),
+        (lambda wide: replace_array(wide, weight=wide.weight * np.float32(0) + np.float32(3e38)), "no finite numbers"),
+        (lambda wide: replace_array(wide, scale=wide.scale * 0), "scales not above 0"),
+        (lambda wide: replace_array(wide, keys=last_key(wide, 1 << 62)), "not of words of the vocabulary"),
+        (
+            lambda wide: replace_array(wide, keys=last_key(wide, (2 << 2 * ID_BITS) + 2)),
+            "not of words of the",
+        ),
+        (lambda wide: replace_array(wide, keys=np.append([1], wide.keys[1:])), "not of words of the vocabulary"),
         (lambda wide: None, "wide.keys is missing"),
     ],
 )
@@ -275,6 +307,18 @@ def test_a_damaged_linear_part_is_named(
     with pytest.raises(ArtifactError, match=message):
         read_artifact(tmp_path / "1")
     assert json.loads((tmp_path / "1" / "config.json").read_text())["model"]["wide"]["ngrams"] == 3
+
+
+def test_a_linear_part_that_the_configuration_does_not_know_is_refused(wide: TextClassifier, tmp_path: Path) -> None:
+    config = wide.artifact_.config
+    model = config.model.model_copy(update={"wide": WideConfig()})
+    write_artifact(tmp_path / "1", replace(wide.artifact_, config=config.model_copy(update={"model": model})))
+    with pytest.raises(ArtifactError, match=r"it has wide\.bias, .*, but no model\.wide\.ngrams"):
+        read_artifact(tmp_path / "1")
+
+
+def last_key(wide: NgramLinear, key: int) -> Any:
+    return np.append(wide.keys[:-1], key)
 
 
 def replace_array(wide: NgramLinear, **arrays: Any) -> Any:

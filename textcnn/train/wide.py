@@ -24,12 +24,13 @@ from textcnn.nn.heads.multi_label import MultiLabel
 from textcnn.nn.model import Network
 from textcnn.train.loop import Examples
 from textcnn.train.objective import make_loss
-from textcnn.types import Floats, TokenBatch
+from textcnn.types import UNKNOWN_ID, Floats, TokenBatch
 
 MOST_STEPS = 100  # of L-BFGS
 SMALL = 1e-5  # its tolerances
 EQUAL = 0.5  # what each part counts where no validation text says otherwise
 MOST = 5.0
+MOST_WEIGHTS = 10_000_000  # of all labels together: 40 MB of a model, and 2 GB for L-BFGS, which has 25 times as many
 Exact = npt.NDArray[np.float64]
 Loss = Callable[[Exact], tuple[float, Exact]]
 
@@ -42,13 +43,13 @@ def fit_wide(
 
     `tell` is called with the share of the steps that are behind; there may be fewer than it says.
     """
-    keys, counts = _count(train.texts, config)
+    classes = network.head.linear.out_features
+    keys, counts = _count(train.texts, config, most=min(config.max_ngrams, MOST_WEIGHTS // classes))
     scale = np.log((1 + counts.shape[0]) / (1 + np.bincount(counts.indices, minlength=len(keys)))) + 1
     lengths = np.sqrt(counts @ scale**2)  # as if an n-gram that is there twice were two
     over = np.divide(1.0, lengths, out=np.zeros(len(lengths)), where=lengths > 0)
     vectors = (diags(over) @ counts @ diags(scale)).tocsr()
     loss = _loss_of(network, train.targets, class_weights)
-    classes = network.head.linear.out_features
     # the loss of a text is a sum, but a mean over the labels where any number of them may be right
     penalty = 1 / (config.c * len(train.texts) * (classes if isinstance(network.head, MultiLabel) else 1))
 
@@ -94,13 +95,15 @@ def weigh(network: Network, deep: Floats, wide: Floats, targets: npt.NDArray[Any
     return float(found[0]), float(found[1])
 
 
-def _count(texts: TokenBatch, config: WideConfig) -> tuple[npt.NDArray[np.int64], Any]:
-    """The keys of the n-grams that are kept, ascending, and how often each text has each: a sparse matrix."""
+def _count(texts: TokenBatch, config: WideConfig, *, most: int) -> tuple[npt.NDArray[np.int64], Any]:
+    """The keys of the `most` frequent n-grams, ascending, and how often each text has each: a sparse matrix."""
     assert isinstance(config.ngrams, int), "resolve has settled it"
     kept: list[npt.NDArray[np.int64]] = []
     rows, columns = [], []
+    # where words are spelled, unknown ones have ids beyond the vocabulary that mean nothing in another batch
+    values = np.where(texts.unknown, UNKNOWN_ID, texts.values)
     for size in range(1, config.ngrams + 1):
-        keys, text, _ = ngrams_of(texts.values, texts.offsets, size)
+        keys, text, _ = ngrams_of(values, texts.offsets, size)
         unique, place, often = np.unique(keys, return_inverse=True, return_counts=True)
         # most n-grams of several tokens stand in one place only; without them the rest is small
         stays = often >= (config.min_count if size > 1 else 1)
@@ -115,10 +118,10 @@ def _count(texts: TokenBatch, config: WideConfig) -> tuple[npt.NDArray[np.int64]
     texts_with = np.bincount(counts.indices, minlength=len(unique))
     sizes = np.repeat(np.arange(1, config.ngrams + 1), [len(part) for part in kept])
     wanted = np.flatnonzero((sizes == 1) | (texts_with >= config.min_count))
-    if len(wanted) > config.max_ngrams:
+    if len(wanted) > most:
         # of equals the shorter ones, then in the order of their ids
         order = np.lexsort((unique[wanted], sizes[wanted], -texts_with[wanted]))
-        wanted = np.sort(wanted[order[: config.max_ngrams]])
+        wanted = np.sort(wanted[order[:most]])
     return unique[wanted], counts[:, wanted].tocsr()
 
 
