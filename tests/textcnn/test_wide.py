@@ -100,11 +100,12 @@ def test_what_n_grams_add_is_the_whole_logit(
             assert len({(ngram.start, ngram.end) for ngram in one.ngrams}) == len(one.ngrams)
             for ngram in one.ngrams:  # of an n-gram that the linear part alone has, words have equal parts
                 assert len(ngram.tokens) == len(ngram.text.split()) or not ngram.text.isalpha()
-    reading, targets, evidence = next(evidence_of(model._fitted().engine, model.artifact_.tokenizer, ASKED))
+    many = ASKED * 3  # more than the kernel has in hand at once
+    reading, targets, evidence = next(evidence_of(model._fitted().engine, model.artifact_.tokenizer, many))
     logits = model._fitted().engine.logits(reading.batch)
     np.testing.assert_array_equal(targets, logits.argmax(axis=1))
     sums = [part.sum() for part in np.split(evidence.contributions, evidence.offsets[1:-1])]
-    bias = np.array([one.bias for one in model.explain(ASKED)])
+    bias = np.array([one.bias for one in model.explain(many)])
     np.testing.assert_allclose(bias + sums, logits.max(axis=1), atol=1e-5)
 
 
@@ -125,14 +126,28 @@ def test_explanations_are_the_same_without_compiled_kernels(
         np.testing.assert_allclose(list(spans[0].values()), [spans[1][span] for span in spans[0]], atol=1e-5)
 
 
-def test_words_of_an_n_gram_share_what_it_adds(wide: TextClassifier) -> None:
-    (one,) = wide.explain(["where is my parcel"])
-    parts = {ngram.text: sum(token.contribution for token in ngram.tokens) for ngram in one.ngrams}
-    assert wide.artifact_.wide is not None
-    filters = wide.artifact_.weights["encoder.blocks.0.bias"]
-    assert not filters.any() or max(map(abs, parts.values())) > 0
-    single = next(ngram for ngram in one.ngrams if ngram.text == "parcel")
-    assert single.tokens[0].contribution == pytest.approx(single.contribution, abs=0.5)
+def without_ngrams(model: TextClassifier) -> TextClassifier:
+    """The network of a model, with what it counts, alone."""
+    alone = TextClassifier(model.config)
+    alone._model = type(model._fitted())(replace(model.artifact_, wide=None))
+    return alone
+
+
+def test_words_of_an_n_gram_share_what_it_adds_evenly(wide: TextClassifier) -> None:
+    text = "where is my parcel zyzzyva, it is broken"
+    (one,) = wide.explain([text])
+    (network,) = without_ngrams(wide).explain([text], labels=one.label)
+    alone = {(ngram.start, ngram.end): ngram for ngram in network.ngrams}
+    added = set()
+    for ngram in one.ngrams:
+        before = alone.pop((ngram.start, ngram.end), None)
+        linear = ngram.contribution - (before.contribution if before else 0)
+        parts = [token.contribution - (before.tokens[n].contribution if before else 0)
+                 for n, token in enumerate(ngram.tokens)]  # fmt: skip
+        assert parts == pytest.approx([linear / len(parts)] * len(parts), abs=1e-5)
+        added.add((len(parts), abs(linear) > 1e-4))
+    assert not alone
+    assert {(1, True), (2, True)} <= added
 
 
 @pytest.mark.parametrize("method", ["occlusion", "grad_cam", "integrated_gradients"])
@@ -142,14 +157,15 @@ def test_other_methods_explain_both_parts(wide: TextClassifier, method: Any) -> 
     text = "where is my parcel"
     (one,) = wide.explain([text], method=method)
     with_network = {ngram.text: ngram.contribution for ngram in one.ngrams}
-    alone = TextClassifier(wide.config)
-    artifact = replace(wide.artifact_, wide=None)
-    alone._model = type(wide._fitted())(artifact)
-    (without,) = alone.explain([text], labels=one.label, method=method)
+    (without,) = without_ngrams(wide).explain([text], labels=one.label, method=method)
     assert one.logit != pytest.approx(without.logit, abs=1e-3)
     assert with_network != pytest.approx({ngram.text: ngram.contribution for ngram in without.ngrams}, abs=1e-3)
     total = one.bias + sum(ngram.contribution for ngram in one.ngrams) + one.rest
     assert total == pytest.approx(one.logit, abs=1e-5)
+    if method != "occlusion":  # whose bias is the logit of a text of unknown words
+        assert wide.artifact_.wide is not None
+        bias = wide.artifact_.wide.bias[wide.labels.index(one.label)]
+        assert one.bias == pytest.approx(without.bias + bias, abs=1e-6)
 
 
 def test_words_that_are_only_spelled_are_in_no_n_gram_and_answers_are_the_same_in_any_batch() -> None:
@@ -196,6 +212,9 @@ def test_without_validation_both_parts_count_the_same() -> None:
     model = fit(data={"validation_fraction": 0.0})
     assert model.metrics_["wide"].keys() == {"ngrams", "network_counts", "ngrams_count"}
     assert (model.metrics_["wide"]["network_counts"], model.metrics_["wide"]["ngrams_count"]) == (0.5, 0.5)
+    alone = fit({"ngrams": 0}, data={"validation_fraction": 0.0}).artifact_.weights
+    for name, weight in model.artifact_.weights.items():
+        np.testing.assert_allclose(weight, alone[name] * (0.5 if name.startswith("head.") else 1), rtol=1e-6)
     assert model.score(TEXTS, TOPICS) > 0.9
 
 
@@ -217,6 +236,31 @@ def test_the_linear_classifier_is_scikit_learns_on_the_same_vectors() -> None:
     np.testing.assert_allclose(vectors @ found + 2 * wide.wide.bias, expected.decision_function(vectors), atol=0.1)
 
 
+def test_class_weights_count_in_the_linear_part() -> None:
+    (even, heavy) = (
+        fit(data={"validation_fraction": 0.0}, train={**TINY["train"], **weights}).artifact_.wide
+        for weights in ({}, {"class_weights": {"repair": 20.0}})
+    )
+    assert even is not None
+    assert heavy is not None
+    assert (heavy.bias - even.bias).argmax() == 2  # billing, delivery, repair
+
+
+def test_of_several_labels_each_has_a_logistic_regression_of_its_own() -> None:
+    wide = fit({"ngrams": 1, "c": 3.0}, head="multi_label", data={"validation_fraction": 0.0}).artifact_
+    assert wide.wide is not None
+    batch = wide.tokenizer.encode(TEXTS)
+    vectors = np.zeros((len(TEXTS), len(wide.wide.keys)))
+    keys, text, _, _ = ngrams(batch.values, batch.offsets, 1)
+    np.add.at(vectors, (text, np.searchsorted(wide.wide.keys, keys)), 1)
+    vectors *= wide.wide.scale / np.sqrt((vectors * wide.wide.scale.astype(float) ** 2).sum(axis=1))[:, None]
+    for column, label in enumerate(wide.labels.names):
+        rows = [label in row for row in LABELS["multi_label"]]
+        expected = LogisticRegression(C=3.0, tol=1e-8, max_iter=1000).fit(vectors, rows)
+        found = 2 * wide.wide.weight[:, column] / wide.wide.scale
+        np.testing.assert_allclose(found, expected.coef_[0], atol=0.1)
+
+
 def test_the_shares_of_the_two_parts_are_found_and_few_texts_move_them_little() -> None:
     draw = np.random.default_rng(0)
     network = fit({"ngrams": 1})._fitted().network("grad_cam")
@@ -231,15 +275,16 @@ def test_the_shares_of_the_two_parts_are_found_and_few_texts_move_them_little() 
 
 
 def test_rare_n_grams_are_left_out_and_of_too_many_the_rarest() -> None:
-    batch = TokenBatch.from_lists([[2, 3, 4], [2, 3], [5], [2, 3, 2, 3]])
+    batch = TokenBatch.from_lists([[2, 3, 4], [2, 3], [5], [2, 3, 2, 3], [6, 7, 6, 7]])
 
     def kept(**options: Any) -> list[tuple[int, ...]]:
         config = WideConfig.model_validate({"ngrams": 3, **options})
         keys, counts = _count(batch, config, most=config.max_ngrams)
-        assert counts.shape == (4, len(keys))
+        assert counts.shape == (5, len(keys))
         return [tuple(filter(None, ids)) for ids in token_ids(keys).tolist()]
 
-    assert kept() == [(2,), (3,), (4,), (5,), (2, 3)]
+    # 6 7 stands in two places, but in one text
+    assert kept() == [(2,), (3,), (4,), (5,), (6,), (7,), (2, 3)]
     assert set(kept(max_ngrams=3)) == {(2,), (3,), (2, 3)}
     assert {(3, 2), (3, 4), (2, 3, 4), (2, 3, 2), (3, 2, 3)} <= set(kept(min_count=1))
 

@@ -17,7 +17,8 @@ from textcnn.types import Evidence, Floats, TokenBatch
 
 compiled = pytest.mark.skipif(native() is None, reason="the compiled kernels are not built")
 TEXTS = st.lists(
-    st.lists(st.sampled_from([0, 1, 2, 3, 4, 5, 1 << 20, (1 << 21) - 1, 1 << 21]), max_size=90), max_size=4
+    st.lists(st.sampled_from([0, 1, 2, 3, 4, 5, 1 << 20, (1 << 21) - 1, 1 << 21, (9 << 21) + 9]), max_size=90),
+    max_size=4,
 )
 
 
