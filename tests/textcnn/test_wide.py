@@ -272,6 +272,7 @@ def test_the_shares_of_the_two_parts_are_found_and_few_texts_move_them_little() 
     deep, linear = weigh(network, noise[:3], good[:3], targets[:3])
     assert abs(deep - 0.5) + abs(linear - 0.5) < 2.0
     assert weigh(network, noise * 0, good * 0, targets) == pytest.approx((0.5, 0.5))
+    assert weigh(network, noise, good, targets * 0 + 1) == (0.5, 0.5)
 
 
 def test_rare_n_grams_are_left_out_and_of_too_many_the_rarest() -> None:

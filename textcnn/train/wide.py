@@ -81,8 +81,10 @@ def wide_logits(wide: NgramLinear, batch: TokenBatch) -> Floats:
 def weigh(network: Network, deep: Floats, wide: Floats, targets: npt.NDArray[Any]) -> tuple[float, float]:
     """How much the logits of each part count where the loss of both together is least; `targets` of the same texts.
 
-    Few texts say little: it is as if one more had wanted EQUAL parts.
+    Few texts say little: it is as if one more had wanted EQUAL parts. Texts of one label say nothing: the more, the better.
     """
+    if len(np.unique(targets, axis=0)) == 1:
+        return EQUAL, EQUAL
     loss = _loss_of(network, targets, None)
     exact = np.stack([deep, wide]).astype(np.float64)
 
