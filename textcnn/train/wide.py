@@ -81,7 +81,7 @@ def wide_logits(wide: NgramLinear, batch: TokenBatch) -> Floats:
 def weigh(network: Network, deep: Floats, wide: Floats, targets: npt.NDArray[Any]) -> tuple[float, float]:
     """How much the logits of each part count where the loss of both together is least; `targets` of the same texts.
 
-    Few texts say little: it is as if one more had wanted EQUAL parts. Texts of one label say nothing: the more, the better.
+    Few texts say little: it is as if one more had wanted EQUAL parts. Texts that all have one label say nothing.
     """
     if len(np.unique(targets, axis=0)) == 1:
         return EQUAL, EQUAL
