@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -239,7 +239,7 @@ class Rows:
             "generator_held_up_share": statistics.median(held_up),
         }
 
-    def overload(self) -> dict[str, Any]:
+    def overload_goodput_share(self) -> dict[str, Any]:
         """Requests of BATCH texts: with one text each the sockets are the queue and nothing has to be refused."""
         figures: dict[str, Any] = {}
         runs: dict[str, dict[str, Any]] = {}
@@ -477,16 +477,32 @@ def rows() -> dict[str, Callable[[Rows], dict[str, Any]]]:
 
 
 HELPERS = ("seconds", "load", "serving", "empty_fastapi", "saturation")
+# what a row measures beside the figure that it is named after
+BESIDE = {
+    **dict.fromkeys(OVERLOAD, "overload_goodput_share"),
+    **dict.fromkeys(("reload_mixed", "reload_memory_growth"), "reload_failed"),
+    "sigterm_idle_exit_s": "sigterm_failed",
+    "others_p99_ratio": "slow_sockets_open_after_deadline",
+    **dict.fromkeys(("requests_over_litserve", "requests_over_mlserver"), "head_to_head"),
+}
+
+
+def chosen_rows(wanted: Sequence[str]) -> list[str]:
+    """The rows that measure these figures, each once; all without any. Raises SystemExit for one that no row has."""
+    known = rows()
+    if unknown := set(wanted) - set(known) - set(BESIDE):
+        raise SystemExit(
+            f"benchmarks service: no row {', '.join(sorted(unknown))}; there are {', '.join([*known, *BESIDE])}"
+        )
+    return [*dict.fromkeys(BESIDE.get(name, name) for name in wanted or known)]
 
 
 def run(*, data: Path, quick: bool = False, chosen: list[str] | None = None) -> dict[str, Any]:
-    known = rows()
-    if unknown := set(chosen or ()) - set(known):
-        raise SystemExit(f"benchmarks service: no row {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    known, names = rows(), chosen_rows(chosen or ())
     about = machine.describe()
     table = Rows(data, quick=quick)
     figures: dict[str, Any] = {}
-    for name in chosen or known:
+    for name in names:
         say(f"{name} ...")
         began = time.monotonic()
         found = known[name](table)
