@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,7 @@ def predictions(
     for name, calls in ways.items():
         for way, call in calls.items():
             given = some.get(name, texts)
-            work[f"{name} {way}"] = lambda call=call, given=given: call(given)  # type: ignore[misc]
+            work[f"{name} {way}"] = partial(call, given)
             counts[f"{name} {way}"] = len(given)
     tokenizer = model.artifact_.tokenizer
     work["tokenizer"], counts["tokenizer"] = lambda: tokenizer.encode(texts), len(texts)
@@ -224,7 +225,7 @@ def precisions(
             name: NgramTableEngine.from_artifact(artifact, EngineOptions(threads=1, table_precision=name))
             for name in PRECISIONS
         }
-        seconds = interleave({name: lambda e=e: e.logits(batch) for name, e in engines.items()}, rounds)  # type: ignore[misc]
+        seconds = interleave({name: partial(e.logits, batch) for name, e in engines.items()}, rounds)
     exact = engines["float32"].logits(batch)
     rows: dict[str, dict[str, Any]] = {}
     for name, engine in engines.items():

@@ -39,8 +39,8 @@ class SentenceCnn(nn.Module):
             self.embedding.weight.uniform_(-0.25, 0.25)
             self.embedding.weight[0] = 0.0
             for convolution in self.convolutions:
-                convolution.weight.uniform_(-0.01, 0.01)  # type: ignore[operator]
-                convolution.bias.zero_()  # type: ignore[operator]
+                nn.init.uniform_(convolution.get_parameter("weight"), -0.01, 0.01)
+                nn.init.zeros_(convolution.get_parameter("bias"))
             self.linear.weight.zero_()
             self.linear.bias.zero_()
 

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def imports(rounds: int) -> dict[str, dict[str, float]]:
             [sys.executable, "-c", code, name], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
         ).stdout
 
-    seconds = interleave({name: lambda name=name: process(name) for name in IMPORTS}, rounds)  # type: ignore[misc]
+    seconds = interleave({name: partial(process, name) for name in IMPORTS}, rounds)
     return {
         name or "nothing": {"seconds": seconds[name], "mb": int(process(name, asks).split()[1]) * 1024 / 1e6}
         for name in IMPORTS

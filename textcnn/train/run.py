@@ -144,8 +144,8 @@ def _beside(
         for value in network.head.linear.parameters():
             value.mul_(deep)
     wide = NgramLinear(wide.keys, wide.scale, wide.weight * np.float32(linear), wide.bias * np.float32(linear))
-    if held_out:
-        logits = network_logits(network, held_out.texts, Distinct(len(ready.tokenizer)))
+    if held_out and logits is not None:
+        logits = logits * np.float32(deep)
         wide.add_logits(held_out.texts.values, held_out.texts.offsets, logits)
         figures["together"] = measure(network, logits, held_out.targets)
     return wide, logits, figures | {"network_counts": round(deep, 4), "ngrams_count": round(linear, 4)}

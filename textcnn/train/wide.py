@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix, diags
+from threadpoolctl import threadpool_limits
 
 from textcnn.config import WideConfig
 from textcnn.kernels.ngram_linear import NgramLinear, ngrams_of
@@ -60,11 +61,13 @@ def fit_wide(
         return value, np.concatenate([(vectors.T @ gradient + penalty * weight).ravel(), gradient.sum(axis=0)])
 
     steps = count(1)
-    found = minimize(
-        objective, np.zeros((len(keys) + 1) * classes), jac=True, method="L-BFGS-B",
-        options={"maxiter": MOST_STEPS, "ftol": SMALL, "gtol": SMALL},
-        callback=lambda _: tell(next(steps) / MOST_STEPS),
-    ).x  # fmt: skip
+    # threads of BLAS that wait for work take the cores from torch's: four times slower
+    with threadpool_limits(1, user_api="blas"):
+        found = minimize(
+            objective, np.zeros((len(keys) + 1) * classes), jac=True, method="L-BFGS-B",
+            options={"maxiter": MOST_STEPS, "ftol": SMALL, "gtol": SMALL},
+            callback=lambda _: tell(next(steps) / MOST_STEPS),
+        ).x  # fmt: skip
     weight, bias = found[:-classes].reshape(-1, classes), found[-classes:]
     return NgramLinear(
         keys, scale.astype(np.float32), (weight * scale[:, None]).astype(np.float32), bias.astype(np.float32)

@@ -79,12 +79,15 @@ def windows(batch: TokenBatch, draw: np.random.Generator) -> Evidence:
     return Evidence(np.array(bounds, np.int64), starts, ends, draw.normal(size=len(rows)), slots)
 
 
-@pytest.mark.parametrize("kernels", [pytest.param(True, marks=compiled), False])
-def test_a_logit_is_the_sum_of_the_weights_of_n_grams_over_the_length_of_the_text(
-    kernels: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not kernels:
+@pytest.fixture(params=[pytest.param(True, marks=compiled), False])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the compiled kernels, and without."""
+    if not request.param:
         monkeypatch.setattr("textcnn.kernels.ngram_linear.native", lambda: None)
+
+
+@pytest.mark.usefixtures("either_way")
+def test_a_logit_is_the_sum_of_the_weights_of_n_grams_over_the_length_of_the_text() -> None:
     weights = {key(2): 1.0, key(3): -2.0, key(2, 3): 0.5, key(2, 3, 2): 4.0, key(7): 8.0}
     scales = {key(2): 1.0, key(3): 2.0, key(2, 3): 3.0, key(2, 3, 2): 0.5, key(7): 9.0}
     keys = np.array(sorted(weights), np.int64)
@@ -104,12 +107,8 @@ def test_a_logit_is_the_sum_of_the_weights_of_n_grams_over_the_length_of_the_tex
     np.testing.assert_allclose(logits(model, batch)[:, 1], -1)
 
 
-@pytest.mark.parametrize("kernels", [pytest.param(True, marks=compiled), False])
-def test_n_grams_make_up_the_logit_together_with_the_windows_that_were_there(
-    kernels: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not kernels:
-        monkeypatch.setattr("textcnn.kernels.ngram_linear.native", lambda: None)
+@pytest.mark.usefixtures("either_way")
+def test_n_grams_make_up_the_logit_together_with_the_windows_that_were_there() -> None:
     draw = np.random.default_rng(3)
     texts = [draw.integers(1, 6, size).tolist() for size in (0, 1, 7, 200)]
     model, batch = drawn(texts, 3, 4, 5), TokenBatch.from_lists(texts)
@@ -142,12 +141,11 @@ def test_a_text_has_the_same_bits_alone_and_in_any_batch_and_with_any_number_of_
         np.testing.assert_array_equal(logits(model, TokenBatch.from_lists([texts[row]]))[0], together[row])
 
 
+@pytest.mark.usefixtures("either_way")
 def test_a_model_of_no_n_gram_has_its_bias() -> None:
-    model = NgramLinear(
-        np.zeros(0, np.int64), *np.zeros((2, 0), np.float32)[:1], np.zeros((0, 2), np.float32), np.ones(2, np.float32)
-    )
+    nothing = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 2), np.float32)
+    model = NgramLinear(*nothing, np.ones(2, np.float32))
     assert logits(model, TokenBatch.from_lists([[2, 3], []])).tolist() == [[1, 1], [1, 1]]
-    assert model._logits_ref(*(lambda b: (b.values, b.offsets))(TokenBatch.from_lists([[2]]))).tolist() == [[1, 1]]
 
 
 @compiled
