@@ -98,7 +98,7 @@ OVERLOAD = {
 
 LIMITS = {
     "classify_over_empty_fastapi": "uvicorn's own work on a request is about half of either",
-    "stream_over_offline": "beside the model (86 %): sockets, JSON in and out, caches cold after each block",
+    "stream_over_offline": "beside the model (82 %) and the tokens (8 %): sockets, JSON in and out",
     "p99_at_80_over_idle_p50": "a pause of the machine keeps five times as long those who come: 2 ms a second are 1 %",
     "overload_goodput_share": "receiving a body and saying no; at 10x nine of ten requests are refused",
 }

@@ -83,6 +83,11 @@ class Call:
         """Whether the body ended because the service stops, not because the client had sent it all; see guard.py."""
         return "textcnn.cut" in self.scope
 
+    @property
+    def left(self) -> bool:
+        """Whether the client has left, for who does not wait for its messages."""
+        return "textcnn.left" in self.scope
+
     async def body(self) -> bytes:
         """All of it. Raises BodyTooLargeError, before reading where the length is declared, and ClientGoneError."""
         # So a client that waits for "100 Continue" sends nothing.

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
-from itertools import groupby, pairwise
+from itertools import groupby, islice, pairwise
 from math import inf
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple, Protocol
+
+import orjson
 
 from service.batcher import BatchReport, MicroBatcher, each_by_itself
 from service.errors import InvalidRequestError
@@ -156,6 +158,7 @@ class Deployment:
         self.name = name
         self.version = version
         self.labels = classifier.labels
+        self.labels_as_json = tuple(map(orjson.dumps, self.labels))
         self.texts_per_record = classifier.texts_per_record
         self.head = classifier.head
         self.ranks = classifier.rank([]) is not None  # whether its answers are no more than ranked labels
@@ -353,7 +356,7 @@ class Deployment:
 
     def _take_sample(self, texts: Sequence[str]) -> None:
         if monotonic() >= self._sample_at:
-            self._sample = list(texts[:SAMPLE_TEXTS])
+            self._sample = list(islice(texts, SAMPLE_TEXTS))
 
     def _measure(self, texts: list[str]) -> None:
         """How much some texts are like those of the validation; in a thread, for it takes another pass."""

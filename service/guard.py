@@ -89,6 +89,7 @@ class Guard(HttpToolsProtocol):
         # uvicorn tells the last request only, which may stand behind others
         if self.begun is not None and not self.begun.response_complete:
             self.begun.disconnected = True
+            cast("dict[str, Any]", self.begun.scope)["textcnn.left"] = True
             self.begun.message_event.set()
         self.pipeline.clear()
 

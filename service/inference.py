@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from time import monotonic, perf_counter
 from typing import Any, TypeVar
 
@@ -148,10 +149,15 @@ class Inference:
             raise answer
         return answer
 
-    def lines_at_once(self, call: Call, most: int) -> int:
+    def lines_at_once(self, call: Call) -> float:
         """How many lines of a stream may be one block: where the key has a rate, what it may send in a second."""
         rate = call.key.per_second if call.key else 0.0
-        return min(most, max(1, int(rate))) if rate else most
+        return max(1, int(rate)) if rate else inf
+
+    def cost_in(self, seconds: float, deployment: Deployment) -> int:
+        """How much work on blocks of a stream the model does in some time; 0 where that is not known yet."""
+        per_cost = _forecast(deployment, deployment.bulk, 1)
+        return int(seconds / per_cost) if per_cost else 0
 
     def _deadline(self, call: Call) -> float:
         """When the answer has to be there, of time.monotonic."""

@@ -1,20 +1,23 @@
 """Lines of JSON in, lines of JSON out, a block of them at a time. No object a text on the usual way.
 
-Usual is: a line is a string (or an object with a text), the answer ranked labels. Then a block is parsed in one go, the
-model's answers stay columns, and lines are written from the columns. Whatever else there is goes through the same
-objects as POST /v1/classify: threshold, several labels or tasks, a text on which the model fails.
+Usual is: a line is a string (or an object with a text), the answer ranked labels. Then compiled code finds the texts,
+the model reads them where they stand, its answers stay columns, and lines are written from the columns. Whatever else
+there is goes through the same objects as POST /v1/classify: a line that is told what is wrong with it, a threshold,
+several labels or tasks, a text on which the model fails.
 """
 
 from __future__ import annotations
 
 import codecs
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
 
 from service.deployment import Deployment
 from service.errors import CODES, InvalidJSONError, InvalidRequestError, RequestError
+from service.native_lines import LineTexts, native
 from service.predictions import answer_texts
 from service.routes.classify import check_text, parse_unrepeated
 
@@ -33,57 +36,48 @@ class Block(NamedTuple):
     too_long: bool = False
 
 
-class Texts(NamedTuple):
-    """What is to be classified. `heads` has for each text its number, and its id if it has one, as JSON.
-
-    Where some lines are errors, `rows` has one entry a line that is not blank: its answer, or None for a text's.
-    """
-
-    texts: list[str]
-    heads: list[bytes]
-    rows: list[bytes | None] | None = None
-
-
 def answer_block(
     deployment: Deployment, block: Block, *, top_k: int, threshold: float | None, max_text_chars: int
 ) -> bytes:
     """The answers to the lines that are not blank, each ended by a newline."""
     if block.too_long:
         return error_line(block.first, _too_long(max_text_chars))
-    found = read_block(block, max_text_chars, deployment)
-    written = b""
-    if found.texts:
-        written = answer_texts(
-            deployment, found.texts, top_k=top_k, threshold=threshold, work="stream", heads=found.heads
-        )
-    if found.rows is None:
-        return written
-    answers = iter(written.splitlines(keepends=True))
-    return b"".join(next(answers) if row is None else row for row in found.rows)
-
-
-def read_block(block: Block, max_text_chars: int, deployment: Deployment) -> Texts:
-    """The texts of a block, and the errors of lines that have none."""
     content = block.content.removeprefix(codecs.BOM_UTF8) if block.first == 1 else block.content
-    if content.startswith(b'"') and deployment.texts_per_record == 1:
-        # Nothing but strings, the usual case, is parsed in one go. A string cannot go on over a line's end and a blank
-        # line makes it no JSON: as many strings as lines are one on each.
-        with suppress(orjson.JSONDecodeError):
-            texts = orjson.loads(b"[%b]" % content.replace(b"\n", b",\n"))
-            if len(texts) == block.lines and set(map(type, texts)) == {str}:
-                if max(map(len, texts)) <= max_text_chars:
-                    numbers = range(block.first, block.first + block.lines)
-                    return Texts(texts, orjson.dumps([*numbers])[1:-1].split(b","))
-    texts, heads, rows = [], [], []
-    for number, line in enumerate(content.split(b"\n"), block.first):
+    answer = partial(answer_texts, deployment, top_k=top_k, threshold=threshold, work="stream")
+    module, usual, written = native(), None, b""
+    if module and deployment.texts_per_record == 1:
+        usual = module.Lines(content, block.first, max_text_chars, longest_line(max_text_chars))
+        written = answer(LineTexts(usual), heads=usual) if len(usual) else b""
+        others = usual.others
+    else:
+        others = [*enumerate(content.split(b"\n"), block.first)]
+    if not others:
+        return written
+    answers = _answer_each(others, max_text_chars, deployment, answer)
+    if usual:
+        numbers = [int(head.partition(b",")[0]) for head in usual.heads()]
+        answers |= dict(zip(numbers, written.splitlines(keepends=True), strict=True))
+    return b"".join(answers[number] for number in sorted(answers))
+
+
+def _answer_each(
+    lines: Sequence[tuple[int, bytes]], max_text_chars: int, deployment: Deployment, answer: Callable[..., bytes]
+) -> dict[int, bytes]:
+    """The answers to some lines by their numbers; a blank line has none."""
+    answers, texts, heads, numbers = {}, [], [], []
+    for number, line in lines:
         if not line.strip():
             continue
-        text, head, row = _read(line, number, max_text_chars, deployment)
-        rows.append(row)
-        if row is None:
+        text, head, error = _read(line, number, max_text_chars, deployment)
+        if error is not None:
+            answers[number] = error
+        else:
             texts.append(text)
             heads.append(head)
-    return Texts(texts, heads, rows if len(texts) < len(rows) else None)
+            numbers.append(number)
+    if texts:
+        answers |= dict(zip(numbers, answer(texts, heads=heads).splitlines(keepends=True), strict=True))
+    return answers
 
 
 def _read(line: bytes, number: int, max_text_chars: int, deployment: Deployment) -> tuple[str, bytes, bytes | None]:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import orjson
@@ -17,7 +16,8 @@ from service.deployment import Deployment
 from service.errors import INTERNAL
 from service.metrics import Work
 from service.middleware.failures import log_failure
-from textcnn.types import Prediction, Ranking
+from service.native_lines import native
+from textcnn.types import Prediction
 
 FAILED_TEXT = {"error": {"code": INTERNAL[0], "message": "The model failed on this text."}}
 
@@ -29,20 +29,31 @@ def answer_texts(
     top_k: int,
     threshold: float | None,
     work: Work,
-    heads: Sequence[bytes] | None = None,
+    heads: Any = None,
 ) -> bytes:
     """Classify and write, in the thread of bulk work: with `heads` as lines, without as the items of a JSON array.
 
-    Without `heads` raises what the model raised, if it did on all of them.
+    `heads` has for each line its number, and its id if it has one, as JSON: a list of bytes, or a
+    service._lines.Lines. Without them raises what the model raised, if it did on all texts.
     """
-    if deployment.ranks and threshold is None:
+    write = native()
+    if write and deployment.ranks and threshold is None:
+        ranking = None
         with suppress(Exception):  # one of the texts makes the model fail; which, is found out below, and logged
-            return write_ranking(deployment.rank_now(texts, top_k, work), deployment.labels, heads)
+            ranking = deployment.rank_now(texts, top_k, work)
+        if ranking is not None:
+            best, abstained = np.ascontiguousarray(ranking.best), np.ascontiguousarray(ranking.abstained)
+            # as float64, whose digits are those of Python's numbers
+            exact = ranking.probabilities.astype(np.float64).ravel()
+            numbers = orjson.dumps(exact, option=orjson.OPT_SERIALIZE_NUMPY)
+            written: bytes = write.write(deployment.labels_as_json, best, numbers, abstained, heads)
+            return written
     outcomes = deployment.classify_now(texts, top_k, work)
     answers = map(orjson.dumps, shown(outcomes, threshold, all_may_fail=heads is not None))
     if heads is None:
         return b",".join(answers)
-    return b"".join(b'{"line":%b,%b\n' % (head, answer[1:]) for head, answer in zip(heads, answers, strict=True))
+    begins = heads if isinstance(heads, list) else heads.heads()
+    return b"".join(b'{"line":%b,%b\n' % (head, answer[1:]) for head, answer in zip(begins, answers, strict=True))
 
 
 def failed_texts(count: int) -> bytes:
@@ -82,52 +93,3 @@ def _shown(prediction: Prediction, threshold: float | None) -> dict[str, Any]:
     if prediction.tasks is not None:
         found["tasks"] = {task: _shown(answer, threshold) for task, answer in prediction.tasks.items()}
     return found
-
-
-def write_ranking(ranking: Ranking, labels: tuple[str, ...], heads: Sequence[bytes] | None = None) -> bytes:
-    """Ranked labels from the columns: JSON of a text is a few slots in one long list of bytes.
-
-    With `heads` each is a line that begins so; without they are the items of an array.
-    """
-    lead, begin, between = (0, b"{", b",") if heads is None else (1, b'{"line":', b"\n")
-    table = _table(labels, b"," if lead else b"")
-    count, top_k = ranking.best.shape
-    # all at once; as float64, whose digits are those of Python's numbers
-    scores = orjson.dumps(ranking.probabilities.astype(np.float64).ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
-    probabilities = scores[1:-1].split(b",")
-    width = lead + 3 + 2 * top_k
-    slots = [b"}]}" + between + begin] * (count * width)
-    if heads is not None:
-        slots[::width] = heads
-    slots[lead::width] = table.label[ranking.best[:, 0]].tolist()
-    slots[lead + 1 :: width] = probabilities[::top_k]
-    for place in range(top_k):
-        before = table.more if place else table.top
-        slots[lead + 2 + 2 * place :: width] = before[ranking.best[:, place]].tolist()
-        slots[lead + 3 + 2 * place :: width] = probabilities[place::top_k]
-    for row in np.flatnonzero(ranking.abstained).tolist():
-        slots[row * width + lead] = table.none
-        slots[(row + 1) * width - 1] = b'}],"abstained":true}' + between + begin
-    slots[-1] = slots[-1].removesuffix(begin) if lead else slots[-1].removesuffix(between + begin)
-    return begin + b"".join(slots)
-
-
-class _Table(NamedTuple):
-    """What stands before a probability, for each label."""
-
-    label: Any  # bytes[labels], as are the others
-    top: Any  # the first of the best
-    more: Any  # the others
-    none: bytes  # in the place of `label` where there is none
-
-
-@lru_cache(maxsize=64)
-def _table(labels: tuple[str, ...], first: bytes) -> _Table:
-    quoted = [orjson.dumps(label) for label in labels]
-
-    def before(form: bytes) -> Any:
-        return np.array([form % label for label in quoted], object)
-
-    label = first + b'"label":%b,"probability":'
-    top, more = before(b',"top":[{"label":%b,"probability":'), before(b'},{"label":%b,"probability":')
-    return _Table(before(label), top, more, label % b"null")

@@ -67,11 +67,11 @@ class Fitted:
     def texts_per_record(self) -> int:
         return self.artifact.config.model.texts_per_record
 
-    def texts(self, given: Texts) -> list[str]:
+    def texts(self, given: Texts) -> Sequence[str]:
         """One string a text or record. Raises DataError for other texts than those that the model was fitted on."""
         return text_strings(given, self.texts_per_record)
 
-    def pairs(self, texts: Texts, labels: Labels) -> tuple[list[str], LabelRows]:
+    def pairs(self, texts: Texts, labels: Labels) -> tuple[Sequence[str], LabelRows]:
         """Texts and the labels of each. Raises DataError if there are none, or not as many of the one as the other."""
         rows = LabelRows.read(labels, self.head["type"], self.artifact.config.data.label_separator)
         strings = self.texts(texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
@@ -41,6 +42,15 @@ def split_texts(record: str) -> list[str]:
 def text_begins(texts: Sequence[str]) -> list[int]:
     """Where each text of a record begins in its one string."""
     return list(accumulate((len(text) + len(TEXT_BREAK) for text in texts[:-1]), initial=0))
+
+
+class TextViews(Sequence[str]):
+    """Texts that stand in memory of another form. Compiled code reads them there, without a str of each."""
+
+    @property
+    @abstractmethod
+    def views(self) -> Any:
+        """A capsule of what textcnn/text/_texts.h says."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,11 +15,13 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
+from math import inf
 
 import numpy as np
 
 from service.answer import Answer, Stream
 from service.call import Call
+from service.deployment import Deployment
 from service.errors import ClientGoneError, InvalidRequestError, NotReadyError, UnsupportedMediaTypeError
 from service.inference import Inference
 from service.lines import Block, answer_block, error_line, longest_line
@@ -30,8 +32,11 @@ from service.settings import Settings
 
 MEDIA_TYPES = (b"application/x-ndjson", b"application/jsonl", b"application/ndjson")
 HEADERS = [(b"content-type", b"application/x-ndjson"), (b"x-accel-buffering", b"no")]
-BLOCK_BYTES = 1 << 19  # gathered while the block before is in the model; large ones cost less a line
-LINES_AT_ONCE = 8192
+# A block is gathered while the one before is in the model. Large ones cost less a line; but whoever comes meanwhile
+# waits for their end, and with many streams at once they would take much memory.
+MOST_BYTES, LEAST_BYTES, BYTES_OF_ALL = 1 << 21, 1 << 16, 1 << 23
+BLOCK_SECONDS = 0.1  # of the model's time
+LEAST_LINE = 64  # bytes; of shorter ones a block has as many as if they had so many
 NEWLINE = ord("\n")
 LINGER_SECONDS = 0.3  # for the client to see that the service stops, before the connection is closed on what it sends
 STOPPING = "The service is stopping: this line and those after it were not answered. Send them again."
@@ -50,6 +55,12 @@ BODY = {
 
 
 def routes(settings: Settings, registry: ModelRegistry, inference: Inference) -> list[Route]:
+    streams = 0  # that are under way
+
+    def room(deployment: Deployment) -> int:
+        share = min(MOST_BYTES, BYTES_OF_ALL // streams)
+        return max(LEAST_BYTES, min(share, inference.cost_in(BLOCK_SECONDS, deployment)))
+
     async def classify_stream(call: Call) -> Answer:
         """Labels for a stream of texts: one JSON value a line in (a string or an object with `text`), one a line out.
 
@@ -72,14 +83,18 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
             return asyncio.ensure_future(work)
 
         async def answers() -> AsyncGenerator[bytes]:
+            nonlocal streams
             under_way: asyncio.Task[bytes] | None = None
 
             def give_up() -> None:
                 if under_way:
                     under_way.cancel()
 
-            most = inference.lines_at_once(call, LINES_AT_ONCE)
-            blocks = Blocks(call, longest=longest_line(settings.max_text_chars), most=most, gone=give_up)
+            longest = longest_line(settings.max_text_chars)
+            blocks = Blocks(
+                call, longest=longest, room=partial(room, deployment), most=inference.lines_at_once(call), gone=give_up
+            )
+            streams += 1
             reading = asyncio.ensure_future(blocks.read())
             try:
                 with deployment.held():  # to its end a stream is answered by the version that it began with
@@ -90,6 +105,8 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
                             block = blocks.take()
                             under_way = begin(block) if block else None
                             yield answered
+                            if call.left:
+                                return
                     if reading.done():
                         reading.result()  # what nobody expected
                 if call.cut:
@@ -99,6 +116,7 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
                 if not blocks.client_left:
                     raise
             finally:
+                streams -= 1
                 reading.cancel()
                 give_up()
 
@@ -123,21 +141,30 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
 class Blocks:
     """The lines of a request: what has come since the last block was taken is the next. `number` is the last line's.
 
-    `gone` is called when the client leaves.
+    Not much more than `room()` bytes are held; a block has at most `most` lines; `gone` is called when the client left.
     """
 
-    def __init__(self, call: Call, *, longest: int, most: int, gone: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        call: Call,
+        *,
+        longest: int,
+        room: Callable[[], int],
+        most: float = inf,
+        gone: Callable[[], None] = lambda: None,
+    ) -> None:
         self.number = 0
         self.client_left = False
         self._gone = gone
         self._call = call
         self._longest = longest
         self._most = most
-        self._ready: deque[bytes | None] = (
-            deque()
-        )  # whole lines, without their last newline; None: one that is too long
-        self._size = 0  # bytes that are ready
-        self._rest = b""  # of a line that has not come whole
+        self._room = room
+        self._pieces: list[bytes] = []  # as they came
+        self._size = 0  # of all pieces, in bytes
+        self._open = 0  # of these belong to a line that has not come whole
+        # Lines before these, without the last newline; None: one that is too long.
+        self._earlier: deque[bytes | None] = deque()
         self._skipping = False  # until the end of a line that is too long
         self._ended = False
         self._changed = asyncio.Event()
@@ -148,11 +175,11 @@ class Blocks:
             async for piece in self._call.pieces():
                 self._add(piece)
                 self._changed.set()
-                while self._size >= BLOCK_BYTES:
+                while self._earlier or (self._is_ready and self._size >= self._room()):
                     self._changed.clear()
                     await self._changed.wait()
-            if self._rest.strip() and not self._skipping and not self._call.cut:
-                self._ready.append(self._rest)
+            if self._open and not self._call.cut:
+                self._add(b"\n")
             self._end()
             await self._call.gone()
             self._leave()
@@ -161,65 +188,71 @@ class Blocks:
         finally:
             self._end()
 
+    @property
+    def _is_ready(self) -> bool:
+        return bool(self._earlier) or self._size > self._open
+
     def _end(self) -> None:
         self._ended = True
         self._changed.set()
 
     def _leave(self) -> None:
         self.client_left = True
-        self._ready.clear()  # nobody waits for what has come and is not begun
-        self._size = 0
+        self._earlier.clear()  # nobody waits for what has come and is not begun
+        self._pieces, self._size, self._open = [], 0, 0
         self._gone()
 
     async def next(self) -> Block | None:
         """The next block as soon as there is a line; None at the end."""
-        while not self._ready and not self._ended:
+        while not self._is_ready and not self._ended:
             self._changed.clear()
             await self._changed.wait()
         return self.take()
 
     def take(self) -> Block | None:
         """The next block, if there is one now."""
-        if not self._ready:
+        if not self._is_ready:
             return None
         self._changed.set()
-        if self._ready[0] is None:
-            self._ready.popleft()
+        content = self._earlier.popleft() if self._earlier else self._whole_lines()
+        if content is None:
             self.number += 1
             return Block(b"", self.number, 1, too_long=True)
-        whole = []
-        while self._ready and (lines := self._ready[0]) is not None:
-            whole.append(lines)
-            self._ready.popleft()
-        content = b"\n".join(whole)
         # faster than bytes.count where there are many
         count = int(np.count_nonzero(np.frombuffer(content, np.uint8) == NEWLINE)) + 1
-        if count > self._most:
-            split = content.split(b"\n", self._most)
-            self._ready.appendleft(split.pop())
-            content, count = b"\n".join(split), self._most
-        self._size = sum(len(lines) for lines in self._ready if lines)
+        most = int(min(self._most, self._room() / LEAST_LINE))
+        if count > most:
+            split = content.split(b"\n", most)
+            self._earlier.appendleft(split.pop())
+            content, count = b"\n".join(split), most
         self.number += count
         return Block(content, self.number - count + 1, count)
 
+    def _whole_lines(self) -> bytes:
+        """All that came but for the open line, without the last newline."""
+        held, rest = self._pieces, []
+        while (newline := held[-1].rfind(b"\n")) < 0:
+            rest.append(held.pop())
+        last = held.pop()
+        self._pieces = [last[newline + 1 :], *reversed(rest)]
+        self._size = self._open
+        return b"".join([*held, last[:newline]])
+
     def _add(self, piece: bytes) -> None:
-        lines, newline, rest = piece.rpartition(b"\n")
-        if newline:
-            lines = self._rest + lines
-            if self._skipping:
-                _, newline, lines = lines.partition(b"\n")
-                self._skipping = False
-            if newline:
-                self._ready.append(lines)
-                self._size += len(lines)
-            self._rest = rest
-        else:
-            self._rest += piece
         if self._skipping:
-            self._rest = b""
-        elif len(self._rest) > self._longest:
-            self._ready.append(None)
-            self._rest, self._skipping = b"", True
+            _, newline, piece = piece.partition(b"\n")
+            if not newline:
+                return
+            self._skipping = False
+        behind = len(piece) - 1 - piece.rfind(b"\n")
+        self._open = behind + (self._open if behind == len(piece) else 0)
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._open > self._longest:
+            if self._size > self._open:
+                self._earlier.append(self._whole_lines())
+            self._earlier.append(None)
+            self._pieces, self._size, self._open, self._skipping = [], 0, 0, True
 
 
 def _asked(call: Call) -> Asked:

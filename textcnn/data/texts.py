@@ -9,15 +9,17 @@ import numpy as np
 
 from textcnn.data.given import as_list
 from textcnn.errors import DataError
-from textcnn.types import TEXT_BREAK, join_texts, split_texts
+from textcnn.types import TEXT_BREAK, TextViews, join_texts, split_texts
 
 # A text is a string; where columns are encoded each by itself it is a record: (text, text), or join_texts of that.
 Texts = Sequence[str] | Sequence[Sequence[str]]
 SEVERAL = (tuple, list, np.ndarray)
 
 
-def text_strings(values: Sequence[Any], count: int = 1) -> list[str]:
+def text_strings(values: Sequence[Any], count: int = 1) -> Sequence[str]:
     """One string a text: as it is, or `count` of them joined. Raises DataError for anything else, naming the place."""
+    if isinstance(values, TextViews) and count == 1:
+        return values
     strings = as_list(values, "text")
     for place, value in enumerate(strings):
         if count > 1 or not isinstance(value, str):

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include "_texts.h"
 
 #define INLINE static inline __attribute__((always_inline))
 #define PAGES 0x1100           /* of 256 code points each */
@@ -74,13 +75,6 @@ typedef struct {
     size_t used, room;
     word_t word;
 } work_t;
-
-typedef struct {
-    PyObject *owner;
-    const void *data;
-    Py_ssize_t length;
-    int kind; /* bytes per code point; 0: ASCII */
-} text_t;
 
 static const letter_t COMPLEX_LETTER = {0, 0, COMPLEX, 0}, END = {0, 0, SPACE, 0};
 
@@ -325,7 +319,7 @@ INLINE int scan(work_t *work, const void *data, const int kind, Py_ssize_t lengt
     return 1;
 }
 
-static int scan_text(work_t *work, const text_t *text)
+static int scan_text(work_t *work, const text_view_t *text)
 {
     switch (text->kind) {
     case 0: return scan(work, text->data, 0, text->length);
@@ -335,35 +329,47 @@ static int scan_text(work_t *work, const text_t *text)
     }
 }
 
-/* The texts of a sequence, each held by a reference; NULL with an exception set. */
-static text_t *hold_texts(PyObject *sequence, Py_ssize_t *count, Py_ssize_t *characters)
+/* Texts and what keeps them where they are. */
+typedef struct {
+    PyObject *owner;
+    text_view_t *own; /* NULL: they are the owner's */
+    text_views_t views;
+} texts_t;
+
+/* The texts of a sequence of str, or of a capsule TEXT_VIEWS. 0: a Python exception is set. */
+static int hold_texts(PyObject *given, texts_t *held)
 {
-    PyObject *fast = PySequence_Fast(sequence, "texts must be a sequence of str");
-    if (!fast) return NULL;
-    *count = PySequence_Fast_GET_SIZE(fast);
-    *characters = 0;
-    text_t *texts = PyMem_Malloc((size_t)(*count ? *count : 1) * sizeof(text_t));
-    if (!texts) PyErr_NoMemory();
-    for (Py_ssize_t i = 0; texts && i < *count; i++) {
-        PyObject *text = PySequence_Fast_GET_ITEM(fast, i);
+    if (PyCapsule_CheckExact(given)) {
+        const text_views_t *views = PyCapsule_GetPointer(given, TEXT_VIEWS);
+        if (views) *held = (texts_t){Py_NewRef(given), NULL, *views};
+        return views != NULL;
+    }
+    PyObject *texts = PySequence_Tuple(given); /* of its own: a list may change while the GIL is released */
+    if (!texts) return 0;
+    Py_ssize_t count = PyTuple_GET_SIZE(texts), characters = 0;
+    text_view_t *own = PyMem_Malloc((size_t)(count ? count : 1) * sizeof *own);
+    if (!own) PyErr_NoMemory();
+    for (Py_ssize_t i = 0; own && i < count; i++) {
+        PyObject *text = PyTuple_GET_ITEM(texts, i);
         if (!PyUnicode_Check(text)) {
             PyErr_Format(PyExc_TypeError, "text %zd is %s, not str", i, Py_TYPE(text)->tp_name);
-            while (i--) Py_DECREF(texts[i].owner);
-            PyMem_Free(texts);
-            texts = NULL;
+            PyMem_Free(own);
+            own = NULL;
             break;
         }
         int kind = PyUnicode_IS_ASCII(text) ? 0 : (int)PyUnicode_KIND(text);
-        texts[i] = (text_t){Py_NewRef(text), PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text), kind};
-        *characters += texts[i].length;
+        own[i] = (text_view_t){PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text), kind};
+        characters += own[i].length;
     }
-    Py_DECREF(fast);
-    return texts;
+    if (own) *held = (texts_t){texts, own, {own, count, characters}};
+    else Py_DECREF(texts);
+    return own != NULL;
 }
 
 PyDoc_STRVAR(encode_doc,
              "encode(texts, first, last, spanned=False) -> (values, offsets, undone[, spans, unread])\n\n"
-             "The ids of all texts as a bytearray of int32, and where each text starts as one of int64.\n"
+             "The ids of all texts as a bytearray of int32, and where each text starts as one of int64. The texts are a\n"
+             "sequence of str, or a capsule of what _texts.h says.\n"
              "Of a text with more than first + last tokens the first `first` and the last `last` are kept. The texts\n"
              "numbered in `undone` are empty in the result: HF has to do them. If `spanned`, also two bytearrays of pairs\n"
              "of int64: where each token begins and ends in its text, and each text's characters from the first token cut\n"
@@ -372,11 +378,12 @@ PyDoc_STRVAR(encode_doc,
 static PyObject *encode(PyObject *object, PyObject *args)
 {
     work_t work = {.self = (word_ids_t *)object};
-    PyObject *sequence, *values = NULL, *undone = NULL, *spans = NULL, *unread = NULL, *result = NULL;
-    Py_ssize_t count, characters;
-    if (!PyArg_ParseTuple(args, "Onn|p", &sequence, &work.first, &work.last, &work.spanned)) return NULL;
-    text_t *texts = hold_texts(sequence, &count, &characters);
-    if (!texts) return NULL;
+    PyObject *given, *values = NULL, *undone = NULL, *spans = NULL, *unread = NULL, *result = NULL;
+    texts_t held;
+    if (!PyArg_ParseTuple(args, "Onn|p", &given, &work.first, &work.last, &work.spanned)) return NULL;
+    if (!hold_texts(given, &held)) return NULL;
+    const text_view_t *texts = held.views.texts;
+    Py_ssize_t count = held.views.count;
     PyObject *offsets = PyByteArray_FromStringAndSize(NULL, (count + 1) * (Py_ssize_t)sizeof(int64_t));
     uint8_t *missed = PyMem_Calloc((size_t)count + 1, 1);
     work.word.longest = work.self->longest;
@@ -392,7 +399,7 @@ static PyObject *encode(PyObject *object, PyObject *args)
     int64_t *end = (int64_t *)(void *)PyByteArray_AS_STRING(offsets);
     int64_t(*unread_of)[2] = unread ? (void *)PyByteArray_AS_STRING(unread) : NULL;
     *end++ = 0;
-    if (characters > GIL_CHARACTERS) work.released = PyEval_SaveThread();
+    if (held.views.characters > GIL_CHARACTERS) work.released = PyEval_SaveThread();
     for (Py_ssize_t i = 0; i < count && !work.failed; i++) {
         size_t begin = work.used;
         work.unread[0] = work.unread[1] = 0;
@@ -420,8 +427,8 @@ static PyObject *encode(PyObject *object, PyObject *args)
         result = PyTuple_Pack(3, values, offsets, undone);
     }
 done:
-    for (Py_ssize_t i = 0; i < count; i++) Py_DECREF(texts[i].owner);
-    PyMem_Free(texts);
+    Py_DECREF(held.owner);
+    PyMem_Free(held.own);
     PyMem_Free(missed);
     PyMem_Free(work.word.pieces);
     free(work.values);

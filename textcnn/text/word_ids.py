@@ -23,7 +23,7 @@ import numpy.typing as npt
 import tokenizers
 from tokenizers import normalizers, pre_tokenizers
 
-from textcnn.types import TokenBatch
+from textcnn.types import TextViews, TokenBatch
 
 _word_ids: Any
 try:
@@ -122,12 +122,12 @@ class WordIds:
 
         Of a text with more than first + last tokens the first `first` and the last `last` are kept.
         """
-        values, offsets, undone = self._native.encode(texts, first, last)
+        values, offsets, undone = self._native.encode(_views(texts), first, last)
         return TokenBatch(np.frombuffer(values, np.int32), np.frombuffer(offsets, np.int64)), undone
 
     def read(self, texts: Sequence[str], first: int, last: int) -> tuple[TokenBatch, list[int], Spans, Spans]:
         """The same, the code points from and to of every token, int64[N, 2], and of what was cut off, int64[B, 2]."""
-        values, offsets, undone, spans, unread = self._native.encode(texts, first, last, True)
+        values, offsets, undone, spans, unread = self._native.encode(_views(texts), first, last, True)
         batch = TokenBatch(np.frombuffer(values, np.int32), np.frombuffer(offsets, np.int64))
         return (
             batch,
@@ -135,6 +135,10 @@ class WordIds:
             np.frombuffer(spans, np.int64).reshape(-1, 2),
             np.frombuffer(unread, np.int64).reshape(-1, 2),
         )
+
+
+def _views(texts: Sequence[str]) -> Any:
+    return texts.views if isinstance(texts, TextViews) else texts
 
 
 class Alphabet:

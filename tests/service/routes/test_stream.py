@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -245,10 +246,66 @@ async def test_of_a_client_that_left_nothing_is_begun_that_was_not(more):
 
     call = Call({"method": "POST", "path": PATH, "headers": []}, receive, 1000)
     told = []
-    blocks = Blocks(call, longest=100, most=8192, gone=lambda: told.append("gone"))
+    blocks = Blocks(call, longest=100, room=lambda: 1000, gone=lambda: told.append("gone"))
     await blocks.read()
     assert await blocks.next() is None
     assert blocks.client_left and told == ["gone"]
+
+
+def blocks_of(*pieces, **limits):
+    """Blocks of a request whose body comes in these pieces, and the pieces that were not read yet."""
+    left = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    left[-1]["more_body"] = False
+    left.append({"type": "http.disconnect"})
+
+    async def receive():
+        return left.pop(0)
+
+    call = Call({"method": "POST", "path": PATH, "headers": []}, receive, 1000)
+    return Blocks(call, **{"longest": 100, "room": lambda: 10_000} | limits), left
+
+
+async def settle():
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.anyio
+async def test_no_more_is_read_while_lines_that_were_read_are_not_taken():
+    too_long = [b"x" * 150, b'\n"a"\n'] * 50
+    for pieces, limits in (([b'"%b"\n' % (b"x" * 70)] * 100, {"room": lambda: 200}), (too_long, {})):
+        blocks, left = blocks_of(*pieces, **limits)
+        reading = asyncio.ensure_future(blocks.read())
+        await settle()
+        waiting = len(left)
+        assert waiting > 90
+        assert await blocks.next() is not None
+        await settle()
+        assert len(left) < waiting
+        reading.cancel()
+
+
+@pytest.mark.anyio
+async def test_a_block_has_no_more_lines_than_the_model_does_in_its_time():
+    blocks, _ = blocks_of(b"1\n" * 1000, room=lambda: 640)
+    reading = asyncio.ensure_future(blocks.read())
+    await settle()
+    first, second = blocks.take(), blocks.take()
+    assert (first.content, first.first, first.lines) == (b"\n".join([b"1"] * 10), 1, 10)
+    assert (second.first, second.lines) == (11, 10)
+    reading.cancel()
+
+
+@pytest.mark.anyio
+async def test_a_line_that_never_ends_takes_no_memory():
+    blocks, left = blocks_of(*[b"x" * 60] * 200, b"\n")
+    reading = asyncio.ensure_future(blocks.read())
+    await settle()
+    assert (await blocks.next()).too_long
+    while len(left) > 2:
+        await settle()
+    assert len(blocks._pieces) <= 1
+    reading.cancel()
 
 
 def test_a_service_that_stops_does_not_wait_for_lines_whose_client_left(start, talks):

@@ -1,0 +1,584 @@
+/* Lines of JSON with texts in, ranked labels as JSON out, without a Python object for each. Plain C11.
+ *
+ * read() finds the texts of lines as they usually are: a string, or an object with `text` and perhaps an `id` that is
+ * copied as it stands. Every other line it gives back whole, for lines.py to read and to say what is wrong with it. So
+ * what stands here is strict: a text that it takes is the one that orjson would have found.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../textcnn/text/_texts.h"
+
+#define INLINE static inline __attribute__((always_inline))
+#define ASCII_END 0x80u
+#define GIL_BYTES 500000 /* read or written, 0.2 ms of work: below, taking the GIL back may cost more than it gave */
+#define DIGITS_KEPT 18 /* of a whole number that is copied; what is longer, or has a fraction, orjson may write anew */
+
+typedef struct {
+    const uint8_t *begin, *end;
+} span_t;
+
+/* One line that was read. */
+typedef struct {
+    long long number;
+    span_t id; /* as JSON; empty if it has none */
+} head_t;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *content; /* bytes, in which texts and ids stand */
+    uint32_t *decoded; /* texts that stand otherwise in JSON than in memory */
+    text_view_t *texts;
+    head_t *heads;
+    text_views_t views;
+    PyObject *others; /* a list of (number, bytes) */
+} lines_t;
+
+/* ---------------------------------------------------------------- JSON */
+
+#define EACH 0x0101010101010101u
+
+/* The first byte that is not simply a character of a JSON string: its end, an escape, a control or beyond ASCII. */
+INLINE const uint8_t *skip_plain(const uint8_t *at, const uint8_t *end)
+{
+    while (end - at >= 8) {
+        uint64_t eight;
+        memcpy(&eight, at, 8);
+        /* a borrow may mark a byte too many, but only above one that is rightly marked */
+        uint64_t marked = (eight | (eight - EACH * 0x20) | ((eight ^ EACH * '"') - EACH) |
+                           ((eight ^ EACH * '\\') - EACH)) & EACH * 0x80;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        if (marked) return at + __builtin_ctzll(marked) / 8;
+#else
+        if (marked) break;
+#endif
+        at += 8;
+    }
+    while (at < end && *at >= 0x20 && *at < ASCII_END && *at != '"' && *at != '\\') at++;
+    return at;
+}
+
+static int hex4(const uint8_t *at, const uint8_t *end, uint32_t *code)
+{
+    *code = 0;
+    if (end - at < 4) return 0;
+    for (int i = 0; i < 4; i++) {
+        uint32_t digit = at[i], letter = digit | 0x20;
+        if (digit - '0' < 10) digit -= '0';
+        else if (letter - 'a' < 6) digit = letter - 'a' + 10;
+        else return 0;
+        *code = *code << 4 | digit;
+    }
+    return 1;
+}
+
+/* One escape, from behind its backslash; NULL if it is none, or half a pair of surrogates. */
+static const uint8_t *read_escape(const uint8_t *at, const uint8_t *end, uint32_t *code)
+{
+    static const char names[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+    if (at == end) return NULL;
+    if (*at != 'u') {
+        const char *name = *at ? strchr(names, *at) : NULL;
+        if (!name) return NULL;
+        *code = (uint8_t)meant[name - names];
+        return at + 1;
+    }
+    uint32_t low;
+    if (!hex4(++at, end, code)) return NULL;
+    at += 4;
+    if (*code - 0xD800 >= 0x800) return at;
+    if (*code >= 0xDC00 || end - at < 6 || at[0] != '\\' || at[1] != 'u' || !hex4(at + 2, end, &low)) return NULL;
+    if (low - 0xDC00 >= 0x400) return NULL;
+    *code = 0x10000 + ((*code - 0xD800) << 10) + (low - 0xDC00);
+    return at + 6;
+}
+
+/* One code point beyond ASCII; NULL where UTF-8 is not as it must be (RFC 3629). */
+static const uint8_t *read_utf8(const uint8_t *at, const uint8_t *end, uint32_t *code)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    int length = *at < 0xC2 ? 0 : *at < 0xE0 ? 2 : *at < 0xF0 ? 3 : *at < 0xF5 ? 4 : 0;
+    if (!length || end - at < length) return NULL;
+    *code = *at & (0xFFu >> (length + 1));
+    for (int i = 1; i < length; i++) {
+        if ((at[i] & 0xC0) != 0x80) return NULL;
+        *code = *code << 6 | (at[i] & 0x3F);
+    }
+    if (*code < least[length] || *code > 0x10FFFF || *code - 0xD800 < 0x800) return NULL;
+    return at + length;
+}
+
+typedef struct {
+    lines_t *lines;
+    const uint8_t *end; /* of the content */
+    size_t used;        /* of lines->decoded, which has room for what is left of the content */
+    head_t *others;     /* lines that are given back, each in the place of an id */
+    Py_ssize_t other_count, other_room, room;
+    int failed; /* memory ran out */
+} reader_t;
+
+/* A string, from behind its opening quote: the byte behind the closing one; NULL if it is not one, or on `failed`. */
+static const uint8_t *read_string(reader_t *reader, const uint8_t *at, text_view_t *text)
+{
+    const uint8_t *begin = at, *end = reader->end;
+    at = skip_plain(at, end);
+    if (at == end) return NULL;
+    if (*at == '"') {
+        *text = (text_view_t){begin, at - begin, 0};
+        return at + 1;
+    }
+    if (!reader->lines->decoded) {
+        /* a code point takes a byte or more, and what is decoded is what stands from here on */
+        reader->lines->decoded = malloc((size_t)(end - begin) * sizeof(uint32_t));
+        if (!reader->lines->decoded) {
+            reader->failed = 1;
+            return NULL;
+        }
+    }
+    uint32_t *start = reader->lines->decoded + reader->used, *out = start, all = 0;
+    for (;;) {
+        for (; begin < at; begin++) *out++ = *begin;
+        if (at == end || *at < 0x20) return NULL;
+        if (*at == '"') break;
+        at = *at == '\\' ? read_escape(at + 1, end, out) : read_utf8(at, end, out);
+        if (!at) return NULL;
+        all |= *out++;
+        begin = at;
+        at = skip_plain(at, end);
+    }
+    Py_ssize_t length = out - start;
+    *text = (text_view_t){start, length, all < ASCII_END ? 0 : 4};
+    if (!text->kind) {
+        uint8_t *bytes = (uint8_t *)start; /* in place: byte i is written when code point i has been read */
+        for (Py_ssize_t i = 0; i < length; i++) bytes[i] = (uint8_t)start[i];
+    }
+    reader->used += (size_t)length;
+    return at + 1;
+}
+
+INLINE const uint8_t *skip_space(const uint8_t *at, const uint8_t *end)
+{
+    while (at < end && (*at == ' ' || *at == '\t' || *at == '\r')) at++;
+    return at;
+}
+
+/* An id that orjson would write as it stands. */
+static const uint8_t *read_id(reader_t *reader, const uint8_t *at, span_t *id)
+{
+    static const char *const words[] = {"null", "true", "false"};
+    const uint8_t *begin = at, *end = reader->end;
+    text_view_t unused;
+    if (at == end) return NULL;
+    if (*at == '"') {
+        at = read_string(reader, at + 1, &unused);
+        if (!at || memchr(begin, '\\', (size_t)(at - begin))) return NULL;
+    } else if (*at == '-' || (*at >= '0' && *at <= '9')) {
+        if (*at == '-' && (++at == end || *at < '1' || *at > '9')) return NULL; /* -0 is written 0 */
+        const uint8_t *digits = at;
+        while (at < end && *at >= '0' && *at <= '9') at++;
+        if (at - digits > DIGITS_KEPT || (*digits == '0' && at - digits > 1)) return NULL;
+    } else {
+        size_t size = 0;
+        for (int i = 0; i < 3 && !size; i++)
+            if ((size_t)(end - at) >= strlen(words[i]) && !memcmp(at, words[i], strlen(words[i]))) size = strlen(words[i]);
+        if (!size) return NULL;
+        at += size;
+    }
+    *id = (span_t){begin, at};
+    return at;
+}
+
+/* {"text": ..., "id": ...}, in any order, from behind the brace. */
+static const uint8_t *read_object(reader_t *reader, const uint8_t *at, text_view_t *text, span_t *id)
+{
+    const uint8_t *end = reader->end;
+    int texts = 0, ids = 0;
+    for (;;) {
+        at = skip_space(at, end);
+        int is_text = end - at > 6 && !memcmp(at, "\"text\"", 6), is_id = end - at > 4 && !memcmp(at, "\"id\"", 4);
+        if (!is_text && !is_id) return NULL;
+        at = skip_space(at + (is_text ? 6 : 4), end);
+        if (at == end || *at != ':') return NULL;
+        at = skip_space(at + 1, end);
+        if (is_text) {
+            if (texts++ || at == end || *at != '"') return NULL;
+            at = read_string(reader, at + 1, text);
+        } else {
+            if (ids++) return NULL;
+            at = read_id(reader, at, id);
+        }
+        if (!at) return NULL;
+        at = skip_space(at, end);
+        if (at == end || (*at != ',' && *at != '}')) return NULL;
+        if (*at++ == '}') return texts ? at : NULL;
+    }
+}
+
+/* ---------------------------------------------------------------- what was read */
+
+static PyObject *line_text(PyObject *object, Py_ssize_t i)
+{
+    lines_t *self = (lines_t *)object;
+    if (i < 0 || i >= self->views.count) {
+        PyErr_SetString(PyExc_IndexError, "there is no such text");
+        return NULL;
+    }
+    const text_view_t *text = &self->texts[i];
+    return PyUnicode_FromKindAndData(text->kind ? text->kind : 1, text->data, text->length);
+}
+
+static Py_ssize_t line_count(PyObject *object) { return ((lines_t *)object)->views.count; }
+
+static void let_go(PyObject *capsule) { Py_XDECREF((PyObject *)PyCapsule_GetContext(capsule)); }
+
+static PyObject *line_views(PyObject *object, void *unused)
+{
+    (void)unused;
+    PyObject *capsule = PyCapsule_New(&((lines_t *)object)->views, TEXT_VIEWS, let_go);
+    if (capsule && PyCapsule_SetContext(capsule, object) < 0) Py_CLEAR(capsule);
+    if (capsule) Py_INCREF(object);
+    return capsule;
+}
+
+static PyObject *line_others(PyObject *object, void *unused)
+{
+    (void)unused;
+    return Py_NewRef(((lines_t *)object)->others);
+}
+
+#define HEAD_ROOM 40 /* of {"line": and a number, "id": and what closes */
+
+/* The number of a line and its id, as they stand in an answer. */
+static char *write_head(char *out, const head_t *head)
+{
+    char digits[24];
+    int size = 0;
+    for (unsigned long long rest = (unsigned long long)head->number; !size || rest; rest /= 10)
+        digits[size++] = (char)('0' + rest % 10);
+    while (size) *out++ = digits[--size];
+    if (head->id.begin == head->id.end) return out;
+    memcpy(out, ",\"id\":", 6);
+    size_t length = (size_t)(head->id.end - head->id.begin);
+    memcpy(out + 6, head->id.begin, length);
+    return out + 6 + length;
+}
+
+static PyObject *line_heads(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    lines_t *self = (lines_t *)object;
+    PyObject *heads = PyList_New(self->views.count);
+    for (Py_ssize_t i = 0; heads && i < self->views.count; i++) {
+        const head_t *head = &self->heads[i];
+        PyObject *written = PyBytes_FromStringAndSize(NULL, HEAD_ROOM + (head->id.end - head->id.begin));
+        if (written) {
+            char *end = write_head(PyBytes_AS_STRING(written), head);
+            _PyBytes_Resize(&written, end - PyBytes_AS_STRING(written));
+        }
+        if (written) PyList_SET_ITEM(heads, i, written);
+        else Py_CLEAR(heads);
+    }
+    return heads;
+}
+
+static void lines_dealloc(PyObject *object)
+{
+    lines_t *self = (lines_t *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    Py_XDECREF(self->content);
+    Py_XDECREF(self->others);
+    free(self->decoded);
+    free(self->texts);
+    free(self->heads);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+/* Room for one more text and its head. */
+static int more_room(reader_t *reader)
+{
+    lines_t *self = reader->lines;
+    if (self->views.count < reader->room) return 1;
+    reader->room = reader->room * 2 + 64;
+    text_view_t *texts = realloc(self->texts, (size_t)reader->room * sizeof *texts);
+    if (texts) self->texts = texts;
+    head_t *heads = realloc(self->heads, (size_t)reader->room * sizeof *heads);
+    if (heads) self->heads = heads;
+    return texts && heads;
+}
+
+static int more_room_for_others(reader_t *reader)
+{
+    if (reader->other_count < reader->other_room) return 1;
+    reader->other_room = reader->other_room * 2 + 16;
+    head_t *others = realloc(reader->others, (size_t)reader->other_room * sizeof *others);
+    if (others) reader->others = others;
+    return others != NULL;
+}
+
+/* All lines from `at` on; without the GIL. Stops early on `failed`. */
+static void read_lines(reader_t *reader, const uint8_t *at, long long number, Py_ssize_t most, Py_ssize_t longest)
+{
+    lines_t *self = reader->lines;
+    const uint8_t *end = reader->end;
+    for (; at < end; number++) {
+        const uint8_t *begin = at;
+        text_view_t text = {NULL, 0, 0};
+        span_t id = {NULL, NULL};
+        size_t used = reader->used;
+        at = skip_space(at, end);
+        if (at == end) break;
+        if (*at == '\n') {
+            at++;
+            continue;
+        }
+        at = *at == '"'   ? read_string(reader, at + 1, &text)
+             : *at == '{' ? read_object(reader, at + 1, &text, &id)
+                          : NULL;
+        if (at) at = skip_space(at, end);
+        if (at && (at == end || *at == '\n') && text.length <= most && at - begin <= longest) {
+            if (!more_room(reader)) reader->failed = 1;
+            if (reader->failed) return;
+            self->texts[self->views.count] = text;
+            self->heads[self->views.count++] = (head_t){number, id};
+            self->views.characters += text.length;
+        } else {
+            reader->used = used;
+            at = memchr(begin, '\n', (size_t)(end - begin));
+            if (!at) at = end;
+            if (!more_room_for_others(reader)) reader->failed = 1;
+            if (reader->failed) return;
+            reader->others[reader->other_count++] = (head_t){number, {begin, at}};
+        }
+        at++;
+    }
+}
+
+static PyObject *lines_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *content;
+    long long first;
+    Py_ssize_t most, longest;
+    if (kwargs && PyDict_GET_SIZE(kwargs)) {
+        PyErr_SetString(PyExc_TypeError, "Lines takes no keywords");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "SLnn", &content, &first, &most, &longest)) return NULL;
+    lines_t *self = (lines_t *)type->tp_alloc(type, 0);
+    if (!self) return NULL;
+    self->content = Py_NewRef(content);
+    const uint8_t *at = (const uint8_t *)PyBytes_AS_STRING(content);
+    reader_t reader = {.lines = self, .end = at + PyBytes_GET_SIZE(content)};
+    PyThreadState *released = PyBytes_GET_SIZE(content) > GIL_BYTES ? PyEval_SaveThread() : NULL;
+    read_lines(&reader, at, first, most, longest);
+    if (released) PyEval_RestoreThread(released);
+    self->views.texts = self->texts;
+    if (reader.failed) PyErr_NoMemory();
+    else self->others = PyList_New(reader.other_count);
+    for (Py_ssize_t i = 0; self->others && i < reader.other_count; i++) {
+        const head_t *other = &reader.others[i];
+        const char *begin = (const char *)other->id.begin;
+        PyObject *pair = Py_BuildValue("(Ly#)", other->number, begin, (Py_ssize_t)(other->id.end - other->id.begin));
+        if (pair) PyList_SET_ITEM(self->others, i, pair);
+        else Py_CLEAR(self->others);
+    }
+    free(reader.others);
+    if (!self->others) Py_CLEAR(self);
+    return (PyObject *)self;
+}
+
+static PyMethodDef lines_methods[] = {
+    {"heads", line_heads, METH_NOARGS, "heads() -> list of bytes: the number of each line and its id, as JSON."},
+    {NULL},
+};
+
+static PyGetSetDef lines_attributes[] = {
+    {"views", line_views, NULL, "A capsule of the texts; see textcnn/text/_texts.h.", NULL},
+    {"others", line_others, NULL, "The lines that were not read: their numbers, and their bytes.", NULL},
+    {NULL},
+};
+
+static PyType_Slot lines_slots[] = {
+    {Py_tp_doc, "Lines(content, first, most_characters, longest_line): the texts of lines of JSON, as a sequence.\n\n"
+                "`first` is the number of the first line. Blank lines are left out; `others` are those that are no text\n"
+                "as it usually stands, or too long."},
+    {Py_tp_new, lines_new},
+    {Py_tp_dealloc, lines_dealloc},
+    {Py_tp_methods, lines_methods},
+    {Py_tp_getset, lines_attributes},
+    {Py_sq_length, line_count},
+    {Py_sq_item, line_text},
+    {0, NULL},
+};
+
+static PyType_Spec lines_spec = {
+    .name = "service._lines.Lines",
+    .basicsize = sizeof(lines_t),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = lines_slots,
+};
+
+/* ---------------------------------------------------------------- answers */
+
+#define PUT(out, literal) (memcpy((out), (literal), sizeof(literal) - 1), (out) += sizeof(literal) - 1)
+
+INLINE char *put(char *out, const char *from, size_t size)
+{
+    memcpy(out, from, size);
+    return out + size;
+}
+
+typedef struct {
+    const char *begin;
+    size_t size;
+} piece_t;
+
+/* The JSON of an array of numbers, apart. 0: they are not so many. */
+static int split_numbers(const char *json, Py_ssize_t size, piece_t *numbers, Py_ssize_t count)
+{
+    const char *at = json + 1, *end = json + size;
+    if (!count) return size == 2;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const char *begin = at;
+        while (at < end && *at != ',' && *at != ']') at++;
+        if (at == end || at == begin || (*at == ']') != (i == count - 1)) return 0;
+        numbers[i] = (piece_t){begin, (size_t)(at++ - begin)};
+    }
+    return at == end;
+}
+
+PyDoc_STRVAR(write_doc,
+             "write(labels, best, probabilities, abstained, heads) -> bytes\n\n"
+             "Ranked labels as JSON. `labels` is a tuple of bytes, each a label as JSON; `best` int64[B, K] are places in\n"
+             "it, `probabilities` the JSON of an array of B x K numbers, `abstained` bool[B]. `heads` None: items of an\n"
+             "array; Lines, or a list of bytes: lines that begin so.");
+
+static PyObject *write_ranking(PyObject *module, PyObject *args)
+{
+    PyObject *labels, *heads, *written = NULL;
+    Py_buffer best = {0}, abstained = {0};
+    const char *json;
+    Py_ssize_t json_size;
+    PyTypeObject *lines_type = PyModule_GetState(module) ? *(PyTypeObject **)PyModule_GetState(module) : NULL;
+    if (!PyArg_ParseTuple(args, "O!y*y#y*O", &PyTuple_Type, &labels, &best, &json, &json_size, &abstained, &heads))
+        return NULL;
+    Py_ssize_t count = abstained.len, places = best.len / (Py_ssize_t)sizeof(int64_t);
+    Py_ssize_t top = count ? places / count : 1, known = PyTuple_GET_SIZE(labels);
+    const int64_t *label_of = best.buf;
+    const uint8_t *in_doubt = abstained.buf;
+    const lines_t *lines = lines_type && Py_IS_TYPE(heads, lines_type) ? (lines_t *)heads : NULL;
+    const int as_lines = heads != Py_None;
+    piece_t *numbers = PyMem_Malloc(((size_t)places + 1) * sizeof *numbers);
+    piece_t *names = PyMem_Malloc(((size_t)known + 1) * sizeof *names);
+    if (!numbers || !names) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < known; i++) {
+        PyObject *name = PyTuple_GET_ITEM(labels, i);
+        if (!PyBytes_Check(name)) goto wrong;
+        names[i] = (piece_t){PyBytes_AS_STRING(name), (size_t)PyBytes_GET_SIZE(name)};
+    }
+    if (top < 1 || top * count != places || best.len % (Py_ssize_t)sizeof(int64_t)) goto wrong;
+    if (json_size < 2 || !split_numbers(json, json_size, numbers, places)) goto wrong;
+    if (as_lines && (lines ? lines->views.count : PyList_Check(heads) ? PyList_GET_SIZE(heads) : -1) != count) goto wrong;
+
+    /* each number is written once more where it is the first, and each of them with its label and 32 characters */
+    size_t room = (size_t)json_size * 2 + 1;
+    for (Py_ssize_t i = 0; i < places; i++) {
+        if (label_of[i] < 0 || label_of[i] >= known) goto wrong;
+        room += names[label_of[i]].size * (i % top ? 1 : 2) + 32;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        room += HEAD_ROOM + 80;
+        if (lines) {
+            room += (size_t)(lines->heads[i].id.end - lines->heads[i].id.begin);
+        } else if (as_lines) {
+            if (!PyBytes_Check(PyList_GET_ITEM(heads, i))) goto wrong;
+            room += (size_t)PyBytes_GET_SIZE(PyList_GET_ITEM(heads, i));
+        }
+    }
+    written = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)room);
+    if (!written) goto done;
+    char *out = PyBytes_AS_STRING(written);
+    PyThreadState *released = room > GIL_BYTES && (lines || !as_lines) ? PyEval_SaveThread() : NULL;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const int64_t *row = label_of + i * top;
+        const piece_t *number = numbers + i * top;
+        *out++ = '{';
+        if (as_lines) {
+            PUT(out, "\"line\":");
+            if (lines) {
+                out = write_head(out, &lines->heads[i]);
+            } else {
+                PyObject *head = PyList_GET_ITEM(heads, i);
+                out = put(out, PyBytes_AS_STRING(head), (size_t)PyBytes_GET_SIZE(head));
+            }
+            *out++ = ',';
+        }
+        PUT(out, "\"label\":");
+        if (in_doubt[i]) PUT(out, "null");
+        else out = put(out, names[row[0]].begin, names[row[0]].size);
+        PUT(out, ",\"probability\":");
+        out = put(out, number[0].begin, number[0].size);
+        PUT(out, ",\"top\":[");
+        for (Py_ssize_t k = 0; k < top; k++) {
+            if (k) *out++ = ',';
+            PUT(out, "{\"label\":");
+            out = put(out, names[row[k]].begin, names[row[k]].size);
+            PUT(out, ",\"probability\":");
+            out = put(out, number[k].begin, number[k].size);
+            *out++ = '}';
+        }
+        *out++ = ']';
+        if (in_doubt[i]) PUT(out, ",\"abstained\":true");
+        *out++ = '}';
+        if (as_lines) *out++ = '\n';
+        else if (i < count - 1) *out++ = ',';
+    }
+    if (released) PyEval_RestoreThread(released);
+    _PyBytes_Resize(&written, out - PyBytes_AS_STRING(written));
+    goto done;
+wrong:
+    PyErr_SetString(PyExc_ValueError, "write needs as many numbers, heads and places of labels as there are answers");
+done:
+    PyMem_Free(numbers);
+    PyMem_Free(names);
+    PyBuffer_Release(&best);
+    PyBuffer_Release(&abstained);
+    return written;
+}
+
+/* ---------------------------------------------------------------- the module */
+
+static PyMethodDef methods[] = {{"write", write_ranking, METH_VARARGS, write_doc}, {NULL}};
+
+static int execute(PyObject *module)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &lines_spec, NULL);
+    if (!type) return -1;
+    *(PyObject **)PyModule_GetState(module) = type; /* owned by the state, and let go by module_free */
+    return PyModule_AddType(module, (PyTypeObject *)type);
+}
+
+static void module_free(void *module)
+{
+    PyObject **state = PyModule_GetState(module);
+    if (state) Py_CLEAR(*state);
+}
+
+static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, execute}, {0, NULL}};
+
+static struct PyModuleDef module = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "_lines",
+    .m_doc = "Lines of JSON in and out; see lines.py.",
+    .m_size = sizeof(PyObject *),
+    .m_methods = methods,
+    .m_slots = module_slots,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC PyInit__lines(void) { return PyModuleDef_Init(&module); }
