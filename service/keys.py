@@ -22,9 +22,10 @@ from typing import Literal, get_args
 from textcnn.errors import TextCNNError
 
 KeyScope = Literal["infer", "admin", "metrics"]
-SCOPES = frozenset(get_args(KeyScope))
+SCOPES: tuple[str, ...] = get_args(KeyScope)
 log = logging.getLogger(__name__)
 
+MOST_PER_SECOND = 1e9
 FIELDS = frozenset({"name", "sha256", "scopes", "per_second"})
 
 
@@ -103,7 +104,7 @@ def _key(line: str, where: str) -> Key:
         raise KeysError(f"{where} has no name or no hash; {expected}")
     if not isinstance(scopes, list) or not scopes or not all(scope in SCOPES for scope in scopes):
         raise KeysError(f"{where} has scopes {scopes!r}; they are {', '.join(sorted(SCOPES))}")
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1e9:
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < MOST_PER_SECOND:
         raise KeysError(f"{where} has per_second {rate!r}, expected a number, 0 or more")
     return Key(given["name"], bytes.fromhex(digest), frozenset(scopes), float(rate))
 
@@ -118,9 +119,17 @@ def add_key(path: Path, name: str, scopes: Iterable[str], per_second: float) -> 
     }
     if per_second:
         entry["per_second"] = per_second
-    with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
+    with open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "rb+") as file:
+        begun = file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"  # by an editor
+        file.write(b"\n" * begun + json.dumps(entry).encode() + b"\n")
     return key
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0 <= rate < MOST_PER_SECOND:
+        raise argparse.ArgumentTypeError(f"{text} is no number of texts a second; expected 0 or more")
+    return rate
 
 
 def main(arguments: list[str]) -> int:
@@ -129,7 +138,7 @@ def main(arguments: list[str]) -> int:
     add.add_argument("name", help="whose key it is, for logs")
     add.add_argument("--file", type=Path, required=True, help="file of keys, made if need be")
     add.add_argument("--scope", choices=sorted(SCOPES), action="append", help="what it is for; default: infer")
-    add.add_argument("--per-second", type=float, default=0, help="texts a second; 0: no limit")
+    add.add_argument("--per-second", type=_rate, default=0.0, help="texts a second; 0: no limit")
     given = parser.parse_args(arguments)
     try:
         sys.stdout.write(add_key(given.file, given.name, given.scope or ["infer"], given.per_second) + "\n")

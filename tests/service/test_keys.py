@@ -20,7 +20,7 @@ def test_a_key_that_was_made_is_found_and_only_its_hash_is_kept(tmp_path, capsys
     found, second = ring.find(key.encode()), ring.find(other.encode())
     assert found is not None and second is not None
     assert (found.name, found.scopes, found.per_second) == ("shop", {"infer", "metrics"}, 0)
-    assert second.name == "ops"
+    assert (second.name, second.scopes, second.per_second) == ("ops", {"admin"}, 5)
     assert key not in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
@@ -50,12 +50,18 @@ def test_without_a_file_there_are_no_keys():
         ('{"name": "a"}', "other fields"),
         (json.dumps({"name": "a", "sha256": HASH, "scopes": ["infer"], "key": "secret"}), "other fields"),
         (json.dumps({"name": "a", "sha256": "xyz", "scopes": ["infer"]}), "no hash"),
+        (json.dumps({"name": "a", "sha256": 5, "scopes": ["infer"]}), "no hash"),
         (json.dumps({"name": 1, "sha256": HASH, "scopes": ["infer"]}), "no name"),
         (json.dumps({"name": "a", "sha256": HASH, "scopes": []}), "admin, infer, metrics"),
         (json.dumps({"name": "a", "sha256": HASH, "scopes": ["root"]}), "admin, infer, metrics"),
         (json.dumps({"name": "a", "sha256": HASH, "scopes": "infer"}), "admin, infer, metrics"),
+        (json.dumps({"name": "a", "sha256": HASH, "scopes": 5}), "admin, infer, metrics"),
+        (json.dumps({"name": "a", "sha256": HASH, "scopes": ["infer", "root"]}), "admin, infer, metrics"),
+        (json.dumps({"name": "a", "sha256": HASH, "scopes": [["infer"]]}), "admin, infer, metrics"),
         (json.dumps({"name": "a", "sha256": HASH, "scopes": ["infer"], "per_second": -1}), "per_second"),
         (json.dumps({"name": "a", "sha256": HASH, "scopes": ["infer"], "per_second": True}), "per_second"),
+        (json.dumps({"name": "a", "sha256": HASH, "scopes": ["infer"], "per_second": "5"}), "per_second"),
+        (json.dumps({"name": "a", "sha256": HASH, "scopes": ["infer"], "per_second": 1e999}), "per_second"),
         ("", "has no keys"),
     ],
 )
@@ -69,6 +75,7 @@ def test_a_file_that_was_changed_is_read_again(tmp_path, caplog):
     file = tmp_path / "keys"
     gone, kept = add_key(file, "gone", ["infer"], 0), add_key(file, "kept", ["infer"], 0)
     ring = read_keys(file)
+    caplog.set_level("INFO")
     file.write_text(file.read_text().splitlines()[1])
     ring.read_again()
     assert ring.find(gone.encode()) is None
@@ -77,12 +84,74 @@ def test_a_file_that_was_changed_is_read_again(tmp_path, caplog):
     ring.read_again()
     assert ring.find(kept.encode()) is not None
     assert "line 1 is not JSON" in caplog.text
+    assert [record.message for record in caplog.records if record.levelname == "INFO"] == ["keys read again"]
     file.write_text("")
     ring.read_again()
     assert ring, "without any key left nobody gets in, instead of everybody"
     assert ring.find(kept.encode()) is None
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(KeysError, match="No such file"):
+def test_lines_without_a_key_are_passed_over_and_counted(tmp_path):
+    file = tmp_path / "keys"
+    file.write_text(" \n\n" + json.dumps({"name": "a", "sha256": HASH, "scopes": ["infer"]}) + "\n{\n")
+    with pytest.raises(KeysError, match="line 4 is not JSON"):
+        read_keys(file)
+    file.write_text(file.read_text()[:-2])
+    assert [key.name for key in read_keys(file).keys] == ["a"]
+
+
+def test_without_a_file_there_is_nothing_to_be_read_again():
+    ring = KeyRing()
+    ring.read_again()
+    assert not ring.keys
+
+
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path):
+    with pytest.raises(KeysError, match="none: No such file"):
         read_keys(tmp_path / "none")
+    (tmp_path / "keys").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(KeysError, match="keys: 'utf-8' codec can't decode"):
+        read_keys(tmp_path / "keys")
+
+
+def test_a_key_for_which_nothing_is_said_is_for_asking_as_often_as_one_likes(tmp_path, capsys):
+    file = tmp_path / "keys"
+    assert main(["add", "shop", "--file", str(file)]) == 0
+    (key,) = read_keys(file).keys
+    assert (key.scopes, key.per_second) == ({"infer"}, 0)
+    assert main(["add", "shop", "--file", str(file), "--per-second", "2.5"]) == 0
+    assert read_keys(file).keys[1].per_second == 2.5
+
+
+def test_a_key_is_added_to_a_file_whose_last_line_an_editor_left_without_end(tmp_path):
+    file = tmp_path / "keys"
+    first = add_key(file, "first", ["infer"], 0)
+    file.write_text(file.read_text().rstrip("\n"))
+    second = add_key(file, "second", ["infer"], 0)
+    ring = read_keys(file)
+    assert [ring.find(key.encode()).name for key in (first, second)] == ["first", "second"]
+    assert file.read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize("rate", ["-1", "nan", "inf", "many"])
+def test_a_rate_that_would_make_the_file_unreadable_is_not_written(tmp_path, capsys, rate):
+    with pytest.raises(SystemExit) as ended:
+        main(["add", "shop", "--file", str(tmp_path / "keys"), f"--per-second={rate}"])
+    assert ended.value.code == 2
+    assert rate in capsys.readouterr().err
+    assert not (tmp_path / "keys").exists()
+
+
+def test_a_key_that_cannot_be_kept_is_not_shown(tmp_path, capsys):
+    assert main(["add", "shop", "--file", str(tmp_path)]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == f"python -m service.keys: cannot write {tmp_path}: Is a directory\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["add"], ["add", "shop"], ["add", "--file", "keys"]])
+def test_what_is_needed_for_a_key_is_asked_for(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "required" in capsys.readouterr().err
