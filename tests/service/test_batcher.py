@@ -66,18 +66,19 @@ async def test_every_caller_gets_its_own_answers_in_order(work, make):
     batcher.close()
 
 
+class KnownPace(Pace):
+    """Up to 100 characters are short, whatever the machine is busy with."""
+
+    known = True
+
+    def __init__(self, per_cost: float = 1e-5):
+        self.overhead, self.per_cost = 0.0, per_cost
+
+    def learn(self, cost, seconds):
+        pass
+
+
 async def test_ten_thousand_callers_at_once_are_not_mixed_up_though_both_lanes_are_in_use(work):
-    class KnownPace(Pace):
-        """Up to 100 characters are short, whatever the machine is busy with."""
-
-        known, per_cost = True, 1e-5
-
-        def __init__(self):
-            self.overhead = 0.0
-
-        def learn(self, cost, seconds):
-            pass
-
     batcher = MicroBatcher(work)
     batcher.pace = KnownPace()
     sent = [f"text {number}" + " and more" * 20 * (number % 3 == 0) for number in range(10_000)]
@@ -99,6 +100,80 @@ async def test_short_work_that_came_together_runs_at_once_as_one_batch_on_the_lo
     assert first.done() and second.done()
     assert work.batches == [["a", "b", "c"]]
     assert work.threads == {threading.current_thread().name}
+    batcher.close()
+
+
+@pytest.mark.parametrize(("per_cost", "sizes"), [(1e-4, [10, 10, 5]), (0.0, [25])])
+async def test_a_batch_on_the_loop_is_as_long_as_is_short(work, per_cost, sizes):
+    batcher = MicroBatcher(work)
+    batcher.pace = KnownPace(per_cost)
+    await asyncio.gather(*(submit(batcher, "a") for _ in range(25)))
+    assert [len(batch) for batch in work.batches] == sizes
+    assert work.threads == {threading.current_thread().name}
+    batcher.close()
+
+
+async def test_the_loop_has_a_pass_between_two_batches_and_none_to_make_when_nothing_waits(work):
+    class Counted(MicroBatcher):
+        flushes = 0
+
+        def _flush(self):
+            self.flushes += 1
+            super()._flush()
+
+    batcher = Counted(work, max_items=1)
+    batcher.pace = KnownPace()
+    for _ in range(2):
+        work.batches.clear()
+        batcher.flushes = 0
+        done = [submit(batcher, item) for item in "abc"]
+        for place in range(3):
+            assert sum(future.done() for future in done) == place
+            await asyncio.sleep(0)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (batcher.flushes, work.batches) == (3, [["a"], ["b"], ["c"]])
+    batcher.close()
+
+
+async def test_of_short_work_that_nobody_wants_any_more_nothing_is_left_to_run(work):
+    batcher = short(work)
+    submit(batcher, "gone").cancel()
+    await asyncio.sleep(0)
+    assert await submit(batcher, "stays") == ["STAYS"]
+    assert work.batches == [["stays"]]
+    batcher.close()
+
+
+async def test_what_was_cancelled_is_not_refused_again_by_closing(work):
+    batcher = MicroBatcher(work)
+    busy = submit(batcher, "wait")
+    await asyncio.to_thread(work.begun.wait, PATIENCE)
+    gone = submit(batcher, "gone")
+    batcher.close()
+    gone.cancel()
+    work.gate.set()
+    await busy
+    await asyncio.sleep(0)  # anyio fails the test for an exception in the loop
+
+
+async def test_work_of_which_a_part_has_begun_is_finished_though_it_is_late_and_the_service_closes(work):
+    batcher = MicroBatcher(work, max_items=1)
+    future = submit(batcher, "wait", "b", "c", deadline=time.monotonic() + 3600)
+    await asyncio.to_thread(work.begun.wait, PATIENCE)
+    (job,) = batcher._long
+    job.deadline = time.monotonic() - 1
+    batcher.close()
+    work.gate.set()
+    async with asyncio.timeout(PATIENCE):
+        assert await future == ["WAIT", "B", "C"]
+
+
+async def test_every_batch_teaches_how_long_the_next_will_take():
+    batcher = MicroBatcher(lambda items: items)
+    assert not batcher.pace.known
+    await submit(batcher, "a")
+    assert batcher.pace.known
     batcher.close()
 
 
@@ -203,6 +278,24 @@ async def test_the_work_of_a_caller_who_left_is_not_done(work):
     batcher.close()
 
 
+async def test_a_caller_who_leaves_while_his_work_is_done_disturbs_nobody(work):
+    batcher = MicroBatcher(work)
+    gone = submit(batcher, "wait")
+    await asyncio.to_thread(work.begun.wait, PATIENCE)
+    gone.cancel()
+    work.gate.set()
+    assert await submit(batcher, "stays") == ["STAYS"]  # anyio fails the test for an exception in the loop
+    batcher.close()
+
+
+async def test_the_thread_of_an_idle_batcher_ends_with_it(work):
+    batcher = MicroBatcher(work)
+    assert await submit(batcher, "a") == ["A"]
+    batcher.close()
+    batcher._thread.join(PATIENCE)
+    assert not batcher._thread.is_alive()
+
+
 async def test_work_past_its_deadline_is_not_begun(work):
     batcher = MicroBatcher(work)
     busy = submit(batcher, "wait")
@@ -229,7 +322,8 @@ async def test_closing_finishes_what_has_begun_and_refuses_the_rest(work):
     for refused in (waiting, submit(batcher, "after")):
         with pytest.raises(ClosedError):
             await refused
-    batcher._thread.join(60)
+    assert work.batches == [["wait"]]
+    batcher._thread.join(PATIENCE)
     assert not batcher._thread.is_alive()
 
 

@@ -176,7 +176,7 @@ def _kind_of(output: Path | None) -> str:
 def _writer(output: Path | None, rows: Callable[[Any], Any]) -> Iterator[Callable[..., None]]:
     """A function that writes rows, as `rows(file)` makes one; its first argument is a list of texts.
 
-    A file appears under its name when it is complete; until then it is NAME.partial.
+    A file appears under its name when it is complete. What is done when something fails stays as NAME.partial.
     """
     if output is None:
         with rows(sys.stdout.buffer) as write:
@@ -185,10 +185,10 @@ def _writer(output: Path | None, rows: Callable[[Any], Any]) -> Iterator[Callabl
         return
     from textcnn.errors import DataError
 
-    if output.is_symlink():
-        output = output.resolve()  # a link stays one
-    # a pipe or a device is written to, not replaced
-    unfinished = output if output.exists() and not output.is_file() else output.with_name(output.name + ".partial")
+    target = output.resolve() if output.is_symlink() else output  # a link stays one
+    # of this process alone, for another may be writing the same file; a pipe or a device is written to, not replaced
+    own = not target.exists() or target.is_file()
+    unfinished = target.with_name(f"{target.name}.{os.getpid()}.partial") if own else target
     done = 0
     try:
         with open(unfinished, "wb") as file, rows(file) as write:
@@ -199,13 +199,15 @@ def _writer(output: Path | None, rows: Callable[[Any], Any]) -> Iterator[Callabl
                 done += len(texts)
 
             yield write_and_count
-        if unfinished != output:
-            os.replace(unfinished, output)
+        if own:
+            os.replace(unfinished, target)
     except BaseException as error:
         if done:
+            if own:
+                unfinished = unfinished.replace(target.with_name(f"{target.name}.partial"))
             tell([f"the first {done:,} rows are done and stay in {unfinished}"])
-        elif unfinished.is_file():
-            unfinished.unlink()
+        elif own:
+            unfinished.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise DataError(f"cannot write {output}: {error.strerror or error}") from None
         raise

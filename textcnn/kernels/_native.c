@@ -17,6 +17,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define PREFETCH(p) __builtin_prefetch((p), 0, 2)
+#define INTERFACE "adea3210" /* as in native.py, which says what it is of */
 #define PACK 64
 #define CACHE_FLOATS (192 * 1024) /* of a second-level cache of 1 MB, three quarters */
 
@@ -988,6 +989,7 @@ PyMODINIT_FUNC PyInit__native(void)
     choose();
     PyObject *m = PyModule_Create(&module);
     if (m && PyModule_AddStringConstant(m, "instruction_set", instruction_set) < 0) return NULL;
+    if (m && PyModule_AddStringConstant(m, "INTERFACE", INTERFACE) < 0) return NULL;
     if (m && PyModule_AddIntConstant(m, "PACK", PACK) < 0) return NULL;
     return m;
 }

@@ -13,6 +13,7 @@ Ids = npt.NDArray[np.int32]
 Places = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
+INTERFACE: str
 instruction_set: str
 PACK: int
 

@@ -11,6 +11,10 @@ from types import ModuleType
 
 log = logging.getLogger(__name__)
 
+# CRC-32 of the names and the parameters in _native.c, as it is stated there. A checkout of newer sources keeps the
+# extension that was compiled of the older ones.
+INTERFACE = "adea3210"
+
 
 @cache
 def native() -> ModuleType | None:
@@ -24,6 +28,13 @@ def native() -> ModuleType | None:
         from textcnn.kernels import _native
     except ImportError as error:
         log.warning("compiled kernels are not available (%s); using numpy, which is several times slower", error)
+        return None
+    if getattr(_native, "INTERFACE", None) != INTERFACE:
+        log.warning(
+            "%s was compiled from other sources than these; using numpy, which is several times slower. Compile it "
+            "anew: pip install --editable . in the folder of the sources",
+            _native.__file__,
+        )
         return None
     return _native
 

@@ -18,7 +18,7 @@ from pyarrow import parquet
 from textcnn import TextClassifier
 
 from ...conftest import tiny_corpus, write_csv
-from ...patience import PATIENCE
+from ...patience import PATIENCE, until
 from .conftest import Run
 
 TEXTS = ["where is my parcel", 'i was charged twice,\n"twice"', "zyzzyva", "экран не работает"]
@@ -224,7 +224,23 @@ def test_a_failure_before_the_first_row_leaves_nothing(mistake: Any, model_folde
     Path("out.csv").write_text("the last result")
     mistake("predict", model_folder, "--input", "in.csv", "--output", "out.csv", "--overwrite")
     assert Path("out.csv").read_text() == "the last result"
-    assert not Path("out.csv.partial").exists()
+    assert not list(Path().glob("out.csv.*"))
+
+
+def test_two_that_write_one_file_do_not_mix_their_rows(run: Run, model_folder: Path, here: Path) -> None:
+    """The second begins when the first has answered its first rows and waits for more."""
+    first = subprocess.Popen(
+        [sys.executable, "-m", "textcnn.cli.main", "predict", model_folder, "--output", "out.jsonl"],
+        stdin=subprocess.PIPE, text=True, bufsize=1,
+    )  # fmt: skip
+    assert first.stdin is not None
+    until(lambda: first.poll() is not None or list(Path().glob("out.jsonl.*partial")), "the file that is begun")
+    assert run("predict", model_folder, "second", "--output", "out.jsonl").code == 0
+    assert [row["text"] for row in rows_of(Path("out.jsonl"))] == ["second"]
+    first.communicate("first\n" * 3, timeout=PATIENCE)
+    assert first.returncode == 0
+    assert [row["text"] for row in rows_of(Path("out.jsonl"))] == ["first"] * 3
+    assert not list(Path().glob("out.jsonl.*"))
 
 
 def test_a_file_is_replaced_on_request(run: Run, model_folder: Path, here: Path) -> None:
@@ -244,8 +260,8 @@ def test_what_fits_on_the_disk_only_in_part_is_told(model_folder: Path, here: Pa
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_told(mistake: Any, model_folder: Path, here: Path) -> None:
-    Path("out.jsonl.partial").symlink_to("/dev/full")
-    said = mistake("predict", model_folder, "parcel", "--output", "out.jsonl")
+    Path("out.jsonl").symlink_to("/dev/full")
+    said = mistake("predict", model_folder, "parcel", "--output", "out.jsonl", "--overwrite")
     assert "cannot write out.jsonl: No space left on device" in said
 
 
