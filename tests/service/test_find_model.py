@@ -76,6 +76,18 @@ def test_an_unknown_name_is_answered_with_the_known_ones_and_the_nearest(make_mo
         find_model(tmp_path, "suport")
 
 
+def test_a_name_that_is_like_no_other_is_answered_with_the_known_ones_alone(make_model, tmp_path):
+    make_model("support/1")
+    with pytest.raises(ArtifactError, match=r"has support/1$"):
+        find_model(tmp_path, "zzz")
+
+
+def test_a_file_beside_the_models_is_passed_over(make_model, tmp_path):
+    make_model("a/1")
+    (tmp_path / "serving.json").write_text("{}")
+    assert list(find_models(tmp_path)) == ["a"]
+
+
 def test_a_models_folder_that_is_a_file_holds_no_model(tmp_path):
     (tmp_path / "models").write_text("")
     with pytest.raises(ArtifactError, match="no model found"):

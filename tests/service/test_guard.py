@@ -11,6 +11,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -20,7 +21,18 @@ import trustme
 import uvicorn
 from uvicorn.server import ServerState
 
-from service.guard import AT_ONCE, LEAVING_SECONDS, Guard, Limits, guarded, look_over, send_whole
+from service.guard import (
+    AT_ONCE,
+    LEAVING_SECONDS,
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
+    Guard,
+    Limits,
+    guarded,
+    look_over,
+    send_whole,
+    without_upgrade,
+)
 from service.keys import add_key
 
 from ..patience import PATIENCE, until
@@ -174,7 +186,12 @@ async def test_an_answer_goes_out_in_one_piece(method, keep_alive, headers, expe
     await send_whole(wire.cycle, 404, headers, b"body")
     assert wire.written == [b"HTTP/1.1 404 Not Found\r\ndate: today\r\n" + expected]
     assert wire.closed == (b"close" in expected)
-    assert wire.done and wire.cycle.response_complete and not wire.cycle.waiting_for_100_continue
+    assert (
+        wire.done
+        and wire.cycle.response_complete
+        and wire.cycle.message_event.is_set()
+        and not wire.cycle.waiting_for_100_continue
+    )
 
 
 @pytest.mark.anyio
@@ -184,6 +201,38 @@ async def test_a_header_cannot_begin_another_one(value):
     with pytest.raises(RuntimeError, match="line break"):
         await send_whole(wire.cycle, 200, [(b"x-request-id", value)], b"")
     assert wire.written == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_an_answer_waits_until_the_client_has_read_those_before_it(leaves):
+    wire = Wire()
+    wire.cycle.flow.write_paused = True
+    drained = []
+
+    async def drain() -> None:
+        assert wire.written == []
+        drained.append(True)
+        wire.cycle.disconnected = leaves
+
+    wire.cycle.flow.drain = drain
+    await send_whole(wire.cycle, 200, [], b"body")
+    assert (len(drained), len(wire.written)) == (1, 0 if leaves else 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"GET / HTTP/1.1\r\nUpgrade: a\r\n\r\n\r\nupgrade: b", b"GET / HTTP/1.1\r\nignored: a\r\n\r\n\r\nupgrade: b"),
+        (b"GET / HTTP/1.1\r\nupgrade: a\r\nUPGRADE: b", b"GET / HTTP/1.1\r\nignored: a\r\nignored: b"),
+        (b"\r\nupgrade: a\r\n\r\n", b"\r\nignored: a\r\n\r\n"),
+        (b"GET /upgrade HTTP/1.1\r\na: upgrade\r\n\r\n", None),
+        (b"GET / HTTP/1.1\r\na: b\r\n\r\n\r\nupgrade: b", None),
+        (b"\r\n\r\n\r\nupgrade: b", None),
+    ],
+)
+def test_of_a_request_only_the_header_that_offers_another_protocol_is_taken_out(data, expected):
+    assert without_upgrade(data) == (data if expected is None else expected)
 
 
 @pytest.mark.anyio
@@ -198,7 +247,8 @@ def connected(app: Any) -> tuple[Any, Mock, ServerState]:
     """A connection of a server of `app`, and what it writes to."""
     config = uvicorn.Config(app, http=guarded(Limits(10, 10)), lifespan="off", log_config=None)
     config.load()
-    transport = Mock(spec=asyncio.Transport, is_closing=lambda: False, get_extra_info=lambda name, default=None: None)
+    transport = Mock(spec=asyncio.Transport, get_extra_info=lambda name, default=None: None)
+    transport.is_closing = lambda: transport.close.called
     state = ServerState()
     connection = config.http_protocol_class(config=config, server_state=state, app_state={})
     connection.connection_made(transport)
@@ -247,6 +297,90 @@ async def test_of_several_requests_of_a_client_that_leaves_none_is_begun_or_answ
         await asyncio.gather(*state.tasks)
     assert (begun, heard) == (["/0"], ["http.disconnect"])
     transport.write.assert_not_called()
+
+
+@pytest.mark.anyio
+async def test_whoever_waits_for_a_client_that_leaves_hears_of_it_though_other_requests_stand_behind():
+    heard: list[str] = []
+
+    async def app(scope, receive, send):
+        for _ in range(2):
+            heard.append((await receive())["type"])
+
+    connection, _, state = connected(app)
+    connection.data_received(b"GET / HTTP/1.1\r\nhost: testserver\r\n\r\n" * 2)
+    await asyncio.sleep(0)
+    assert heard == ["http.request"]
+    assert connection in state.connections
+    connection.connection_lost(None)
+    assert connection not in state.connections
+    async with asyncio.timeout(PATIENCE):
+        while state.tasks:
+            await asyncio.gather(*state.tasks)
+    assert heard == ["http.request", "http.disconnect"]
+
+
+def answered(transport: Mock) -> list[bytes]:
+    """The statuses of what was written."""
+    return [
+        part[:3] for part in b"".join(call.args[0] for call in transport.write.call_args_list).split(b"HTTP/1.1 ")[1:]
+    ]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("more", [0, 1])
+@pytest.mark.parametrize("what", ["bytes", "lines"])
+async def test_as_much_as_headers_may_be_they_may_be(make_client, what, more):
+    url = b"/health/live"
+    headers = [(b"host", b"testserver")]
+    if what == "lines":
+        headers += [(b"a%d" % number, b"b") for number in range(MAX_HEADERS - 1 + more)]
+    else:
+        left = MAX_HEADER_BYTES - len(url) - len(b"host: testserver\r\n") + more
+        headers += [(b"a", b"b" * 1019)] * (left // 1024 - 1)
+        headers += [(b"a", b"b" * (left - 1024 * (len(headers) - 1) - 5))]
+    connection, transport, _ = connected(make_client().app)
+    connection.data_received(
+        b"GET %b HTTP/1.1\r\n" % url + b"".join(b"%b: %b\r\n" % header for header in headers) + b"\r\n"
+    )
+    await asyncio.gather(*connection.tasks)
+    assert answered(transport) == [b"431" if more else b"200"]
+    connection.connection_lost(None)
+
+
+@pytest.mark.anyio
+async def test_a_client_has_its_time_to_the_end_and_no_longer():
+    connection, transport, _ = connected(None)
+    due = connection.due
+    assert not connection.look(due) and answered(transport) == []
+    assert connection.look(due + 0.1) and answered(transport) == [b"408"]
+    transport.close.assert_called_once()
+    connection.connection_lost(None)
+
+
+@pytest.mark.anyio
+async def test_a_client_that_we_do_not_read_from_is_not_late():
+    connection, transport, _ = connected(None)
+    connection.data_received(b"POST / HTTP/1.1\r\nhost: a\r\n")
+    connection.flow.pause_reading()
+    assert not connection.look(connection.due + 100)
+    connection.flow.resume_reading()
+    assert connection.look(connection.due + 100)
+    connection.connection_lost(None)
+
+
+@pytest.mark.anyio
+async def test_a_client_that_does_not_read_is_broken_off_when_its_time_is_over_and_not_when_it_reads_again():
+    connection, transport, _ = connected(None)
+    connection.due = inf
+    connection.pause_writing()
+    assert not connection.look(connection.unread_since + connection.limits.body)
+    connection.resume_writing()
+    assert not connection.look(1e12)
+    connection.pause_writing()
+    assert connection.look(connection.unread_since + connection.limits.body + 0.1)
+    transport.abort.assert_called_once()
+    connection.connection_lost(None)
 
 
 def test_a_trickle_on_a_connection_that_was_used_is_closed_too(server):

@@ -203,6 +203,24 @@ def test_a_client_that_is_refused_may_stay_as_long_as_any_other():
         loop.close()
 
 
+@pytest.mark.parametrize("request_", [post(b"{}"), b"\r\n" + post(b"{}")], ids=["whole", "parsed"])
+@pytest.mark.parametrize("why", ["closing", "unread"])
+def test_nobody_is_refused_who_would_not_read_it(monkeypatch, request_, why):
+    loop = asyncio.new_event_loop()
+    try:
+        closed: list[bool] = []
+        guard = connected(loop, closed, [100.0])
+        monkeypatch.setattr(Guard, "_start_asgi_task", lambda self, cycle, app: None)  # in its turn
+        if why == "closing":
+            closed.append(True)
+        else:
+            guard.pause_writing()
+        guard.data_received(request_)
+        guard.transport.write.assert_not_called()
+    finally:
+        loop.close()
+
+
 def connected(loop: asyncio.AbstractEventLoop, closed: list[bool], now: list[float]) -> Guard:
     """A connection of a service that is full, on a loop whose time is `now`."""
     admission = Admission(max_wait=0.0, max_bytes=0)
