@@ -29,7 +29,7 @@ Name = Annotated[str, StringConstraints(pattern=NAME)]
 
 
 def is_name(text: str) -> bool:
-    return re.fullmatch(NAME, text) is not None and not text.endswith("\n")
+    return re.fullmatch(NAME, text) is not None
 
 
 class ModelPlan(BaseModel):
@@ -111,11 +111,15 @@ def write_plans(models: Path, plans: Plans) -> None:
     """Replace serving.json in one step. Raises ArtifactError."""
     try:
         handle, beside = tempfile.mkstemp(prefix=f".{FILE}.", dir=models)
-        with open(handle, "wb") as file:
-            file.write(_FORM.dump_json(plans, indent=2) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(beside, 0o644)
-        os.replace(beside, models / FILE)
+        try:
+            with open(handle, "wb") as file:
+                file.write(_FORM.dump_json(plans, indent=2) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(beside, 0o644)
+            os.replace(beside, models / FILE)
+        except OSError:
+            os.unlink(beside)
+            raise
     except OSError as error:
         raise ArtifactError(f"cannot write {models / FILE}: {error.strerror}") from None

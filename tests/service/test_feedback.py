@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import resource
+import stat
 from contextlib import contextmanager
 
 import pytest
@@ -23,6 +24,60 @@ def test_lines_are_on_the_disk_when_it_returns_and_full_files_are_left_behind(tm
     assert lines(tmp_path / "f") == [part for number in range(10) for part in (b"line %d" % number, b"more")]
     assert len(list((tmp_path / "f").iterdir())) == 5
     assert len(synced) >= 10
+
+
+def test_a_file_is_full_when_it_has_as_many_bytes_as_it_may(tmp_path):
+    log = FeedbackLog(tmp_path / "new" / "folder", max_bytes=10)
+    for line in (b"1234", b"6789", b"next"):
+        log.append([line])
+    sizes = sorted(path.stat().st_size for path in (tmp_path / "new" / "folder").iterdir())
+    assert sizes == [5, 10]
+
+
+def test_what_users_said_is_for_the_owner_to_read_and_its_name_is_on_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(stat.S_ISDIR(os.fstat(handle).st_mode)))
+    FeedbackLog(tmp_path, max_bytes=10).append([b"line"])
+    (file,) = tmp_path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert synced == [True, False], "the folder, then the file"
+
+
+def test_a_file_whose_name_cannot_be_kept_is_not_written_to(tmp_path, monkeypatch):
+    log = FeedbackLog(tmp_path, max_bytes=1000)
+
+    def refuse(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError, match="Input/output"):
+            log.append([b"lost"])
+    assert list(tmp_path.iterdir()) == []
+    log.append([b"kept"])
+    assert lines(tmp_path) == [b"kept"]
+
+
+def test_no_file_is_left_open(tmp_path, monkeypatch):
+    held = set()
+    begin, end = os.open, os.close
+
+    def opened(path, *options):
+        handle = begin(path, *options)
+        if str(path).startswith(str(tmp_path)):
+            held.add(handle)
+        return handle
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(os, "close", lambda handle: (held.discard(handle), end(handle)))
+    log = FeedbackLog(tmp_path, max_bytes=1)
+    for _ in range(3):
+        log.append([b"line"])
+        assert len(held) == 1
+    log.close()
+    assert not held
+    log.close()
 
 
 def test_after_a_failed_write_another_file_is_begun(tmp_path, monkeypatch):
@@ -89,9 +144,12 @@ def test_what_was_written_while_the_file_was_taken_away_is_written_again(tmp_pat
     assert lines(tmp_path / "f") == [b"second"]
 
 
-def test_a_place_where_nothing_can_be_kept_is_told_at_the_start(tmp_path):
+def test_a_place_where_nothing_can_be_kept_is_told_at_the_start(tmp_path, monkeypatch):
     check_folder(tmp_path / "new" / "folder")
     assert not (tmp_path / "new").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(FeedbackFolderError, match="file is a file"):
         check_folder(tmp_path / "file" / "folder")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK | os.X_OK)
+    with pytest.raises(FeedbackFolderError, match=f"{tmp_path} is not writable"):
+        check_folder(tmp_path / "new")

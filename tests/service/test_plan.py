@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import codecs
+import os
+import stat
 
 import pytest
 
-from service.plan import ModelPlan, is_name, read_plans, write_plans
+from service.plan import LOCK, ModelPlan, is_name, locked_plans, read_plans, write_plans
 from textcnn.errors import ArtifactError
+
+from ..patience import PATIENCE
 
 
 def test_what_was_written_is_read(tmp_path):
@@ -28,20 +33,88 @@ def test_no_file_is_no_plan(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "where"),
     [
-        "",
-        "[]",
-        '{"m": {"aliases": {"live": "../1"}}}',
-        '{"../m": {}}',
-        '{"m": {"weights": {"1": -1}}}',
-        '{"m": {"x": 1}}',
+        ("", "the document"),
+        ("[]", "the document"),
+        ('{"m": {"aliases": {"live": "../1"}}}', "m.aliases.live"),
+        ('{"../m": {}}', "../m"),
+        ('{"m": {"weights": {"1": -1}}}', "m.weights.1"),
+        ('{"m": {"x": 1}}', "m.x"),
     ],
 )
-def test_a_file_that_cannot_be_used_says_so(tmp_path, content):
+def test_a_file_that_cannot_be_used_says_where(tmp_path, content, where):
     (tmp_path / "serving.json").write_text(content)
-    with pytest.raises(ArtifactError, match="serving.json cannot be used"):
+    with pytest.raises(ArtifactError, match=f"serving.json cannot be used: {where}[.:]"):
         read_plans(tmp_path)
+
+
+def test_a_file_that_cannot_be_read_says_why(tmp_path):
+    (tmp_path / "serving.json").mkdir()
+    with pytest.raises(ArtifactError, match=r"cannot read .*serving.json: Is a directory"):
+        read_plans(tmp_path)
+
+
+def test_what_is_written_is_on_the_disk_before_it_counts_and_for_every_process_to_read(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_size))
+    write_plans(tmp_path, {"m": ModelPlan(aliases={"live": "2"})})
+    status = (tmp_path / "serving.json").stat()
+    assert synced == [status.st_size]
+    assert stat.S_IMODE(status.st_mode) == 0o644
+
+
+def test_what_cannot_be_written_leaves_all_as_it_was(tmp_path, monkeypatch):
+    write_plans(tmp_path, plans := {"m": ModelPlan(aliases={"live": "2"})})
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ArtifactError, match=r"cannot write .*serving.json: No space left on device"):
+        write_plans(tmp_path, {})
+    assert read_plans(tmp_path) == plans
+    assert [path.name for path in tmp_path.iterdir()] == ["serving.json"]
+
+
+@pytest.mark.anyio
+async def test_one_at_a_time_may_change_the_plans(tmp_path):
+    entered = []
+
+    async def enter(name: str) -> None:
+        async with locked_plans(tmp_path):
+            entered.append(name)
+
+    async with locked_plans(tmp_path):
+        waiting = asyncio.ensure_future(enter("other"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert entered == []
+    async with asyncio.timeout(PATIENCE):
+        await waiting
+    assert entered == ["other"]
+
+
+@pytest.mark.anyio
+async def test_a_folder_where_no_plan_can_be_changed_is_told(tmp_path):
+    (tmp_path / LOCK).mkdir()
+    with pytest.raises(ArtifactError, match=r"cannot write .*serving.json.lock: Is a directory"):
+        async with locked_plans(tmp_path):
+            pass
+
+
+def test_versions_that_are_gone_are_left_out_of_a_plan():
+    plan = ModelPlan(aliases={"live": "1", "old": "9"}, weights={"1": 0, "2": 1, "9": 1}, shadow="2")
+    left = plan.only(["1", "2", "3"])
+    assert left == ModelPlan(aliases={"live": "1"}, weights={"1": 0, "2": 1}, shadow="2")
+    assert left.versions == ["1", "2"]
+    alone = plan.only(["1"])
+    assert alone == ModelPlan(aliases={"live": "1"}), "weights of which none counts share nothing out"
+    assert alone.versions == ["1"]
+
+
+def test_the_first_version_that_is_activated_has_none_before_it():
+    assert ModelPlan().activated("1").aliases == {"live": "1"}
 
 
 def test_activating_keeps_the_one_before_and_ends_a_comparison():

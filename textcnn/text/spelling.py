@@ -24,7 +24,7 @@ class Speller:
     def __init__(self, tokens: Sequence[str]) -> None:
         """`tokens` are the words by id, <pad> and <unk> first; these two are written with nothing."""
         words = ["", "", *tokens[2:]]
-        found = sorted(set().union(*words)) if words else []
+        found = sorted(set().union(*words))
         self.characters: list[str] = [PAD, UNKNOWN, START, END, *found]
         self._codes = np.array([ord(character) for character in found], np.uint32)
         self.known = self(words)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from textcnn.config import TextConfig
+from textcnn.text.segments import parts_of, sentence_of, split_sentences
 from textcnn.text.tokenizers import Tokenizer
 from textcnn.types import BREAK_ID, TEXT_BREAK, join_texts, split_texts
 
@@ -66,6 +67,8 @@ def test_every_token_says_which_characters_it_is(segments: str, kind: str) -> No
         words = ids != BREAK_ID
         assert (np.diff(spans[:, 0]) >= 0).all(), "in the order of the text"
         assert (spans[~words, 0] == spans[~words, 1]).all(), "a break is no character"
+        if segments == "columns":
+            assert spans[~words, 0].tolist() == [place for place, one in enumerate(text) if one == TEXT_BREAK]
         assert "\x1f" not in "".join(text[a:b] for a, b in spans[words].tolist())
         # the same tokens from the same places as without breaks, text by text
         begin = 0
@@ -87,6 +90,32 @@ def test_each_text_of_a_record_is_cut_by_itself(truncation: str, kept: list[str]
     assert segments_of(tokenizer, record) == [["x"], kept]
     start, end = tokenizer.read([record]).unread[0].tolist()
     assert record[start:end] == {"head": "c", "tail": "a", "both": "b"}[truncation]
+
+
+def test_of_several_texts_that_are_cut_the_first_is_told() -> None:
+    config = TextConfig.model_validate({"segments": "columns", "max_length": 1})
+    tokenizer = Tokenizer.learn(["a b c"], config)
+    record = join_texts(["a", "a b", "b c"])
+    start, end = tokenizer.read([record]).unread[0].tolist()
+    assert (start, record[start:end]) == (4, "b")
+
+
+def test_a_record_is_taken_apart_where_the_model_reads_several_texts() -> None:
+    record = join_texts(["a", "b"])
+    assert parts_of(record, TextConfig.model_validate({"segments": "columns"})) == ["a", "b"]
+    for segments in ("none", "sentences"):
+        assert parts_of(record, TextConfig.model_validate({"segments": segments})) == [record]
+
+
+def test_a_sentence_has_no_white_space_around_it() -> None:
+    text = "  One two.  \n Three!\t "
+    assert [text[a:b] for a, b in split_sentences(text, "en")] == ["One two.", "Three!"]
+    assert split_sentences(" \n ", "en") == split_sentences("", "en") == []
+
+
+def test_what_stands_before_the_first_sentence_belongs_to_it() -> None:
+    spans = np.array([[0, 1], [2, 4], [5, 6], [6, 7], [9, 9]])
+    assert sentence_of(spans, [(2, 5), (6, 8)]).tolist() == [0, 0, 0, 1, 1]
 
 
 def test_all_sentences_together_are_cut() -> None:
