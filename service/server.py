@@ -69,7 +69,7 @@ def serve(settings: Settings) -> int:
     with ExitStack() as stack:
         listeners = [stack.enter_context(listen(settings.host, settings.port))]
         if settings.admin_port:
-            listeners.append(stack.enter_context(listen(settings.admin_host, settings.admin_port)))
+            listeners.append(stack.enter_context(listen(settings.admin_host, settings.admin_port, "--admin-port")))
         for listener, name in zip(listeners, ("listening", "admin listening"), strict=False):
             log.info("%s on %s", name, _url(listener, tls=settings.tls_cert is not None and name == "listening"))
         if settings.workers == 1:
@@ -96,16 +96,16 @@ def work(settings: Settings, listeners: list[socket.socket], replacement: bool) 
         sys.exit(STARTUP_FAILURE)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises CannotListenError."""
+def listen(host: str, port: int, option: str = "--port") -> socket.socket:
+    """A listening socket; `option` is where its port was named. Raises CannotListenError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            reason = "the port is in use. Stop the other program, or choose another port with --port"
+            reason = f"the port is in use. Stop the other program, or choose another with {option}"
         elif error.errno == errno.EACCES:
-            reason = "not permitted. Ports below 1024 need privileges; choose another with --port"
+            reason = f"not permitted. Ports below 1024 need privileges; choose another with {option}"
         else:
             reason = error.strerror or str(error)
         raise CannotListenError(f"cannot listen on {host} port {port}: {reason}") from None

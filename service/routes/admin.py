@@ -59,7 +59,13 @@ def routes(registry: ModelRegistry) -> list[Route]:
 
     def model(call: Call) -> str:
         name = call.parameters["name"]
-        if not is_name(name) or name not in registry.on_disk():
+        there = name in registry.on_disk()
+        if there and not is_name(name):
+            raise InvalidRequestError(
+                f"Model {name[:64]!r} cannot change while it runs: such a name takes letters A to Z, digits, '.', '_' "
+                "and '-' only, 64 at most. Rename its folder and start again."
+            )
+        if not there or not is_name(name):
             raise UnknownModelError(f"There is no model {name[:64]!r} on disk.")
         return name
 

@@ -30,6 +30,7 @@ def colours() -> Registry:
 
 def test_nearest_offers_one_name_or_nothing() -> None:
     assert nearest("kim_cnv", ["kim_conv", "qrnn"]) == "; did you mean 'kim_conv'?"
+    assert nearest("QRNN", ["kim_conv", "qrnn"]) == "; did you mean 'qrnn'?"
     assert nearest("something else", ["kim_conv", "qrnn"]) == ""
 
 

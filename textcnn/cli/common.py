@@ -165,6 +165,7 @@ def tell_unknown_labels(figures: dict[str, Any]) -> None:
 _USED = {
     "data": "the model was trained on this very file: the figures say how well it remembers, not how well it works",
     "validation": "the best epoch of the model was chosen on this very file: the figures may be too good",
+    "feedback": "the model was trained on this very file, too: the figures say how well it remembers",
     "calibration": "the model was calibrated on this very file: the figures may be too good",
 }
 
@@ -175,7 +176,7 @@ def tell_known_file(path: Path, model: TextClassifier) -> None:
 
     files = model.metrics_.get("files")
     digest = file_facts(path)["sha256"] if files else ""
-    tell([f"{path}: {_USED[purpose]}" for purpose, known in (files or {}).items() if known == digest])
+    tell([f"{path}: {_USED[purpose.split()[0]]}" for purpose, known in (files or {}).items() if known == digest])
 
 
 def tell_source(path: Path, source: Examples | TextStream, *, tasks: Sequence[str] = ()) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -30,6 +33,7 @@ Examples:
   textcnn train data.csv train.members=3
   textcnn train data.csv --preset kim_static --vectors glove.txt
   textcnn train mine.csv --start-from models/reviews
+  textcnn train tickets.csv --feedback feedback
   textcnn train posts.csv --label-separator ";"
   textcnn train questions.csv --task-column coarse --task-column fine
   textcnn train data.csv --config run.toml train.max_epochs=40 model.blocks.0.num_filters=200
@@ -44,6 +48,13 @@ the config.json of a model, which holds all of them.
 @click.option("--test", type=FILE, help="Labelled texts to measure the finished model on.")
 @click.option(
     "--validation", type=FILE, help="Labelled texts to choose the best epoch on; else a share of the data is held out."
+)
+@click.option(
+    "--feedback",
+    multiple=True,
+    type=FILE,
+    metavar="PATH",
+    help="What textcnn serve --feedback kept, a file or its folder: added to DATA, whose labels it corrects.",
 )
 @click.option(
     "--output",
@@ -73,8 +84,8 @@ the config.json of a model, which holds all of them.
 @click.option("--quiet", is_flag=True, help="Only the result.")
 @reading_options(labels=True)
 def train(
-    data: Path, overrides: tuple[str, ...], test: Path | None, validation: Path | None, output: Path | None,
-    overwrite: bool, config_file: Path | None, preset: str | None, vectors: str, mode: str | None, device: str,
+    data: Path, overrides: tuple[str, ...], test: Path | None, validation: Path | None, feedback: tuple[Path, ...],
+    output: Path | None, overwrite: bool, config_file: Path | None, preset: str | None, vectors: str, mode: str | None, device: str,
     start_from: str, label_separator: str, task_column: tuple[str, ...], seed: int | None, resume: bool, quiet: bool,
     runs_folder: Path, **reading: Any,
 ) -> int:  # fmt: skip
@@ -104,14 +115,23 @@ def train(
     asked, (texts, labels, config) = config, read_labelled(data, config, quiet)
     held_out = read_labelled(validation, asked, quiet, like=config.data)[:2] if validation else None
     tested = read_labelled(test, asked, quiet, like=config.data)[:2] if test else None
+    said = _files_of(feedback)
+    if said:
+        texts, labels = _taught(said, texts, labels, config, data=data, name=folder.parent.name)
     if test and tested:
         _check_known(test, tested[1], labels, config)
+    if validation and held_out:
+        _check_all_known(validation, held_out[1], labels, config)
+    for file, given in ((validation, held_out), (test, tested)):
+        if file and given:
+            _tell_known_texts(file, given[0], data, texts)
     if tested is None and config.data.test_fraction:
         (texts, labels), tested = _hold_out(texts, labels, config)
 
     run_folder = runs_folder / folder.parent.name / folder.name
     progress = _progress(run_folder, quiet)
     files = {"data": data, "validation": validation, "test": test}
+    files |= {f"feedback {number}": file for number, file in enumerate(said, 1)}
     with (
         alone(run_folder),
         Interrupt(raising=True) as interrupt,
@@ -158,13 +178,20 @@ def _measured(model: Any, tested: Any, *, skip: bool) -> bool:
 def _home(output: Path | None, data: Path) -> Path | None:
     """The folder whose next version is to be trained; None where `output` itself is the version."""
     if output is None:
-        return Path("models") / (data.name.split(".")[0] or "model")
+        return Path("models") / _servable(data.name.split(".")[0])
     try:
         inside = [child.name for child in output.iterdir()] if output.exists() else []
     except OSError:  # a file, or not ours to read: check_place says so
         return None
     named = output.name and not output.name.isdecimal()
     return output if named and (not inside or any(name.isdecimal() for name in inside)) else None
+
+
+def _servable(name: str) -> str:
+    """A name of a file as one that the service, its addresses and shells take as it is: Mails (Mai) -> Mails-Mai."""
+    plain = unicodedata.normalize("NFKD", name)
+    plain = "".join(character for character in plain if not unicodedata.combining(character))
+    return re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-_")[:64].rstrip("-_") or "model"
 
 
 def reserve_version(home: Path, *, resume: bool = False) -> Path:
@@ -232,6 +259,79 @@ def _check_known(test: Path, found: Any, known: Any, config: Any) -> None:
         )
 
 
+def _files_of(feedback: Sequence[Path]) -> list[Path]:
+    if not feedback:
+        return []
+    from textcnn.data.feedback import feedback_files
+
+    return [file for path in feedback for file in feedback_files(path)]
+
+
+def _taught(files: Sequence[Path], texts: list[str], labels: Any, config: Any, *, data: Path, name: str) -> Any:
+    """(texts, labels) with the feedback on the model of that name in the files; what it changes is told."""
+    from textcnn.cli.settings import options_of
+    from textcnn.data.feedback import read_feedback, with_feedback
+    from textcnn.data.label_rows import LabelRows
+    from textcnn.errors import ConfigError
+    from textcnn.registry import nearest
+
+    head = config.model.head["type"]
+    if head == "multi_task":
+        raise ConfigError("--feedback has one label a text, and a multi_task head wants one of each task")
+    several = len(config.data.text_columns) if config.text.segments == "columns" else 1
+    options = replace(options_of(config), delimiter="", encoding="")
+    said = [one for file in files for one in read_feedback(file, options, texts=several)]
+    ours = [one for one in said if one.model in ("", name)]
+    separator = config.data.label_separator if head == "multi_label" else ""
+    known = set(LabelRows.read(labels, head, config.data.label_separator).flat)
+    found = with_feedback(texts, labels, ours, known, separator=separator)
+    lines = [
+        f"feedback: {_texts(found.added)} added, {found.corrected:,} with another label than in {data}, which is "
+        f"corrected, {found.confirmed:,} with the same"
+    ]
+    if others := len(said) - len(ours):
+        rows = "1 row is" if others == 1 else f"{others:,} rows are"
+        lines.append(f"  {rows} of other models than {name}, and left out")
+    if found.unknown:
+        listed = ", ".join(
+            f"{label!r} {times:,}{nearest(label, known)}" for label, times in found.unknown.most_common(5)
+        )
+        more = f" and {len(found.unknown) - 5:,} more" if len(found.unknown) > 5 else ""
+        lines.append(f"  left out for labels that {data} does not have: {listed}{more}; put a row of such a label there "
+                     "to have them")  # fmt: skip
+    tell(lines)
+    return found.texts, found.labels
+
+
+def _check_all_known(validation: Path, found: Any, known: Any, config: Any) -> None:
+    """Raises LabelError for validation labels that the data does not have: their loss cannot be told."""
+    from textcnn.data.label_rows import LabelRows
+    from textcnn.errors import LabelError
+
+    head, separator = config.model.head["type"], config.data.label_separator
+    if head == "multi_task" and set(found) != set(known):
+        return  # said by those who train
+    try:
+        LabelRows.read(found, head, separator).encode(LabelRows.read(known, head, separator).label_set())
+    except LabelError as error:
+        raise LabelError(
+            f"{validation}: {error}. Spell them as the data does, or take those rows out of the file"
+        ) from None
+
+
+def _tell_known_texts(file: Path, texts: Sequence[str], data: Path, known: Sequence[str]) -> None:
+    """A line where texts to measure on are texts to train on."""
+    seen = {text.strip() for text in known}
+    count = sum(text.strip() in seen for text in texts)
+    if count:
+        tell(
+            [
+                f"{count:,} of {len(texts):,} texts of {file} stand in {data} word for word: its figures are too good "
+                f"(textcnn check {typed_path(data)} --test {typed_path(file)} lists them)"
+            ]
+        )
+
+
 def _save(model: Any, folder: Path, run_folder: Path, *, overwrite: bool) -> None:
     """Where the folder cannot be written by now, the model is kept with its run. Raises ArtifactError."""
     from textcnn.errors import ArtifactError
@@ -249,16 +349,20 @@ def _save(model: Any, folder: Path, run_folder: Path, *, overwrite: bool) -> Non
         ) from None
 
 
+def _texts(count: int) -> str:
+    return "1 text" if count == 1 else f"{count:,} texts"
+
+
 def _tell_result(model: Any, folder: Path, quiet: bool, interrupted: bool) -> None:
     metrics = model.metrics_
     for part in ("validation", "test"):
         if metrics.get(part):
-            click.echo(f"{part} accuracy {metrics[part]['accuracy']:.1%} on {metrics[part]['texts']:,} texts")
+            click.echo(f"{part} accuracy {metrics[part]['accuracy']:.1%} on {_texts(metrics[part]['texts'])}")
             if part == "validation" and "members" in metrics:
                 alone = ", ".join(f"{one['validation']['accuracy']:.1%}" for one in metrics["members"])
                 click.echo(f"  each of its {len(metrics['members'])} members alone: {alone}")
             for task, figures in metrics[part].get("tasks", {}).items():
-                click.echo(f"  {task}: accuracy {figures['accuracy']:.1%} on {figures['texts']:,} texts")
+                click.echo(f"  {task}: accuracy {figures['accuracy']:.1%} on {_texts(figures['texts'])}")
             if "micro_f1" in metrics[part]:
                 click.echo(f"  micro F1 {metrics[part]['micro_f1']:.1%}, macro F1 {metrics[part]['macro_f1']:.1%}")
     click.echo(f"saved {shown_path(folder)}")

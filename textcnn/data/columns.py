@@ -52,7 +52,8 @@ def choose_columns(
 
     The usual columns are taken where they are there and no others are asked for.
     `header` is False where the names do not stand in a first row, which then need not be suspected of being data.
-    `first_rows` is asked where there are two columns and neither name is known: labels repeat, and texts do not.
+    `first_rows` are asked where the names say nothing: of two columns labels repeat, and texts do not; of more the
+    error names those that look like it.
     """
     where = f"{path}: "
     hint = _no_header_hint(names) if header else ""
@@ -68,12 +69,14 @@ def choose_columns(
         raise ColumnError(f"{where}column {names[label]!r} is asked for both as text and as label; name two columns")
     text = text or _guess_text(names, label, labels)
     if not text and labels and len(names) == 2 and not hint:
-        text = _guess_from_rows(first_rows())
+        text = _guess_from_rows([row for row in first_rows() if all(row)])
     if not text:
-        raise ColumnError(_unknown(where, "text", "--text-column", names, hint))
+        likely = "" if hint else _longest(names, label, first_rows())
+        raise ColumnError(_unknown(where, "text", "--text-column", names, likely + hint))
     label = label if label >= 0 or not labels else _guess_label(names, text)
     if label < 0 and labels:
-        raise ColumnError(_unknown(where, "label", "--label-column", names, hint))
+        likely = "" if hint else _repeating(names, text, first_rows())
+        raise ColumnError(_unknown(where, "label", "--label-column", names, likely + hint))
     for index in (*text, label):
         if index >= 0 and names.count(names[index]) > 1:
             raise ColumnError(f"{where}there are several columns {names[index]!r}; rename all but one")
@@ -122,6 +125,26 @@ def _guess_from_rows(rows: Sequence[Sequence[str]]) -> tuple[int, ...]:
         if unlike or sum(map(len, texts)) > LONGER * sum(map(len, labels)):
             return (text,)
     return ()
+
+
+def _longest(names: Sequence[str], label: int, rows: Sequence[Sequence[str]]) -> str:
+    """Names the column with the longest texts, if it has any."""
+    of_column = {place: [row[place] for row in rows] for place in range(len(names)) if place != label}
+    held = [place for place, texts in of_column.items() if rows and _holds_words(texts)]
+    if not held:
+        return ""
+    longest = max(held, key=lambda place: sum(map(len, of_column[place])))
+    return f"; the longest texts are in {names[longest]!r}"
+
+
+def _repeating(names: Sequence[str], text: Sequence[int], rows: Sequence[Sequence[str]]) -> str:
+    """Names the columns of a few values that repeat, which labels do, with how many there are."""
+    kinds = {place: len({row[place] for row in rows} - {""}) for place in range(len(names)) if place not in text}
+    few = [place for place, number in kinds.items() if number > 1 and REPEATED * number <= len(rows)]
+    if not few:
+        return ""
+    shown = ", ".join(f"{names[place]!r} ({kinds[place]})" for place in few[:SHOWN])
+    return f"; values repeat in {shown}"
 
 
 def _holds_words(texts: Sequence[str]) -> bool:

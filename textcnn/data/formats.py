@@ -130,6 +130,9 @@ class CsvReader(_TextReader):
         super().__init__(path, compression, encoding)
         try:
             start = self._first_bytes(HEADER_BYTES)
+            if said := _EXCEL.match(start):  # of the file, not of the table: a spreadsheet does not show it
+                start = start[said.end() :]
+                delimiter = delimiter or said.group(1).decode()
             head = _header_line(start)
             self.delimiter = delimiter or _detect_delimiter(head, path)
             self._quoting = self.delimiter != "\t" or stray_quotes(start, "\t") <= STRAY_QUOTES
@@ -222,6 +225,8 @@ class CsvReader(_TextReader):
         return table.rename_columns(self.names), uneven
 
 
+# What Excel wants in front of a table whose delimiter is not that of its own country.
+_EXCEL = re.compile(rb'"?sep=([,;\t|])"?(?:\r\n|\r|\n)', re.IGNORECASE)
 _HEADER_LINE = re.compile(rb'[\r\n]*((?:[^"\r\n]++|"(?:[^"]++|"")*+")*+)')
 
 

@@ -309,15 +309,14 @@ def _open(path: Path, options: ReadOptions) -> Reader:
 
 
 def _first_rows(path: Path, options: ReadOptions) -> list[list[str]]:
-    """Some cells of the file, as strings; of a row that lacks some, none."""
+    """Some cells of the file, as strings; "" for a null."""
     reader = _open(path, options)
     try:
         part = next(iter(reader.parts()), None)
         rows = part.table.slice(0, ROWS_TO_GUESS_FROM).to_pylist() if part else []
     finally:
         reader.close()
-    cells = [["" if row.get(name) is None else str(row[name]) for name in reader.names] for row in rows]
-    return [row for row in cells if all(row)]
+    return [["" if row.get(name) is None else str(row[name]) for name in reader.names] for row in rows]
 
 
 def _strings(table: pa.Table, index: int, names: list[str]) -> pa.ChunkedArray:

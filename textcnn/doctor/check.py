@@ -13,7 +13,7 @@ from typing import Any
 from textcnn.data.readers import Examples, ReadOptions, read_examples
 from textcnn.doctor.duplicates import duplicates, leaks, near_duplicates
 from textcnn.doctor.findings import Finding, Suspect, count
-from textcnn.doctor.labels import label_findings, labels_of_test
+from textcnn.doctor.labels import label_findings, labels_of_test, respelled, spelling_variants
 from textcnn.doctor.learned import mislabelled, shortcuts
 from textcnn.doctor.table import Table
 from textcnn.doctor.texts import text_findings
@@ -93,6 +93,8 @@ def check(
     findings += label_findings(table)
     if test_table:
         findings += labels_of_test(table, test_table)
+    # from here on as --fix writes them, for spellings of a label are no different labels
+    table, labels = _respelled(table), Counter(label for row in table.label_rows for label in row)
     begin("duplicates")
     findings += duplicates(table)
     if test_table:
@@ -112,8 +114,12 @@ def check(
     tell("done", 1.0)
     order = ("problem", "warning", "note")
     ranked = sorted(findings, key=lambda found: order.index(found.level))
-    labels = Counter(label for row in table.label_rows for label in row)
     return Checkup(tuple(ranked), examples, dict(labels.most_common()), separator)
+
+
+def _respelled(table: Table) -> Table:
+    variants = spelling_variants(Counter(label for row in table.label_rows for label in row))
+    return replace(table, labels=[respelled(label, variants, table.separator) for label in table.labels])
 
 
 def _read(path: Path, options: ReadOptions) -> tuple[Examples, list[Suspect]]:

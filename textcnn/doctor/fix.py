@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from textcnn.doctor.check import Checkup
-from textcnn.doctor.labels import spelling_variants
+from textcnn.doctor.labels import respelled, spelling_variants
 from textcnn.errors import DataError
 from textcnn.files import replacing
 
@@ -63,12 +63,15 @@ def write_clean_copy(path: Path, checkup: Checkup) -> Fixed:
     cannot be written.
     """
     examples = checkup.examples
-    kinds = {found.kind: found for found in checkup.findings}
-    repeated = {s.row for s in kinds["duplicates"].suspects} if "duplicates" in kinds else set()
-    unusable = [s for s in kinds["unusable_rows"].suspects if s.file == "data"] if "unusable_rows" in kinds else []
+    # of a kind there may be two findings, one of the test file
+    found = [
+        (found.kind, suspect) for found in checkup.findings for suspect in found.suspects if suspect.file == "data"
+    ]
+    repeated = {suspect.row for kind, suspect in found if kind == "duplicates"}
+    unusable = [suspect for kind, suspect in found if kind == "unusable_rows"]
     variants = spelling_variants(checkup.labels)
     kept = np.array([int(row) not in repeated for row in examples.row_numbers])
-    labels = [_respelled(label, variants, checkup.separator) for label in examples.labels]
+    labels = [respelled(label, variants, checkup.separator) for label in examples.labels]
     table = examples.table.set_column(
         examples.table.schema.get_field_index(examples.label_column),
         examples.label_column,
@@ -81,15 +84,8 @@ def write_clean_copy(path: Path, checkup: Checkup) -> Fixed:
         )
     with _file(path, binary=True) as file:
         arrow_csv.write_csv(table, file)
-    respelled = sum(new != old for new, old in zip(labels, examples.labels, strict=True))
-    return Fixed(path, int(kept.sum()), int((~kept).sum()), len(unusable), respelled)
-
-
-def _respelled(label: str, variants: Mapping[str, str], separator: str) -> str:
-    parts = label.split(separator) if separator else [label]
-    if variants.keys().isdisjoint(part.strip() for part in parts):
-        return label
-    return separator.join(dict.fromkeys(variants.get(part.strip(), part.strip()) for part in parts))
+    changed = sum(new != old for new, old in zip(labels, examples.labels, strict=True))
+    return Fixed(path, int(kept.sum()), int((~kept).sum()), len(unusable), changed)
 
 
 @contextlib.contextmanager

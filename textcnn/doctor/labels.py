@@ -171,6 +171,14 @@ def spelling_variants(counts: Mapping[str, int]) -> dict[str, str]:
     return found
 
 
+def respelled(label: str, variants: Mapping[str, str], separator: str) -> str:
+    """A label, or several with the separator between them, in the spelling that `variants` has for it."""
+    parts = label.split(separator) if separator else [label]
+    if variants.keys().isdisjoint(part.strip() for part in parts):
+        return label
+    return separator.join(dict.fromkeys(variants.get(part.strip(), part.strip()) for part in parts))
+
+
 def _read(name: str) -> str:
     """A label as people take it: the same for all spellings of it."""
     plain = unicodedata.normalize("NFKC", name).casefold().strip()

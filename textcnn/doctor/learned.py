@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -48,12 +49,21 @@ _SMALLEST = 1e-6
 def mislabelled(table: Table, tell: Callable[[float], None]) -> Iterator[Finding]:
     """Rows whose label models trained on the others find improbable: confident learning (Northcutt et al. 2021).
 
-    The models are linear: naive Bayes, logistic regression, and both in one. Equal texts are in one fold, or a row
+    Labels with one row are passed over. The models are linear: naive Bayes, logistic regression, and both in one. Equal texts are in one fold, or a row
     would vouch for its copy. `tell` gets the share that is done, 0 to 1.
     """
+    counts = Counter(table.labels)
+    if min(counts.values()) < 2:  # of a label with one row nothing is left to learn when that is held out
+        several = [i for i, label in enumerate(table.labels) if counts[label] > 1]
+        table = replace(
+            table,
+            texts=[table.texts[i] for i in several],
+            labels=[table.labels[i] for i in several],
+            rows=table.rows[several],
+        )
     names = LabelSet.from_labels(table.labels)
     targets = names.encode(table.labels)
-    if np.bincount(targets).min() < 2 or len(names) < 2 or not _shared(table.words_and_pairs).any():
+    if len(names) < 2 or not _shared(table.words_and_pairs).any():
         return
     doubts = doubts_of(table, targets, tell)
     named = np.flatnonzero(doubts.named)

@@ -23,6 +23,7 @@ PERCENTILES = (0, 5, 50, 95, 100)
 MOSTLY = 0.5
 # A language is named where it is so probable; of so many texts at most, and of each this beginning.
 SURE, MOST_IDENTIFIED, BEGINNING = 0.95, 10_000, 1_000
+NO_LANGUAGE = "zxx"  # ISO 639-2, for what is in none: numbers, addresses
 
 
 def text_findings(table: Table, test: Table | None) -> Iterator[Finding]:
@@ -133,7 +134,7 @@ def _languages(table: Table) -> Iterator[Finding]:
     if len(counts) < 2:
         return
     (main, most), *others = counts.most_common()
-    said = ", ".join(f"{name} {times:,}" for name, times in others[:5])
+    said = ", ".join(f"{name} {times:,}" for name, times in others[:5]).replace(NO_LANGUAGE, "none at all")
     looked = f" of {len(chosen):,} looked at" if len(chosen) < len(table) else ""
     yield Finding(
         "languages",

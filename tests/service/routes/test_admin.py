@@ -144,3 +144,17 @@ def test_beyond_this_machine_where_a_key_is_asked_for_they_go_by_any_name(make_c
 def test_a_web_page_elsewhere_cannot_send_to_them(admin, headers, status):
     admin.post("/admin/models/fake/activate", json={"version": "2"})
     assert admin.post("/admin/models/fake/rollback", headers=headers).status_code == status
+
+
+def test_a_model_whose_name_no_plan_can_have_is_told_to_be_renamed(make_model, tmp_path, classifier):
+    make_model("models/Tickets (Mai)/1")
+    app = create_app(Settings(models=tmp_path / "models"), load=lambda path: classifier)
+
+    async def both(scope, receive, send):
+        await (app.admin if scope.get("path", "").startswith("/admin") else app)(scope, receive, send)
+
+    with TestClient(both, base_url=BASE) as client:
+        until(lambda: client.get("/health/ready").status_code == 200, "the model")
+        answer = client.post("/admin/models/Tickets%20(Mai)/activate", json={"version": "1"})
+    assert answer.status_code == 422
+    assert "Rename its folder" in answer.json()["error"]["message"]

@@ -118,3 +118,18 @@ def test_leaks_are_told(run: Run, here: Path) -> None:
 def test_suspects_and_the_cleaned_copy_need_two_files(mistake: Any, here: Path) -> None:
     assert "is where --fix writes" in mistake("check", "train.csv", "--fix", "--suspects", "./train.clean.csv")
     assert not Path("train.clean.csv").exists()
+
+
+def test_a_cleaned_copy_repeats_nothing_that_only_differed_in_the_spelling_of_its_label(run: Run, here: Path) -> None:
+    texts, labels = tiny_corpus(60)
+    write_csv(Path("d.csv"), [*texts, texts[0]], [*labels, labels[0].upper()])
+    ran = run("check", "d.csv", "--fix")
+    assert "wrote d.clean.csv with 60 rows: 1 repeated and 0 unusable rows left out, 1 label" in ran.err
+    assert "different labels" not in ran.out
+    assert "repeats" not in run("check", "d.clean.csv").out
+
+
+def test_rows_of_the_data_that_cannot_be_used_are_counted_beside_those_of_the_test(run: Run, messy: Path) -> None:
+    write_csv(Path("t.csv"), ["", "", *tiny_corpus(30)[0]], ["repair", "repair", *tiny_corpus(30)[1]])
+    ran = run("check", "messy.csv", "--test", "t.csv", "--fix")
+    assert "1 repeated and 1 unusable rows left out" in ran.err

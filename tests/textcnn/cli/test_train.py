@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from service.plan import is_name
 from textcnn import TextClassifier
 from textcnn import classifier as classifier_module
 from textcnn.cli.train import reserve_version
@@ -487,3 +488,71 @@ def test_members_that_cannot_answer_as_one_are_told_before_any_work(run: Run, he
     assert ran.code == 2
     assert "train.members: several networks answer as one only with one kim_conv block" in ran.err
     assert "reading" not in ran.err and not Path("models").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("Tickets Export 2025-11 (1).csv", "Tickets-Export-2025-11-1"),
+        ("Kündigungen_é.v2.csv", "Kundigungen_e"),
+        ("数据.csv", "model"),
+        ("-x-.csv", "x"),
+        (f"{'a' * 63}-b.csv", "a" * 63),
+    ],
+)
+def test_the_name_of_a_model_is_one_that_the_service_can_change_while_it_runs(
+    run: Run, here: Path, file: str, name: str
+) -> None:
+    write_csv(Path(file), *tiny_corpus(30))
+    ran = run("train", *(["--", file] if file.startswith("-") else [file]), *SHORT, "train.max_epochs=1")
+    assert ran.out.endswith(f"saved models/{name}/1\n")
+    assert is_name(name)
+
+
+def test_validation_labels_in_another_spelling_are_told_with_their_file(mistake: Any, here: Path) -> None:
+    texts, labels = tiny_corpus(30, seed=2)
+    write_csv(Path("v.csv"), texts, [labels[0].upper(), *labels[1:]])
+    said = mistake("train", "train.csv", "--validation", "v.csv", *SHORT)
+    assert f"v.csv: labels that training has not seen: {labels[0].upper()!r}; did you mean {labels[0]!r}?" in said
+    assert "Spell them as the data does, or take those rows out of the file" in said
+
+
+def test_texts_to_measure_on_that_are_trained_on_are_told(run: Run, here: Path) -> None:
+    texts, labels = tiny_corpus()
+    write_csv(Path("v.csv"), [f" {texts[0]}", *tiny_corpus(30, seed=3)[0]], [labels[0], *tiny_corpus(30, seed=3)[1]])
+    known = sum(text in texts for text in tiny_corpus(30, seed=3)[0]) + 1
+    write_csv(Path("t.csv"), ["a horse in the rain"], [labels[0]])
+    told = run("train", "train.csv", "--validation", "v.csv", "--test", "t.csv", *SHORT).err
+    assert f"{known} of 31 texts of v.csv stand in train.csv word for word: its figures are too good" in told
+    assert "textcnn check train.csv --test v.csv lists them" in told
+    assert "texts of t.csv" not in told
+
+
+def test_feedback_is_learned_from_in_the_same_command(run: Run, here: Path) -> None:
+    texts, labels = tiny_corpus()
+    kept = [
+        {"time": "2026-01", "key": None, "text": "a horse", "label": "repair"},
+        {"time": "2026-02", "key": None, "text": texts[0], "label": "repair" if labels[0] != "repair" else "billing"},
+        {"time": "2026-03", "key": None, "text": "a cow", "label": "Repair", "model": "train"},
+        {"time": "2026-03", "key": None, "text": "a dog", "label": "repair", "model": "other"},
+    ]
+    Path("feedback").mkdir()
+    Path("feedback/1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    ran = run("train", "train.csv", "--feedback", "feedback", *SHORT)
+    assert ran.code == 0
+    assert "feedback: 1 text added, 1 with another label than in train.csv, which is corrected, 0 with the" in ran.err
+    assert "  1 row is of other models than train, and left out" in ran.err
+    assert "labels that train.csv does not have: 'Repair' 1; did you mean 'repair'?; put a row" in ran.err
+    assert "training on 82 texts, validating on 9; 3 labels" in ran.err
+    model = TextClassifier.load("models/train")
+    assert list(model.metrics_["files"]) == ["data", "feedback 1"]
+    said = run("evaluate", "models/train", "feedback/1.jsonl").err
+    assert "feedback/1.jsonl: the model was trained on this very file, too" in said
+
+
+def test_feedback_for_several_tasks_is_refused_before_any_work(mistake: Any, here: Path) -> None:
+    write_csv(Path("d.csv"), *tiny_corpus(30))
+    Path("f.jsonl").write_text('{"text": "a horse", "label": "repair"}\n')
+    said = mistake("train", "d.csv", "--task-column", "label", "--feedback", "f.jsonl", *SHORT)
+    assert "--feedback has one label a text" in said
+    assert not Path("models").exists()

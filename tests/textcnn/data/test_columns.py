@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from textcnn.data.columns import choose_columns
 from textcnn.data.readers import ReadOptions, read_examples
 from textcnn.errors import ColumnError
 
@@ -153,3 +154,16 @@ def test_a_column_of_lists_is_no_text(tmp_path: Path, name: str) -> None:
     content = {"a.jsonl": b'{"text": ["a"], "label": "x"}\n', "a.parquet": parquet_bytes(text=[["a"]], label=["x"])}
     with pytest.raises(ColumnError, match="column 'text' holds lists or objects"):
         read_examples(write(tmp_path / name, content[name]))
+
+
+def test_columns_that_cannot_be_told_by_name_are_suggested_by_their_content() -> None:
+    names = ("Nr", "Kanal", "Nachricht", "Leer", "Art")
+    rows = [(f"T-{i}", ("Web", "Mail")[i % 2], f"mein Paket {i} ist nicht da", "", "abc"[i % 3]) for i in range(20)]
+    with pytest.raises(ColumnError, match="Name it with --text-column; the longest texts are in 'Nachricht'$"):
+        choose_columns(Path("d.csv"), names, first_rows=lambda: rows)
+    with pytest.raises(ColumnError, match=r"with --label-column; values repeat in 'Kanal' \(2\), 'Art' \(3\)$"):
+        choose_columns(Path("d.csv"), names, text_columns=["Nachricht"], first_rows=lambda: rows)
+    with pytest.raises(ColumnError, match="Name it with --text-column$"):
+        choose_columns(Path("d.csv"), names, first_rows=lambda: [("1", "2", "3", "", "4")] * 9)
+    with pytest.raises(ColumnError, match="Name it with --label-column$"):
+        choose_columns(Path("d.csv"), names, text_columns=["Nachricht"], first_rows=lambda: rows[:1])

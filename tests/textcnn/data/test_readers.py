@@ -126,6 +126,17 @@ def test_the_delimiter_that_is_given_is_taken(tmp_path: Path) -> None:
     assert ReadOptions(delimiter="tab").delimiter == ReadOptions(delimiter="\\t").delimiter == "\t"
 
 
+@pytest.mark.parametrize("line", ["sep=;\r\n", '"sep=;"\r\n', "SEP=;\n"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_the_line_in_which_excel_names_the_delimiter_is_no_row(tmp_path: Path, line: str, encoding: str) -> None:
+    path = write(tmp_path / "d.csv", f"{line}text;label, or so\ngrün, ja;a\n;b\n", encoding)
+    with pytest.raises(BadRowsError, match="row 3: the text is empty"):
+        read_examples(path, ReadOptions(label_column="label, or so"))
+    examples = read_examples(path, ReadOptions(label_column="label, or so", bad_rows="skip"))
+    assert pairs(examples) == [("grün, ja", "a")]
+    assert examples.delimiter == ";"
+
+
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 def test_all_line_ends_are_read(tmp_path: Path, line_end: str) -> None:
     content = line_end.join(["text,label", "a,x", "", '"b\r\nc",y', "d,z"])

@@ -138,3 +138,12 @@ def test_pairs_of_words_are_counted_as_far_as_they_may_stand_apart() -> None:
     pairs = sum(12 - distance for distance in range(1, APART + 1))
     assert counts.sum() == 12 + pairs + 2
     assert counts.nnz == counts.sum()
+
+
+def test_a_label_with_one_row_does_not_keep_flipped_labels_from_being_found() -> None:
+    texts, labels = tiny_corpus(300)
+    given = ["repair" if i == 0 else label for i, label in enumerate(labels)]
+    assert labels[0] != "repair"
+    table = Table([*texts, "a horse"], [*given, "horse"], np.arange(301))
+    (finding,) = mislabelled(table, quiet)
+    assert [suspect.row for suspect in finding.suspects] == [0]
