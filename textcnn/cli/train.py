@@ -85,9 +85,9 @@ the config.json of a model, which holds all of them.
 @reading_options(labels=True)
 def train(
     data: Path, overrides: tuple[str, ...], test: Path | None, validation: Path | None, feedback: tuple[Path, ...],
-    output: Path | None, overwrite: bool, config_file: Path | None, preset: str | None, vectors: str, mode: str | None, device: str,
-    start_from: str, label_separator: str, task_column: tuple[str, ...], seed: int | None, resume: bool, quiet: bool,
-    runs_folder: Path, **reading: Any,
+    output: Path | None, overwrite: bool, config_file: Path | None, preset: str | None, vectors: str, mode: str | None,
+    device: str, start_from: str, label_separator: str, task_column: tuple[str, ...], seed: int | None, resume: bool,
+    quiet: bool, runs_folder: Path, **reading: Any,
 ) -> int:  # fmt: skip
     """Train a model on DATA (csv, tsv, jsonl, parquet; also .gz, .bz2, .zst)."""
     from textcnn.artifact import check_place
@@ -297,8 +297,10 @@ def _taught(files: Sequence[Path], texts: list[str], labels: Any, config: Any, *
             f"{label!r} {times:,}{nearest(label, known)}" for label, times in found.unknown.most_common(5)
         )
         more = f" and {len(found.unknown) - 5:,} more" if len(found.unknown) > 5 else ""
-        lines.append(f"  left out for labels that {data} does not have: {listed}{more}; put a row of such a label there "
-                     "to have them")  # fmt: skip
+        lines.append(
+            f"  left out for labels that {data} does not have: {listed}{more}; "
+            "put a row of such a label there to have them"
+        )
     tell(lines)
     return found.texts, found.labels
 

@@ -49,8 +49,8 @@ _SMALLEST = 1e-6
 def mislabelled(table: Table, tell: Callable[[float], None]) -> Iterator[Finding]:
     """Rows whose label models trained on the others find improbable: confident learning (Northcutt et al. 2021).
 
-    Labels with one row are passed over. The models are linear: naive Bayes, logistic regression, and both in one. Equal texts are in one fold, or a row
-    would vouch for its copy. `tell` gets the share that is done, 0 to 1.
+    The models are linear: naive Bayes, logistic regression, and both in one. Equal texts are in one fold, or a row
+    would vouch for its copy. Labels with one row are passed over. `tell` gets the share that is done, 0 to 1.
     """
     counts = Counter(table.labels)
     if min(counts.values()) < 2:  # of a label with one row nothing is left to learn when that is held out
