@@ -72,6 +72,7 @@ def openapi_schema(routes: Sequence[Route], *, keys: bool) -> dict[str, Any]:
                 **{status: {"model": route.error} for status in route.errors},
             },
             openapi_extra=_extra(route, keys=keys),
+            operation_id=_operation(route),
             summary=_lines(route)[0],
             tags=[route.tag],
         )
@@ -79,9 +80,32 @@ def openapi_schema(routes: Sequence[Route], *, keys: bool) -> dict[str, Any]:
         if route.tag
     ]
     schema = get_openapi(title=TITLE, version=VERSION, description=ABOUT, routes=found)
+    parts = schema["components"]["schemas"]
+    for operation in (operation for methods in schema["paths"].values() for operation in methods.values()):
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            content["schema"] = _with_parts(content["schema"], parts)
     if keys:
         schema["components"]["securitySchemes"] = {KEY: {"type": "http", "scheme": "bearer"}}
     return schema
+
+
+def _operation(route: Route) -> str:
+    """What a generated client calls it: the endpoint's name, and behind it which of several paths it is."""
+    protocol = "_v2" if route.path.startswith("/v2") else ""
+    return f"{route.endpoint.__name__}{protocol}{'_version' if '{version}' in route.path else ''}"
+
+
+def _with_parts(schema: Any, parts: dict[str, Any]) -> Any:
+    """The schema with its objects among the `parts`, under their titles, by which a generated client calls them."""
+    if isinstance(schema, list):
+        return [_with_parts(part, parts) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: _with_parts(value, parts) for key, value in schema.items()}
+    name = found.get("title")
+    if "properties" not in found or not isinstance(name, str) or parts.setdefault(name, found) != found:
+        return found  # of two that differ under one title the second stays where it is
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _lines(route: Route) -> tuple[str, str]:

@@ -22,8 +22,14 @@ FILES = {
 
 def routes() -> list[Route]:
     return [
-        Route(method="GET", path=path, endpoint=_file(name, media_type)) for path, (name, media_type) in FILES.items()
+        Route(method="GET", path="/", endpoint=show_the_way),
+        *(Route(method="GET", path=path, endpoint=_file(name, kind)) for path, (name, kind) in FILES.items()),
     ]
+
+
+async def show_the_way(call: Call) -> Answer:
+    """For who types the address that the service says it listens on."""
+    return Answer(b"", 307, [(b"location", b"/playground")])
 
 
 def _file(name: str, media_type: bytes) -> Endpoint:

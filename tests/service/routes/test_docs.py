@@ -29,7 +29,8 @@ FOREIGN = {
 
 
 def test_every_route_is_documented_with_its_errors(client):
-    paths = client.get("/openapi.json").json()["paths"]
+    schema = client.get("/openapi.json").json()
+    paths = schema["paths"]
     assert set(paths) == {
         "/v1/classify", "/v1/classify/stream", "/v1/explain", "/v1/models", "/health/live", "/health/startup",
         "/health/ready",
@@ -37,9 +38,23 @@ def test_every_route_is_documented_with_its_errors(client):
     }  # fmt: skip
     post = paths["/v1/classify"]["post"]
     assert set(post["responses"]) == {"200", *map(str, ERRORS)}
-    one, several = post["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
-    assert one["required"] == ["text"]
-    assert several["properties"]["texts"]["maxItems"] == 1024
+    schemas = schema["components"]["schemas"]
+    assert post["requestBody"]["content"]["application/json"]["schema"]["oneOf"] == [
+        {"$ref": "#/components/schemas/ClassifyText"}, {"$ref": "#/components/schemas/ClassifyTexts"}
+    ]  # fmt: skip
+    assert schemas["ClassifyText"]["required"] == ["text"]
+    assert schemas["ClassifyTexts"]["properties"]["texts"]["maxItems"] == 1024
+
+
+def test_a_generated_client_has_short_names_for_what_it_calls_and_sends(client):
+    schema = client.get("/openapi.json").json()
+    operations = [operation for methods in schema["paths"].values() for operation in methods.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    assert {"classify", "explain", "classify_stream", "predict_tf_serving_version", "live_v2"} <= set(names)
+    for operation in operations:
+        sent = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+        assert sent is None or all("$ref" in one for one in sent.get("oneOf", [sent])), operation["operationId"]
 
 
 def test_every_route_says_what_it_does_and_every_schema_has_a_name_of_its_own(client):

@@ -479,3 +479,9 @@ def test_a_service_with_keys_asks_for_one(browser, launch, tmp_path):
     page.fill("#text", "a cherry")
     page.wait_for_selector("article")
     page.close()
+
+
+def test_the_address_alone_leads_to_the_page(client, make_client):
+    answer = client.get("/", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/playground")
+    assert make_client(playground=False).get("/").status_code == 404
