@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from textcnn.answers import decide, expected, is_single, most_probable, predicti
 from textcnn.artifact import Artifact, read_artifact, write_artifact
 from textcnn.calibration.calibration import unknown_share
 from textcnn.choices import AbstainingGoal, CalibrationMethod
-from textcnn.config import LANGUAGE, RunConfig
+from textcnn.config import LANGUAGE, RunConfig, with_setting
 from textcnn.data.given import as_list, as_pair
 from textcnn.data.label_rows import Labels
 from textcnn.data.texts import Texts
@@ -62,6 +62,19 @@ class TextClassifier(Estimator):
         """A copy goes its own way: calibrated anew, say, it leaves the other as it was."""
         return {**self.__dict__, "_model": self._model and self._model.with_artifact(self._model.artifact)}
 
+    def set_params(self, **params: Any) -> Self:
+        """Change `config` or `preset`, or single settings by their names, as grid search does.
+
+        >>> GridSearchCV(TextClassifier(), {"train.max_epochs": [5, 10], "model.embedding.dim": [100, 300]})
+
+        Raises ValueError for what is no parameter, ConfigError for a setting where none can be.
+        """
+        super().set_params(**{name: value for name, value in params.items() if "." not in name})
+        given = self.config.model_dump(mode="json") if isinstance(self.config, RunConfig) else self.config or {}
+        for name in (name for name in params if "." in name):
+            self.config = given = with_setting(given, name, params[name])
+        return self
+
     def __sklearn_is_fitted__(self) -> bool:
         return self._model is not None
 
@@ -78,7 +91,8 @@ class TextClassifier(Estimator):
         """Learn vocabulary and weights from `texts` and their `labels`.
 
         `texts` are strings; with text.segments "columns" (preset two_towers) tuples of as many strings each.
-        `labels` is a list of strings; for a multi_label head a list of lists, or of strings that data.label_separator
+        `labels` is a list of strings, or of integers, which `predict` and `classes_` give back as such and all else
+        takes for their digits; for a multi_label head a list of lists, or of strings that data.label_separator
         takes apart; for a multi_task head {task: list of strings, "" where a text has none}.
 
         Without `validation` texts, the configured share is held out to choose the best epoch. With `run_folder`, a
@@ -103,11 +117,12 @@ class TextClassifier(Estimator):
         return self
 
     def predict(self, texts: Texts) -> list[Any]:
-        """The most probable label of each text.
+        """The most probable label of each text, an integer where `fit` was given such.
 
         With a multi_label head the tuple of labels over their thresholds, with a multi_task head {task: label}.
         """
-        return decide(self.predict_proba(texts), self.labels, self.head)
+        labels = decide(self.predict_proba(texts), self.labels, self.head)
+        return list(map(int, labels)) if self.artifact_.labels.integers else labels
 
     def predict_proba(self, texts: Texts) -> Floats:
         """Calibrated probabilities float32[len(texts), len(labels)], in the order of `labels`."""
@@ -348,7 +363,8 @@ class TextClassifier(Estimator):
         model = self._fitted()
         if is_single(model.head):
             strings, rows = model.pairs(texts, labels)
-            right = [label == predicted for label, predicted in zip(rows.flat, self.predict(strings), strict=True)]
+            said = decide(model.predict_proba(strings), model.labels, model.head)
+            right = [label == predicted for label, predicted in zip(rows.flat, said, strict=True)]
             return float(sum(right) / len(right))
         return float(self.evaluate(texts, labels)["accuracy"])
 
@@ -418,9 +434,11 @@ class TextClassifier(Estimator):
         return self._fitted().labels
 
     @property
-    def classes_(self) -> npt.NDArray[np.object_]:
-        """The same as scikit-learn wants them."""
-        return np.array(self.labels, dtype=object)
+    def classes_(self) -> npt.NDArray[Any]:
+        """The same as scikit-learn wants them: strings as objects, integers where `fit` was given such."""
+        return (
+            np.array(list(map(int, self.labels))) if self.artifact_.labels.integers else np.array(self.labels, object)
+        )
 
     @property
     def head(self) -> dict[str, Any]:

@@ -276,11 +276,16 @@ def apply_override(values: Mapping[str, Any], override: str) -> dict[str, Any]:
     path, equals, text = override.partition("=")
     if not equals or not path.strip("."):
         raise ConfigError(f"{override!r} is not an override; write section.key=value")
+    return with_setting(values, path, _value(text), said=override)
+
+
+def with_setting(values: Mapping[str, Any], path: str, value: Any, *, said: str = "") -> dict[str, Any]:
+    """`value` at `section.key` of a nested mapping, which stays as it is. Raises ConfigError; `said` is what asks."""
     result: dict[str, Any] = json.loads(json.dumps(values, default=str))
     try:
-        _set(result, path.split("."), _value(text))
+        _set(result, path.split("."), value)
     except (IndexError, ValueError, RecursionError):
-        raise ConfigError(f"{override[:80]!r}: there is no setting at {path[:80]!r}") from None
+        raise ConfigError(f"{(said or path)[:80]!r}: there is no setting at {path[:80]!r}") from None
     return result
 
 

@@ -25,6 +25,11 @@ class Estimator:
             setattr(self, name, value)
         return self
 
+    def __repr__(self) -> str:
+        usual = {name: given.default for name, given in inspect.signature(type(self)).parameters.items()}
+        changed = (f"{name}={value!r}" for name, value in self.get_params().items() if value != usual[name])
+        return f"{type(self).__name__}({', '.join(changed)})"
+
     def __sklearn_tags__(self) -> Any:
         """scikit-learn asks for this before it splits or scores; nothing else here needs it."""
         from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags

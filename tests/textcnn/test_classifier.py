@@ -17,9 +17,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -372,6 +375,61 @@ def test_scikit_learn_uses_it_in_pipelines_and_scores_its_probabilities(corpus: 
     assert (losses > -0.7).all()
     calibrated = CalibratedClassifierCV(TextClassifier(TINY), cv=2).fit(texts, labels)
     assert list(calibrated.predict(texts)) == labels
+
+
+def test_integers_as_labels_come_back_as_integers(corpus: tuple[list[str], list[str]], tmp_path: Path) -> None:
+    """Where scikit-learn numbers the labels, it wants the numbers back."""
+    texts, labels = corpus
+    numbers = np.array([{"billing": 10, "delivery": -1, "repair": 2}[label] for label in labels])
+    model = TextClassifier(TINY).fit(texts, numbers, validation=(texts[:30], numbers[:30].tolist()))
+    assert model.classes_.tolist() == [-1, 2, 10] and model.classes_.dtype == np.int64
+    assert model.labels == ("-1", "2", "10")
+    assert model.predict(texts) == numbers.tolist()
+    assert model.score(texts, numbers) == model.score(texts, list(map(str, numbers))) == 1.0
+    assert model.evaluate(texts, numbers)["accuracy"] == 1.0
+    model.save(tmp_path / "m" / "1")
+    again = TextClassifier.load(tmp_path / "m")
+    assert again.predict(texts[:3]) == pickled(again).predict(texts[:3]) == numbers[:3].tolist()
+    assert again.classify(texts[:1])[0].label == str(numbers[0])
+    for wrong in ([1, "b"], [True, False], [1.0, 2.0]):
+        with pytest.raises(DataError, match="label . is .*expected a string"):
+            TextClassifier(TINY).fit(["a", "b"], wrong)
+
+
+def test_scikit_learn_may_number_the_labels(corpus: tuple[list[str], list[str]]) -> None:
+    texts, labels = corpus
+    model = TextClassifier(TINY)
+    assert cross_val_predict(model, texts, labels, cv=2, method="predict_proba").shape == (len(texts), 3)
+    voting = VotingClassifier([("a", model), ("b", clone(model))], voting="soft").fit(texts, labels)
+    assert list(voting.predict(texts)) == labels
+    assert list(OneVsRestClassifier(model).fit(texts, labels).predict(texts)) == labels
+
+
+def test_single_settings_are_searched_by_their_names(corpus: tuple[list[str], list[str]]) -> None:
+    grid = {"model.train.max_epochs": [1], "model.model.blocks.0.num_filters": [4, 8]}
+    grid = {f"model__{name.removeprefix('model.')}": values for name, values in grid.items()}
+    search = GridSearchCV(Pipeline([("model", TextClassifier(TINY))]), grid, cv=2, error_score="raise").fit(*corpus)
+    assert search.best_params_.keys() == grid.keys()
+    best = search.best_estimator_["model"].artifact_.config
+    assert best.train.max_epochs == 1 and best.model.embedding.dim == TINY["model"]["embedding"]["dim"]
+    assert best.model.blocks[0]["num_filters"] == search.best_params_["model__model.blocks.0.num_filters"]
+
+
+def test_setting_a_parameter_leaves_the_mapping_that_was_given_as_it_was() -> None:
+    given = {"train": {"max_epochs": 3}}
+    model = TextClassifier(given).set_params(**{"train.max_epochs": 4, "preset": "kim_rand"})
+    assert (model.config, model.preset, given) == (
+        {"train": {"max_epochs": 4}},
+        "kim_rand",
+        {"train": {"max_epochs": 3}},
+    )
+    assert repr(model) == "TextClassifier(config={'train': {'max_epochs': 4}}, preset='kim_rand')"
+    assert repr(TextClassifier()) == "TextClassifier()"
+    assert TextClassifier(RunConfig()).set_params(**{"train.seed": 2}).config["train"]["seed"] == 2
+    with pytest.raises(ValueError, match="no parameter 'max_epochs'"):
+        model.set_params(max_epochs=4)
+    with pytest.raises(errors.ConfigError, match="there is no setting at 'model.blocks.x'"):
+        TextClassifier(TINY).set_params(**{"model.blocks.x": 4})
 
 
 def test_scikit_learn_knows_whether_it_is_fitted(classifier: TextClassifier) -> None:

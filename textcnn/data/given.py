@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence, Set
+from numbers import Integral
 from typing import Any
 
 from textcnn.errors import DataError
@@ -38,6 +39,11 @@ def as_strings(values: Sequence[Any], what: str) -> list[str]:
                 f"{what} {place} is {value!r} ({type(value).__name__}), expected a string{_hint(value, what)}"
             )
     return strings
+
+
+def is_integer(value: Any) -> bool:
+    """Python's or numpy's, but no truth value."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def as_pair(values: Any) -> tuple[list[Any], Any] | None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from textcnn.data.columns import shorten
-from textcnn.data.given import as_list, as_strings
+from textcnn.data.given import as_list, as_strings, is_integer
 from textcnn.data.labels import LabelSet, check_trainable
 from textcnn.errors import DataError, LabelError
 from textcnn.types import BETWEEN, Offsets, task_labels
 
-# One string a text; or with a multi_label head several, as a list or in one string; or {task: one string a text}.
-Labels = Sequence[str] | Sequence[Sequence[str]] | Mapping[str, Sequence[str]]
+# One string or integer a text; or with a multi_label head several strings, as a list or in one; or {task: one a text}.
+Labels = Sequence[str] | Sequence[int] | Sequence[Sequence[str]] | Mapping[str, Sequence[str]]
 
 
 def check_pairs(texts: int, labels: int) -> None:
@@ -29,11 +29,15 @@ def check_pairs(texts: int, labels: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LabelRows:
-    """`rows[i]` are the labels of text i: one; with `many` any number; or one of each of `tasks`, "" where missing."""
+    """`rows[i]` are the labels of text i: one; with `many` any number; or one of each of `tasks`, "" where missing.
+
+    `integers`: they were given as such.
+    """
 
     rows: tuple[tuple[str, ...], ...]
     many: bool = False
     tasks: tuple[str, ...] = ()
+    integers: bool = False
 
     @classmethod
     def read(cls, labels: Labels, head: str, separator: str = "|") -> LabelRows:
@@ -58,13 +62,16 @@ class LabelRows:
             raise DataError(f"a {head} head needs a list of labels, found {type(labels).__name__}")
         if head == "multi_label":
             return cls(tuple(_several(row, separator) for row in as_list(labels, "label")), many=True)
-        return cls(tuple((label,) for label in as_strings(labels, "label")))
+        given = as_list(labels, "label")
+        if integers := bool(given) and all(map(is_integer, given)):
+            given = [str(int(label)) for label in given]
+        return cls(tuple((label,) for label in as_strings(given, "label")), integers=integers)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, rows: Sequence[int] | Offsets) -> LabelRows:
-        return LabelRows(tuple(self.rows[row] for row in rows), self.many, self.tasks)
+        return replace(self, rows=tuple(self.rows[row] for row in rows))
 
     @property
     def keys(self) -> list[str]:
@@ -88,13 +95,13 @@ class LabelRows:
             sets = [LabelSet.from_labels(label for label in self.column(task) if label) for task in self.tasks]
             names = [f"{task}{BETWEEN}{name}" for task, of in zip(self.tasks, sets, strict=True) for name in of.names]
             return LabelSet(tuple(names), tuple(count for of in sets for count in of.counts))
-        found = LabelSet.from_labels(self.flat)
+        found = replace(LabelSet.from_labels(self.flat), integers=self.integers)
         if not order:
             return found
         if set(order) != set(found.names) or len(order) != len(found):
             raise LabelError(f"data.label_order is {', '.join(order)}, but the labels are {', '.join(found.names)}")
         counts = dict(zip(found.names, found.counts, strict=True))
-        return LabelSet(tuple(order), tuple(counts[name] for name in order))
+        return replace(found, names=tuple(order), counts=tuple(counts[name] for name in order))
 
     def sizes(self) -> dict[str, int]:
         """How many different labels each task has."""
@@ -146,7 +153,8 @@ def pick_labels(labels: Labels, rows: Sequence[int] | Offsets) -> Labels:
     """The labels of some texts, in the same form."""
     if isinstance(labels, Mapping):
         return {task: [column[row] for row in rows] for task, column in labels.items()}
-    return [labels[row] for row in rows]
+    picked: Any = [labels[row] for row in rows]
+    return picked
 
 
 def _several(row: str | Sequence[str] | Set[str], separator: str) -> tuple[str, ...]:

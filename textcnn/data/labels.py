@@ -22,6 +22,7 @@ SHOWN = 10
 SEPARATORS = ("|", ";", ",")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_INTEGER = re.compile(r"-?\d{1,30}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 
 
@@ -29,11 +30,13 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 class LabelSet:
     """Distinct labels in order, numbers by value, others by their characters. A label's index is its place.
 
-    `counts` are the rows of each label where they are known, else empty; they do not matter for equality.
+    `counts` are the rows of each label where they are known, else empty; they do not matter for equality. `integers`
+    are names of what a Python program gave as integers, and gets back as such.
     """
 
     names: tuple[str, ...]
     counts: tuple[int, ...] = field(default=(), compare=False)
+    integers: bool = field(default=False, compare=False)
 
     @classmethod
     def from_labels(cls, labels: Iterable[str]) -> LabelSet:
@@ -67,7 +70,8 @@ class LabelSet:
         return f"labels that training has not seen: {found}{more}. Known are {listing(self.names)}"
 
     def to_json(self) -> str:
-        return json.dumps({"names": self.names, "counts": self.counts}, ensure_ascii=False, indent=2) + "\n"
+        values = {"names": self.names, "counts": self.counts, **({"integers": True} if self.integers else {})}
+        return json.dumps(values, ensure_ascii=False, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> LabelSet:
@@ -75,12 +79,15 @@ class LabelSet:
         try:
             values = json.loads(text)
             names, counts = tuple(values["names"]), tuple(values["counts"])
-        except (ValueError, KeyError, TypeError):
+            integers = values.get("integers", False)
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise LabelError('not a label set; expected {"names": [...], "counts": [...]}') from None
         distinct = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
         if not distinct or len(counts) not in (0, len(names)) or not all(isinstance(count, int) for count in counts):
             raise LabelError("not a label set; expected different strings as names, and one count each or none")
-        return cls(names, counts)
+        if integers is not False and (integers is not True or not all(map(_INTEGER.fullmatch, names))):
+            raise LabelError("not a label set; integers are true for names that are written as such, or not there")
+        return cls(names, counts, integers)
 
 
 def check_trainable(labels: Sequence[str]) -> None:

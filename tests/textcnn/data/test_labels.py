@@ -64,7 +64,15 @@ def test_at_most_ten_unknown_labels_are_shown() -> None:
         LabelSet(("a",)).encode([f"label {n:02}" for n in range(15)])
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"names": 1, "counts": []}'])
+def test_names_of_integers_are_known_as_such() -> None:
+    names = LabelSet(("-1", "10"), (2, 3), integers=True)
+    assert LabelSet.from_json(names.to_json()).integers
+    assert "integers" not in LabelSet(("-1", "10")).to_json()
+
+
+@pytest.mark.parametrize(
+    "text", ['{"names": ["a"], "counts": [], "integers": true}', "", "[]", "{}", '{"names": 1, "counts": []}']
+)
 def test_json_of_something_else_is_refused(text: str) -> None:
     with pytest.raises(LabelError, match="not a label set"):
         LabelSet.from_json(text)
