@@ -176,6 +176,7 @@ def test_auxiliary_heads_are_there_in_training_only() -> None:
         ("multi_task", {"a": TOPICS, "b": TOPICS[:3]}, "found a 120, b 3"),
         ("multi_task", {"a": TOPICS, "b": [""] * 120}, "task 'b': training needs at least 2 different labels"),
         ("multi_label", {"a": TOPICS}, "a multi_label head needs a list of labels, found dict"),
+        ("multi_label", np.eye(3, dtype=int)[[0] * 120], "MultiLabelBinarizer.inverse_transform makes such lists"),
         ("single_label", [("a",)] * 120, "label 0 is \\('a',\\) \\(tuple\\), expected a string"),
     ],
 )

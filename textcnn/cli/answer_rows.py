@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from textcnn.types import Prediction
 
 DIGITS = 6
-WriteAnswers = Callable[[list[str], "Sequence[Prediction]"], None]
+WriteAnswers = Callable[[list[str], "Sequence[Prediction]", dict[str, list[Any]]], None]
 
 
 @contextmanager
-def answer_rows(file: Any, kind: str, head: dict[str, Any], separator: str, several: bool) -> Iterator[WriteAnswers]:
-    """A function that writes texts and their predictions to `file` as jsonl, csv or parquet.
+def answer_rows(
+    file: Any, kind: str, head: dict[str, Any], separator: str, several: bool, keep: Sequence[str] = ()
+) -> Iterator[WriteAnswers]:
+    """A function that writes texts, their predictions and the columns to `keep` to `file` as jsonl, csv or parquet.
 
     With labels: text, labels, probabilities; lists in jsonl, in tables joined by `separator`. With tasks: text, and for
     each task its label and probability. With `several` a text is a record of them, written as a list.
@@ -27,10 +29,13 @@ def answer_rows(file: Any, kind: str, head: dict[str, Any], separator: str, seve
 
     if kind == "jsonl":
 
-        def write_json(texts: list[str], answers: Sequence[Prediction]) -> None:
+        def write_json(texts: list[str], answers: Sequence[Prediction], kept: dict[str, list[Any]]) -> None:
             given = map(split_texts, texts) if several else texts
-            rows = ({"text": text, **_fields(answer)} for text, answer in zip(given, answers, strict=True))
-            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            rows = (
+                {"text": text, **_fields(answer), **{name: values[row] for name, values in kept.items()}}
+                for row, (text, answer) in enumerate(zip(given, answers, strict=True))
+            )
+            lines = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
             file.write(lines.encode("utf-8", "replace"))
             file.flush()
 
@@ -43,14 +48,18 @@ def answer_rows(file: Any, kind: str, head: dict[str, Any], separator: str, seve
         fields = [(name, of) for task in head["tasks"] for name, of in _columns(task, pa)]
     else:
         fields = [("labels", pa.string()), ("probabilities", pa.string())]
-    schema = pa.schema([("text", pa.string()), *fields])
+    schema = pa.schema([("text", pa.string()), *fields, *((name, pa.string()) for name in keep)])
     with csv.CSVWriter(file, schema) if kind == "csv" else parquet.ParquetWriter(file, schema) as writer:
 
-        def write_table(texts: list[str], answers: Sequence[Prediction]) -> None:
+        def write_table(texts: list[str], answers: Sequence[Prediction], kept: dict[str, list[Any]]) -> None:
             texts = list(map(text_list, texts)) if several else texts
             rows = [
-                {"text": text.encode("utf-8", "replace").decode(), **_joined(_fields(answer), separator)}
-                for text, answer in zip(texts, answers, strict=True)
+                {
+                    "text": text.encode("utf-8", "replace").decode(),
+                    **_joined(_fields(answer), separator),
+                    **{name: None if values[row] is None else str(values[row]) for name, values in kept.items()},
+                }
+                for row, (text, answer) in enumerate(zip(texts, answers, strict=True))
             ]
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 

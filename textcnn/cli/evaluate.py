@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from textcnn.cli.common import (
     FILE,
+    check_outputs,
     engine_options,
     progress_bar,
     quiet_option,
     reading_options,
+    tell,
     tell_known_file,
     tell_unknown_labels,
+    write_whole,
 )
-from textcnn.cli.settings import as_trained, expecting_columns, read_labelled
+from textcnn.cli.settings import as_trained, expecting_columns, read_rows
+
+if TYPE_CHECKING:
+    from textcnn.classifier import TextClassifier
+    from textcnn.data.readers import Examples
+
+CHANGES = ("worse", "better", "wrong before and after")
+CHANGED_COLUMNS = (
+    *("row", "change", "label", "model_label", "model_probability", "against_label", "against_probability", "text"),
+)
 
 EPILOG = """\b
 Examples:
   textcnn evaluate models/support test.csv
-  textcnn evaluate models/support/2 test.csv --against models/support/1
+  textcnn evaluate models/support/2 test.csv --against models/support/1 --changed changed.csv
   textcnn evaluate models/support/1 test.csv --json | jq .accuracy
 """
 
@@ -31,21 +43,30 @@ Examples:
 @click.argument("model", type=FILE)
 @click.argument("data", type=FILE)
 @click.option("--against", type=FILE, metavar="MODEL", help="Another model, to tell whether MODEL is really better.")
+@click.option(
+    "--changed", type=FILE, metavar="FILE.csv", help="With --against: write the texts that get another label by MODEL."
+)
+@click.option("--overwrite", is_flag=True, help="Replace that file if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 @quiet_option
 @engine_options
 @reading_options(labels=True)
 def evaluate(
-    model: Path, data: Path, against: Path | None, as_json: bool, quiet: bool, running: dict[str, Any], **reading: Any
-) -> None:
+    model: Path, data: Path, against: Path | None, changed: Path | None, overwrite: bool, as_json: bool, quiet: bool,
+    running: dict[str, Any], **reading: Any,
+) -> None:  # fmt: skip
     """Measure MODEL (a model folder) on the labelled texts of DATA."""
     from textcnn.classifier import TextClassifier
 
+    if changed and not against:
+        raise click.UsageError("--changed is what differs from another model; name it with --against")
+    check_outputs([changed], inputs=[data], overwrite=overwrite)
     classifier = TextClassifier.load(model, **running)
     other = TextClassifier.load(against, **running) if against else None
     trained = classifier.artifact_.config
     with expecting_columns(trained, labels=True):
-        texts, labels, _ = read_labelled(data, as_trained(trained, reading), quiet=False)
+        examples, labels = read_rows(data, as_trained(trained, reading), quiet=False)
+    texts = examples.texts
     tell_known_file(data, classifier)
     with progress_bar(quiet=quiet) as told:
         figures = classifier.evaluate(texts, labels, tell=lambda share: told("predicting", share))
@@ -58,6 +79,8 @@ def evaluate(
         with progress_bar(quiet=quiet) as told:
             compared = classifier.compare(other, texts, labels, tell=lambda share: told("comparing", share))
         figures["against"] = {"model": other.name, "version": other.version, **compared}
+        if changed:
+            tell([_write_changed(changed, classifier, other, examples)])
     if as_json:
         click.echo(json.dumps({"model": classifier.name, "version": classifier.version, **figures}, ensure_ascii=False))
         return
@@ -75,6 +98,31 @@ def evaluate(
         _table(own["labels"])
     if other:
         click.echo(_comparison(f"{classifier.name}/{classifier.version}", f"{other.name}/{other.version}", figures))
+
+
+def _write_changed(path: Path, model: TextClassifier, other: TextClassifier, examples: Examples) -> str:
+    """The texts to which both give different labels as CSV, those that got worse first; a sentence on how many."""
+    import csv
+    import io
+
+    rows = []
+    for number, text, label, own, before in zip(
+        examples.row_numbers.tolist(), examples.texts, examples.labels,
+        model.classify(examples.texts), other.classify(examples.texts), strict=True,
+    ):  # fmt: skip
+        if own.label != before.label:
+            change = "worse" if before.label == label else "better" if own.label == label else "wrong before and after"
+            given = (own.label, round(own.probability, 6), before.label, round(before.probability, 6))
+            rows.append((number, change, label, *given, text))
+    rows.sort(key=lambda row: CHANGES.index(row[1]))
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(CHANGED_COLUMNS)
+    writer.writerows(rows)
+    write_whole(path, file.getvalue())
+    counts = ", ".join(f"{sum(row[1] == change for row in rows):,} {change}" for change in CHANGES)
+    texts = "1 text gets" if len(rows) == 1 else f"{len(rows):,} texts get"
+    return f"{texts} another label ({counts}): {path}"
 
 
 def _table(labels: dict[str, Any]) -> None:

@@ -37,6 +37,7 @@ EPILOG = """\b
 Examples:
   textcnn predict models/support "where is my parcel?" "the lamp is broken"
   textcnn predict models/support --input mails.csv --keep id --output labelled.csv
+  textcnn predict models/support --input new.csv --least-sure 100 --output label-these.csv
   textcnn predict models/support --abstain-below 0.8 --label-sets 0.95 "it just stopped"
   zcat mails.txt.gz | textcnn predict models/support > labels.jsonl
 """
@@ -67,6 +68,12 @@ Examples:
 )
 @click.option("--familiarity", is_flag=True, help="Also how familiar the text is; below 0.05: of another kind.")
 @click.option(
+    "--least-sure",
+    type=click.IntRange(min=1),
+    metavar="NUMBER",
+    help="Only so many texts, each once, those with the least probable labels first: what to label next.",
+)
+@click.option(
     "--keep",
     multiple=True,
     metavar="NAME",
@@ -76,8 +83,8 @@ Examples:
 @reading_options(labels=False)
 def predict(
     model: Path, texts: tuple[str, ...], source: Path | None, output: Path | None, overwrite: bool, kind: str | None,
-    top_k: int, abstain_below: float | None, coverage: float | None, familiarity: bool, keep: tuple[str, ...],
-    running: dict[str, Any], **reading: Any,
+    top_k: int, abstain_below: float | None, coverage: float | None, familiarity: bool, least_sure: int | None,
+    keep: tuple[str, ...], running: dict[str, Any], **reading: Any,
 ) -> None:  # fmt: skip
     """Label TEXTs, a file or lines of standard input with MODEL (a model folder).
 
@@ -94,9 +101,9 @@ def predict(
     if output is None and kind == "parquet":
         raise click.UsageError("parquet cannot be written to standard output; give --output FILE")
     check_outputs([output], inputs=[source], overwrite=overwrite)
-    if taken := sorted(OWN_COLUMNS.intersection(keep)):
-        raise click.UsageError(f"--keep {taken[0]}: the output has a column of that name")
     classifier = TextClassifier.load(model, **running)
+    if taken := sorted(_own_columns(classifier.head).intersection(keep)):
+        raise click.UsageError(f"--keep {taken[0]}: the output has a column of that name")
     if top_k > len(classifier.labels):
         raise click.UsageError(f"--top-k is {top_k}, but the model has {len(classifier.labels)} labels")
     rows: Callable[[Any], Any]
@@ -106,27 +113,62 @@ def predict(
             _format_writer, kind=kind, labels=classifier.labels, extras=[*extras, *keep], with_top=top_k > 1,
             several=classifier.texts_per_record > 1,
         )  # fmt: skip
-    elif top_k > 1 or abstain_below is not None or coverage is not None or familiarity or keep:
+    elif top_k > 1 or abstain_below is not None or coverage is not None or familiarity or least_sure:
         raise click.UsageError(
-            "--top-k, --abstain-below, --label-sets, --familiarity and --keep are for models that give one label "
+            "--top-k, --abstain-below, --label-sets, --familiarity and --least-sure are for models that give one label "
             f"a text; this one has a {classifier.head['type']} head"
         )
     else:
         separator = classifier.artifact_.config.data.label_separator
         several = classifier.texts_per_record > 1
-        rows = partial(answer_rows, kind=kind, head=classifier.head, separator=separator, several=several)
+        rows = partial(answer_rows, kind=kind, head=classifier.head, separator=separator, several=several, keep=keep)
     pieces = open_pieces(classifier.artifact_.config)
     # where answers scroll by on the same terminal, a bar would only be in the way
     quiet = bool(texts) or (output is None and sys.stdout.isatty())
+    doubtful = LeastSure(least_sure) if least_sure else None
     with _writer(output, rows) as write, texts_bar(quiet=quiet) as advance:
         for chunk, share, kept in pieces:
             if is_single(classifier.head):
                 probabilities = classifier.predict_proba(chunk)
                 beside = {name: column(chunk, probabilities) for name, column in extras.items()}
-                write(chunk, *most_probable(probabilities, top_k), {**beside, **kept})
+                (doubtful.add if doubtful else write)(chunk, *most_probable(probabilities, top_k), {**beside, **kept})
             else:
-                write(chunk, classifier.classify(chunk))
+                write(chunk, classifier.classify(chunk), kept)
             advance(len(chunk), share)
+        if doubtful and doubtful.rows:
+            write(*doubtful.columns())
+
+
+class LeastSure:
+    """Of all answers that are added those with the least probable labels, each text once, least probable first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.rows: list[tuple[str, Best, Floats, dict[str, Any]]] = []
+
+    def add(self, texts: list[str], best: Best, scores: Floats, beside: Extras) -> None:
+        """Answers as they are written: texts, classes and probabilities [texts, top_k], and the columns beside."""
+        extras = ({name: values[row] for name, values in beside.items()} for row in range(len(texts)))
+        added = zip(texts, best, scores, extras, strict=True)
+        one_of_each = {row[0].strip(): row for row in (*added, *self.rows) if row[0].strip()}
+        self.rows = sorted(one_of_each.values(), key=lambda row: float(row[2][0]))[: self._most]
+
+    def columns(self) -> tuple[list[str], Best, Floats, Extras]:
+        """What was kept, in the same form."""
+        import numpy as np
+
+        texts, best, scores, extras = zip(*self.rows, strict=True)
+        beside = {name: [extra[name] for extra in extras] for name in extras[0]}
+        return list(texts), np.stack(best), np.stack(scores), beside
+
+
+def _own_columns(head: dict[str, Any]) -> set[str]:
+    from textcnn.answers import is_single
+
+    if is_single(head):
+        return OWN_COLUMNS
+    tasks = head.get("tasks") or {}
+    return {"text", "labels", "probabilities"} if not tasks else {"text", *tasks, *(f"{t}_probability" for t in tasks)}
 
 
 def _extras(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +61,11 @@ class LabelRows:
         if isinstance(labels, Mapping):
             raise DataError(f"a {head} head needs a list of labels, found {type(labels).__name__}")
         if head == "multi_label":
+            if len(getattr(labels, "shape", ())) == 2:
+                raise DataError(
+                    "the labels are a table of numbers, and a multi_label head needs the names of each text's labels "
+                    "as a list; of a table of 0 and 1 MultiLabelBinarizer.inverse_transform makes such lists"
+                )
             return cls(tuple(_several(row, separator) for row in as_list(labels, "label")), many=True)
         given = as_list(labels, "label")
         if integers := bool(given) and all(map(is_integer, given)):
@@ -153,8 +158,7 @@ def pick_labels(labels: Labels, rows: Sequence[int] | Offsets) -> Labels:
     """The labels of some texts, in the same form."""
     if isinstance(labels, Mapping):
         return {task: [column[row] for row in rows] for task, column in labels.items()}
-    picked: Any = [labels[row] for row in rows]
-    return picked
+    return cast(Labels, [labels[row] for row in rows])
 
 
 def _several(row: str | Sequence[str] | Set[str], separator: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,27 @@ def test_smaller_tables_are_compared_with_exact_ones(run: Run, here: Path, model
 )
 def test_a_mistake_is_told(mistake: Any, here: Path, model_folder: Path, arguments: list[str], message: str) -> None:
     assert message in mistake("evaluate", *(model_folder if part == "MODEL" else part for part in arguments))
+
+
+def test_what_two_models_say_differently_is_written_with_what_got_worse_first(
+    run: Run, here: Path, model_folder: Path
+) -> None:
+    texts, labels = tiny_corpus(60, seed=5)
+    other = {"billing": "repair", "repair": "delivery", "delivery": "billing"}
+    write_csv(Path("turned.csv"), *tiny_corpus(90)[:1], [other[label] for label in tiny_corpus(90)[1]])
+    tiny = ["model.embedding.dim=16", "model.blocks.0.num_filters=8", "train.batch_size=8", "train.learning_rate=0.02"]
+    assert run("train", "turned.csv", *tiny, "train.max_epochs=6", "--quiet").code == 0
+    given = [other[label] if i < 20 else other[other[label]] if i < 30 else label for i, label in enumerate(labels)]
+    write_csv(Path("t.csv"), texts, given)
+    ask = ["evaluate", "models/turned", "t.csv", "--changed", "changed.csv"]
+    ran = run(*ask, "--against", model_folder)
+    assert "60 texts get another label (30 worse, 20 better, 10 wrong before and after): changed.csv" in ran.err
+    with open("changed.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["change"] for row in rows] == ["worse"] * 30 + ["better"] * 20 + ["wrong before and after"] * 10
+    first = rows[0]
+    assert (first["row"], first["label"], first["against_label"]) == ("32", given[30], labels[30])
+    assert (first["model_label"], first["text"]) == (other[labels[30]], texts[30])
+    assert 0 < float(first["model_probability"]) <= 1 and 0 < float(first["against_probability"]) <= 1
+    assert "changed.csv exists already" in run(*ask, "--against", model_folder).err
+    assert "name it with --against" in run(*ask, "--overwrite").err

@@ -117,3 +117,19 @@ def test_lists_of_labels_in_json_lines_are_read_as_they_are(run: Run, mistake: A
     assert run("report", "models/posts", "posts.jsonl").code == 0
     checked = run("check", "posts.jsonl", "--label-separator", "|", "--fix")
     assert "4 labels" in checked.out and '"billing|shop"' in Path("posts.clean.csv").read_text()
+
+
+def test_columns_of_the_table_are_kept_beside_several_labels_and_tasks(run: Run, several: Path, tasks: Path) -> None:
+    write_csv(Path("in.csv"), TEXTS[:2], ["a1", ""], names=("text", "id"))
+    assert run("train", several, "--label-separator", ";", *TINY, "train.max_epochs=1").code == 0
+    assert run("train", tasks, "--task-column", "topic", "--task-column", "shop", *TINY, "train.max_epochs=1").code == 0
+    for model in ("several", "tasks"):
+        asked = ["predict", f"models/{model}", "--input", "in.csv", "--keep", "id"]
+        assert [json.loads(line)["id"] for line in run(*asked).out.splitlines()] == ["a1", ""]
+        assert run(*asked, "--output", "out.csv", "--overwrite").code == 0
+        with open("out.csv", newline="") as file:
+            assert [row["id"] for row in csv.DictReader(file)] == ["a1", ""]
+    for model, name in (("several", "labels"), ("tasks", "shop_probability")):
+        write_csv(Path("in.csv"), TEXTS[:2], ["a1", ""], names=("text", name))
+        said = run("predict", f"models/{model}", "--input", "in.csv", "--keep", name).err
+        assert f"--keep {name}: the output has a column of that name" in said

@@ -333,3 +333,20 @@ def test_label_sets_familiarity_and_abstaining_are_columns_when_asked_for(
 
 def test_a_coverage_between_percents_is_told_before_any_row(mistake: Any, here: Path, model_folder: Path) -> None:
     assert "expected a whole percent" in mistake("predict", model_folder, "parcel", "--label-sets", "0.905")
+
+
+def test_the_texts_that_the_model_is_least_sure_of_come_first_and_once(
+    run: Run, here: Path, model_folder: Path
+) -> None:
+    texts, labels = tiny_corpus(60, seed=4)
+    write_csv(Path("new.csv"), [*texts, " ", *texts[:9], "a horse"], [*labels, "x", *labels[:9], "the id"])
+    answers = [json.loads(line) for line in run("predict", model_folder, "--input", "new.csv").out.splitlines()]
+    asked = ["predict", model_folder, "--input", "new.csv", "--least-sure", 7, "--keep", "label-"]
+    Path("new.csv").write_text(Path("new.csv").read_text().replace("text,label", "text,label-", 1))
+    found = [json.loads(line) for line in run(*asked, "--label-sets", 0.9).out.splitlines()]
+    probable = sorted({answer["text"]: answer["probability"] for answer in answers if answer["text"].strip()}.values())
+    assert [row["probability"] for row in found] == probable[:7]
+    assert len({row["text"] for row in found}) == 7
+    assert all(list(row) == ["text", "label", "probability", "label_set", "label-"] for row in found)
+    assert next(row["label-"] for row in found if row["text"] == "a horse") == "the id"
+    assert run("predict", model_folder, "--least-sure", 2, stdin=b"\n \n").out == ""
