@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ from textcnn.cli.common import (
 )
 from textcnn.cli.settings import configure, read_labelled, settings_options
 
+MODELS = ("models",)  # where the service looks, below the working folder
 EPILOG = """\b
 Examples:
   textcnn train reviews.csv
@@ -154,7 +156,7 @@ def train(
             )
     if not interrupted:
         (run_folder / CHECKPOINT).unlink(missing_ok=True)
-    _tell_result(model, folder, quiet, interrupted)
+    _tell_result(model, folder, test, quiet, interrupted)
     return 130 if interrupted or unmeasured or interrupt.asked else 0
 
 
@@ -178,7 +180,7 @@ def _measured(model: Any, tested: Any, *, skip: bool) -> bool:
 def _home(output: Path | None, data: Path) -> Path | None:
     """The folder whose next version is to be trained; None where `output` itself is the version."""
     if output is None:
-        return Path("models") / _servable(data.name.split(".")[0])
+        return Path(*MODELS) / _servable(data.name.split(".")[0])
     try:
         inside = [child.name for child in output.iterdir()] if output.exists() else []
     except OSError:  # a file, or not ours to read: check_place says so
@@ -355,7 +357,9 @@ def _texts(count: int) -> str:
     return "1 text" if count == 1 else f"{count:,} texts"
 
 
-def _tell_result(model: Any, folder: Path, quiet: bool, interrupted: bool) -> None:
+def _tell_result(model: Any, folder: Path, test: Path | None, quiet: bool, interrupted: bool) -> None:
+    from textcnn.artifact import model_versions
+
     metrics = model.metrics_
     for part in ("validation", "test"):
         if metrics.get(part):
@@ -373,4 +377,12 @@ def _tell_result(model: Any, folder: Path, quiet: bool, interrupted: bool) -> No
         tell([f"interrupted; the same command with --output {typed} --overwrite --resume goes on"])
     elif not quiet:
         given = " ".join(['"a text"'] * model.texts_per_record)
-        tell([f"try it: textcnn predict {typed} {given}   or   textcnn serve --model {typed}"])
+        versions = [path.name for path in model_versions(folder.parent)]
+        # by its name the service takes the newest version, or that which it was told to; by its path this one for ever
+        named = shown_path(folder).parts[:-2] == MODELS and versions[-1:] == [folder.name]
+        served = shlex.quote(folder.parent.name) if named else typed
+        tell([f"try it: textcnn predict {typed} {given}   or   textcnn serve --model={served}"])
+        before = versions[: versions.index(folder.name)] if folder.name in versions else []
+        if before:
+            file, other = typed_path(test or Path("test.csv")), typed_path(folder.with_name(before[-1]))
+            tell([f"is it better? textcnn evaluate {typed} {file} --against {other}"])

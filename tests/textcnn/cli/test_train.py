@@ -556,3 +556,15 @@ def test_feedback_for_several_tasks_is_refused_before_any_work(mistake: Any, her
     said = mistake("train", "d.csv", "--task-column", "label", "--feedback", "f.jsonl", *SHORT)
     assert "--feedback has one label a text" in said
     assert not Path("models").exists()
+
+
+def test_what_to_serve_and_what_to_compare_with_is_told(run: Run, here: Path) -> None:
+    short = ["train", "train.csv", *SHORT, "train.max_epochs=1"]
+    said = [run(*short).err.splitlines() for _ in range(2)]
+    assert said[0][-1].endswith('try it: textcnn predict models/train/1 "a text"   or   textcnn serve --model=train')
+    assert said[1][-2].endswith("textcnn serve --model=train")
+    assert said[1][-1] == "is it better? textcnn evaluate models/train/2 test.csv --against models/train/1"
+    assert run("evaluate", "models/train/2", "test.csv", "--against", "models/train/1").code == 0
+    again = run(*short, "--output", "models/train/1", "--overwrite").err.splitlines()
+    assert again[-1].endswith("--model=models/train/1"), "by its name the newer one would be served"
+    assert run(*short, "--output", "elsewhere/m/1").err.splitlines()[-1].endswith("--model=elsewhere/m/1")
