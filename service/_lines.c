@@ -12,6 +12,7 @@
 #include "../textcnn/text/_texts.h"
 
 #define INLINE static inline __attribute__((always_inline))
+#define INTERFACE "b770d935" /* as in native_lines.py */
 #define ASCII_END 0x80u
 #define GIL_BYTES 500000 /* read or written, 0.2 ms of work: below, taking the GIL back may cost more than it gave */
 #define DIGITS_KEPT 18 /* of a whole number that is copied; what is longer, or has a fraction, orjson may write anew */
@@ -560,7 +561,8 @@ static int execute(PyObject *module)
     PyObject *type = PyType_FromModuleAndSpec(module, &lines_spec, NULL);
     if (!type) return -1;
     *(PyObject **)PyModule_GetState(module) = type; /* owned by the state, and let go by module_free */
-    return PyModule_AddType(module, (PyTypeObject *)type);
+    if (PyModule_AddType(module, (PyTypeObject *)type) < 0) return -1;
+    return PyModule_AddStringConstant(module, "INTERFACE", INTERFACE);
 }
 
 static void module_free(void *module)

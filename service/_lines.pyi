@@ -3,6 +3,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+INTERFACE: str
+
 class Lines:
     def __new__(cls, content: bytes, first: int, most_characters: int, longest_line: int, /) -> Lines: ...
     def __len__(self) -> int: ...

@@ -13,6 +13,9 @@ from textcnn.types import TextViews
 
 log = logging.getLogger(__name__)
 
+# As _lines.c states it: CRC-32 of the names and the parameters there, and of textcnn/text/_texts.h.
+INTERFACE = "b770d935"
+
 
 @cache
 def native() -> ModuleType | None:
@@ -23,6 +26,9 @@ def native() -> ModuleType | None:
         from service import _lines
     except ImportError as error:
         log.warning("service._lines is not compiled (%s); reinstall textcnn where there is a C compiler", error)
+        return None
+    if getattr(_lines, "INTERFACE", None) != INTERFACE:
+        log.warning("%s was compiled from other sources than these; pip install --editable . again", _lines.__file__)
         return None
     return _lines
 

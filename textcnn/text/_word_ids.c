@@ -17,6 +17,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define PAGES 0x1100           /* of 256 code points each */
+#define INTERFACE "76eebfb9"     /* as in word_ids.py */
 #define UNKNOWN 1              /* id of <unk> */
 #define GIL_CHARACTERS 50000   /* about 0.3 ms of work; below, taking the GIL back may cost more than it gave */
 
@@ -552,7 +553,7 @@ static int execute(PyObject *module)
     if (!type) return -1;
     int status = PyModule_AddType(module, (PyTypeObject *)type);
     Py_DECREF(type);
-    return status;
+    return status < 0 ? status : PyModule_AddStringConstant(module, "INTERFACE", INTERFACE);
 }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, execute}, {0, NULL}};

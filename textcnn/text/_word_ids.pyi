@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from typing import Any, Literal, overload
 
+INTERFACE: str
+
 class WordIds:
     def __init__(self, words: list[str], classify: Callable[[int], bytes]) -> None: ...
     @overload

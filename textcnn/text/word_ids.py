@@ -25,9 +25,14 @@ from tokenizers import normalizers, pre_tokenizers
 
 from textcnn.types import TextViews, TokenBatch
 
+# As _word_ids.c states it: CRC-32 of the names and the parameters there, and of _texts.h.
+INTERFACE = "76eebfb9"
 _word_ids: Any
 try:
     from textcnn.text import _word_ids
+
+    if getattr(_word_ids, "INTERFACE", None) != INTERFACE:  # compiled of older sources
+        _word_ids = None
 except ImportError:  # there was no C compiler when textcnn was installed
     _word_ids = None
 
@@ -95,7 +100,7 @@ def why_not(spec: Mapping[str, Any]) -> str | None:
     if spec["model"]["type"] != "WordLevel":
         return f"its model is {spec['model']['type']}, not WordLevel"
     if _word_ids is None:
-        return "textcnn.text._word_ids is not compiled; reinstall textcnn where there is a C compiler"
+        return "textcnn.text._word_ids is not compiled, or not of these sources; reinstall where there is a C compiler"
     if spec["model"]["unk_token"] != UNKNOWN:
         return f"its unknown token is {spec['model']['unk_token']!r}, not {UNKNOWN!r}"
     if spec["pre_tokenizer"] != json.loads(word_pre_tokenizer().__getstate__()):

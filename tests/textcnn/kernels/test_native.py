@@ -11,7 +11,9 @@ from zlib import crc32
 import pytest
 
 import textcnn.kernels
+from service import native_lines
 from textcnn.kernels.native import INTERFACE, native
+from textcnn.text import word_ids
 
 
 @pytest.fixture
@@ -45,6 +47,20 @@ def test_an_extension_of_these_sources_is_used(
     monkeypatch.setitem(sys.modules, current.__name__, current)
     monkeypatch.setattr(textcnn.kernels, "_native", current, raising=False)
     assert native() is current and not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("source", "stated"),
+    [("textcnn/text/_word_ids.c", word_ids.INTERFACE), ("service/_lines.c", native_lines.INTERFACE)],
+)
+def test_what_reads_and_writes_texts_states_its_interface(source: str, stated: str) -> None:
+    root = Path(textcnn.kernels.__path__[0]).parent.parent
+    code, texts = (root.joinpath(name).read_text(encoding="utf-8") for name in (source, "textcnn/text/_texts.h"))
+    names = re.findall(r'{"(\w+)", \w+, METH_', code)
+    parameters = re.findall(r"_ParseTuple\w*\((.*?)\)\)", code, re.DOTALL)
+    assert len(parameters) == code.count("PyArg_Parse") > 1
+    there_is = f"{crc32((' '.join(' '.join(names + parameters).split()) + texts).encode()):08x}"
+    assert re.findall(r'#define INTERFACE "(\w+)"', code) == [stated] == [there_is]
 
 
 def test_both_sides_state_the_interface_that_there_is() -> None:
