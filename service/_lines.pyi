@@ -15,6 +15,7 @@ class Lines:
     @property
     def others(self) -> list[tuple[int, bytes]]: ...
 
+def quotes(body: bytes, /) -> int: ...
 def write(
     labels: tuple[bytes, ...],
     best: NDArray[Any],

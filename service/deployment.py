@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from itertools import groupby, islice, pairwise
 from math import inf
 from time import monotonic, perf_counter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import orjson
 
@@ -251,6 +251,8 @@ class Deployment:
 
     def pieces(self, costs: Sequence[int]) -> list[tuple[int, int]]:
         """Runs of the model for many texts: the first text of each and the one after its last."""
+        if len(costs) <= self._max_batch_texts and sum(costs) <= self._max_batch_chars:
+            return [(0, len(costs))]
         ends, begin, cost = [], 0, 0
         for place, more in enumerate(costs):
             if place > begin and (cost + more > self._max_batch_chars or place - begin == self._max_batch_texts):
@@ -259,11 +261,13 @@ class Deployment:
             cost += more
         return [*pairwise([0, *ends, len(costs)])]
 
-    def records(self, texts: Sequence[Text], name: str = "texts") -> list[str]:
+    def records(self, texts: Sequence[Text], name: str = "texts") -> Sequence[str]:
         """Texts as the classifier wants them. Raises InvalidRequestError for one that the model does not read so.
 
         `name` is that of the field with the texts; "text": the field of the only one.
         """
+        if self.texts_per_record == 1 and set(map(type, texts)) <= {str}:
+            return cast("list[str]", texts)
         return [
             text if type(text) is str and self.texts_per_record == 1 else self._record(text, place, name)
             for place, text in enumerate(texts)

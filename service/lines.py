@@ -19,7 +19,7 @@ from service.deployment import Deployment
 from service.errors import CODES, InvalidJSONError, InvalidRequestError, RequestError
 from service.native_lines import LineTexts, native
 from service.predictions import answer_texts
-from service.routes.classify import check_text, parse_unrepeated
+from service.request_body import check_text, parse_unrepeated
 
 NOT_A_LINE = 'A line must be a string or {"text": "...", "id": ...}.'
 

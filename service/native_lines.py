@@ -14,7 +14,7 @@ from textcnn.types import TextViews
 log = logging.getLogger(__name__)
 
 # As _lines.c states it: CRC-32 of the names and the parameters there, and of textcnn/text/_texts.h.
-INTERFACE = "b770d935"
+INTERFACE = "ac15b6bd"
 
 
 @cache

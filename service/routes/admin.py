@@ -12,8 +12,8 @@ from service.errors import ConflictError, InvalidRequestError, UnknownModelError
 from service.model_registry import ModelRegistry
 from service.plan import ModelPlan as Plan
 from service.plan import Name, is_name
+from service.request_body import Form, parse_unrepeated, validated
 from service.route import Route
-from service.routes.classify import Form, parse_unrepeated, validated
 from textcnn.errors import ArtifactError, EngineError
 
 ERRORS = (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 500)

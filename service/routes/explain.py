@@ -13,8 +13,9 @@ from service.inference import Inference
 from service.middleware.failures import log_failure
 from service.model_registry import ModelRegistry
 from service.predictions import FAILED_TEXT
+from service.request_body import check_text, check_texts, parse_unrepeated, request_body
 from service.route import Route
-from service.routes.classify import ERRORS, MOST_EXPLAINED, check_text, check_texts, parse_unrepeated, request_body
+from service.routes.classify import ERRORS, MOST_EXPLAINED
 from service.schemas import ExplainResponse, ExplainText, ExplainTexts
 from service.settings import Settings
 

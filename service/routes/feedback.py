@@ -17,8 +17,9 @@ from service.errors import InvalidRequestError, NotKeptError, NotReadyError, Ove
 from service.feedback import FeedbackLog
 from service.metrics import Metrics
 from service.model_registry import ModelRegistry
+from service.request_body import check_text, parse_unrepeated, validated
 from service.route import Route
-from service.routes.classify import ERRORS, check_text, parse_unrepeated, validated
+from service.routes.classify import ERRORS
 from service.schemas import Feedback, FeedbackResponse, Text
 from service.settings import Settings
 

@@ -16,8 +16,8 @@ from service.inference import Inference
 from service.middleware.failures import log_failure
 from service.model_registry import ModelRegistry
 from service.plan import NAME
+from service.request_body import check_texts, parse_unrepeated
 from service.route import Endpoint
-from service.routes.classify import check_texts, parse_unrepeated
 from service.settings import Settings
 from textcnn.types import Prediction
 

@@ -27,8 +27,8 @@ from service.answer import JSON, Answer, json_answer
 from service.call import Call
 from service.deployment import Deployment
 from service.errors import InvalidRequestError, UnsupportedMediaTypeError
+from service.request_body import parse_unrepeated
 from service.route import Route
-from service.routes.classify import parse_unrepeated
 from service.routes.foreign import ERRORS, Foreign, documented, errors_as, flag, in_order, plain_error, whole
 from textcnn.types import Prediction, task_labels
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from service.errors import InvalidJSONError, RequestError
-from service.routes.classify import MANY, parse, quotes
+from service.native_lines import native
+from service.request_body import quotes
+from service.routes.classify import MANY, parse
 from service.schemas import ClassifyResponse, ClassifyText, ClassifyTexts
 from textcnn.types import LabelScore, Prediction
 
@@ -294,7 +296,10 @@ def test_a_repeated_key_is_always_seen_and_never_imagined(pairs, ascii_only):
     keys = [key for key, _ in pairs]
     values = dict(pairs)
     expected = sum(isinstance(value, str) for value in values.values()) + len(values)
-    assert (quotes(body.encode()) != 2 * expected) == (len(set(keys)) != len(keys))
+    for way in (native, lambda: None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("service.request_body.native", way)
+            assert (quotes(body.encode()) != 2 * expected) == (len(set(keys)) != len(keys))
 
 
 @given(st.binary(max_size=40) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")))
