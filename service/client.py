@@ -266,6 +266,12 @@ def _is_starting(error: httpx.TransportError) -> bool:
     return isinstance(error, httpx.ConnectError)
 
 
+def _longer(turn: int, longest: float) -> float:
+    """Seconds, twice as many each turn; by chance some more or less, so that not all clients come together."""
+    doublings = min(turn, 10)  # far beyond the longest, and a power that a float can hold
+    return min(FIRST_PAUSE * 2.0**doublings, longest) * random.uniform(0.5, 1.5)
+
+
 class _Tries:
     """Of one request: how often, and how long a service that is starting is waited for beside."""
 
@@ -279,7 +285,7 @@ class _Tries:
         if starting:
             pause = error.retry_after
             if pause is None:
-                pause = min(FIRST_PAUSE * float(2**self._waited_for), LONGEST_WAIT) * random.uniform(0.5, 1.5)
+                pause = _longer(self._waited_for, LONGEST_WAIT)
             self._waited_for += 1
             self._wait -= pause
             if self._wait < 0:
@@ -289,7 +295,7 @@ class _Tries:
             raise error
         pause = error.retry_after
         if pause is None:
-            pause = min(FIRST_PAUSE * float(2**self._failed), LONGEST_PAUSE) * random.uniform(0.5, 1.5)
+            pause = _longer(self._failed, LONGEST_PAUSE)
         elif pause > LONGEST_PAUSE:
             raise error
         self._failed += 1

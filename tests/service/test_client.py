@@ -290,6 +290,16 @@ def test_a_service_that_is_starting_is_waited_for_however_often_it_has_to_be_ask
     assert sum(pauses) < 30
 
 
+def test_a_service_is_waited_for_as_long_as_is_said_be_it_half_an_hour(pauses):
+    with pytest.raises(ServiceError, match="unreachable"):
+        client_of(httpx.ConnectError("refused"), wait=2000.0).classify("x")
+    assert sum(pauses) > 1990
+    pauses.clear()
+    with pytest.raises(ServiceError, match="429"):
+        client_of(refusal(429), retries=1100).classify("x")
+    assert len(pauses) == 1100 and 15 <= max(pauses) <= 45
+
+
 @pytest.mark.parametrize("answer", [httpx.ConnectError("refused"), loading(), loading(**{"retry-after": "3"})])
 def test_a_service_that_does_not_start_is_waited_for_no_longer_than_is_said(pauses, answer):
     with pytest.raises(ServiceError):
