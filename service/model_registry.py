@@ -200,9 +200,13 @@ class ModelRegistry:
             await self._apply(name, plan)
             try:
                 write_plans(self._root, {**plans, name: plan})
-            except ArtifactError:
-                if before:  # what the other processes cannot learn of must not be served by this one alone
+            except ArtifactError:  # what the other processes cannot learn of must not be served by this one alone
+                if before:
                     await self._apply(name, before)
+                else:
+                    del self._plans[name]
+                    for deployment in self._loaded.pop(name).values():
+                        deployment.retire(self._tidy_soon)
                 raise
         return plan
 

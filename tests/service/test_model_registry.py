@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from service.batcher import ClosedError
+from service.deployment import Deployment
 from service.errors import InvalidRequestError, NotReadyError, UnknownModelError
 from service.metrics import Metrics
 from service.model_registry import ModelRegistry, load_classifier
+from service.plan import ModelPlan
 from service.settings import Settings
 from textcnn.errors import ArtifactError
 
@@ -85,6 +88,18 @@ async def test_without_a_name_all_models_are_served_and_each_request_names_one(s
     assert registry.choose("b").name == "b"
 
 
+@pytest.mark.parametrize(("count", "said"), [(20, r"m19\. \("), (22, r"m19 and 2 more\. \(")])
+async def test_of_many_models_some_are_named_to_whoever_names_none(make_model, tmp_path, loads, count, said):
+    for number in range(count):
+        make_model(f"models/m{number:02}/1")
+    registry = ModelRegistry(Settings(models=tmp_path / "models"), Metrics(), loads)
+    await registry.start()
+    with pytest.raises(InvalidRequestError, match=said):
+        registry.choose()
+    assert list(registry.overview()) == [f"m{number:02}" for number in range(count)]
+    registry.close()
+
+
 @pytest.mark.parametrize(
     ("settings", "default"),
     [({"model": "b,a"}, "b"), ({"default_model": "b"}, "b"), ({"model": "a,b", "default_model": "b"}, "b"),
@@ -144,6 +159,40 @@ async def test_a_broken_version_replaces_nothing(registry, tmp_path):
     assert not (tmp_path / "models" / "serving.json").exists()
 
 
+@pytest.mark.parametrize("version", ["../../elsewhere/7", "..", "1/../2", ".hidden", ""])
+async def test_a_version_is_never_a_path(registry, loads, make_model, version):
+    make_model("elsewhere/7")
+    make_model("models/m/.hidden")
+    await registry.start()
+    before = list(loads)
+    with pytest.raises(ArtifactError, match="is no name of a model"):
+        await registry.activate("m", version)
+    assert loads == before and registry.choose().version == "1"
+
+
+async def test_versions_that_came_up_before_one_that_did_not_are_let_go(registry, monkeypatch):
+    await registry.start()
+    retired = []
+    real = Deployment.retire
+    monkeypatch.setattr(Deployment, "retire", lambda self, *rest: (retired.append(self.version), real(self, *rest)))
+    with pytest.raises(ArtifactError, match="weights are damaged"):
+        await registry.change("m", lambda plan: ModelPlan(aliases={"live": "2", "next": "bad"}))
+    assert retired == ["2"]
+    assert versions(registry) == {"m/1", "other/1"}
+
+
+async def test_models_that_are_brought_in_are_counted_by_how_it_went(make_model, tmp_path, loads):
+    make_model("models/m/1")
+    (make_model("models/m/2") / "broken").touch()
+    metrics = Metrics()
+    registry = ModelRegistry(Settings(models=tmp_path / "models", model="m/1"), metrics, loads)
+    await registry.start()
+    with pytest.raises(ArtifactError):
+        await registry.activate("m", "2")
+    assert [metrics.reloads.labels(how)._value.get() for how in ("ok", "failed")] == [1, 1]
+    registry.close()
+
+
 async def test_a_version_that_fails_in_a_way_that_nobody_expected_replaces_nothing_and_says_what(
     registry, loads, monkeypatch, caplog
 ):
@@ -184,6 +233,8 @@ async def test_weights_share_the_requests_out(registry):
     drawn = [registry.choose().version for _ in range(400)]
     assert 240 < drawn.count("1") < 360
     assert registry.choose("m/2").version == "2"
+    await registry.change("m", lambda plan: plan.model_copy(update={"weights": {"1": 0, "2": 1}}))
+    assert {registry.choose().version for _ in range(100)} == {"2"}
 
 
 async def test_weights_that_are_all_zero_are_refused(registry):
@@ -317,6 +368,7 @@ async def test_what_is_no_longer_on_disk_keeps_nothing_else_from_starting(make_m
     registry.check_ready()
     assert (registry.choose("m").version, registry.choose("other").version) == ("2", "2")
     assert "model ill: weights are damaged" in caplog.text and "other/2 answers" in caplog.text
+    assert "Traceback" not in caplog.text and "m/2 answers" not in caplog.text
     await registry.activate("m", "1")
     assert registry.choose("m").version == "1"
     registry.close()
@@ -372,3 +424,59 @@ async def test_a_change_that_cannot_be_written_down_is_taken_back(registry, monk
         await registry.activate("m", "2")
     assert registry.choose().version == "1"
     assert versions(registry) == {"m/1", "other/1"}
+
+
+async def test_of_a_model_that_was_not_served_before_nothing_is_left_of_such_a_change(serving, loads, monkeypatch):
+    registry = await serving(model="a")
+
+    def refuse(models, plans):
+        raise ArtifactError("cannot write serving.json: Read-only file system")
+
+    monkeypatch.setattr("service.model_registry.write_plans", refuse)
+    with pytest.raises(ArtifactError, match="Read-only"):
+        await registry.activate("b", "1")
+    assert "b/1" in loads
+    assert versions(registry) == {"a/1"} and list(registry.plans) == ["a"]
+    with pytest.raises(UnknownModelError):
+        registry.choose("b")
+
+
+async def test_a_model_of_which_no_plan_speaks_is_served_without_a_word(serving, caplog):
+    await serving()
+    assert [record.message for record in caplog.records if record.levelname != "INFO"] == []
+
+
+async def test_what_nobody_expected_of_a_plan_is_logged_in_full(registry, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(ModelRegistry, "_bring_up", lambda self, name, version: 1 / 0)
+    await registry._follow("m", ModelPlan(aliases={"live": "2"}))
+    assert "not followed for model m: division by zero" in caplog.text and "Traceback" in caplog.text
+
+
+async def test_a_plan_without_a_live_version_is_refused(registry):
+    await registry.start()
+    with pytest.raises(ArtifactError, match="the plan of model m has no alias 'live'"):
+        await registry.change("m", lambda plan: ModelPlan(aliases={"next": "2"}))
+    assert registry.choose().version == "1"
+
+
+async def test_what_is_not_on_disk_is_not_changed(registry):
+    await registry.start()
+    with pytest.raises(UnknownModelError, match="There is no model 'nothing' on disk"):
+        await registry.activate("nothing", "1")
+
+
+async def test_a_shadow_is_another_version_that_is_loaded(registry):
+    await registry.start()
+    await registry.change("m", lambda plan: plan.model_copy(update={"shadow": "2"}))
+    shadow = registry.shadow_of(registry.choose("m/1"))
+    assert shadow is registry.choose("m/2")
+    assert registry.shadow_of(shadow) is registry.shadow_of(registry.choose("other")) is None
+
+
+async def test_a_registry_that_is_closed_has_let_go_of_all_versions(registry):
+    await registry.start()
+    deployment = registry.choose()
+    registry.close()
+    assert registry.all() == []
+    with pytest.raises(ClosedError):
+        await deployment.batcher.submit([("banana", 1)], [6])
