@@ -241,7 +241,7 @@ def _unexpected(status: int, retry_after: float | None = None) -> ServiceError:
 
 
 def _unreachable(error: httpx.TransportError) -> ServiceError:
-    return ServiceError(f"no answer: {error or type(error).__name__}", status=0, code="unreachable")
+    return ServiceError(f"no answer: {str(error) or type(error).__name__}", status=0, code="unreachable")
 
 
 def _told(response: httpx.Response) -> float | None:

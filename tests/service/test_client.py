@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import socket
@@ -13,7 +14,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from service.client import AsyncClient, Client, ServiceError, TextFailedError
+from service.client import BATCH_BYTES, AsyncClient, Client, ServiceError, TextFailedError, _parts
 from service.keys import add_key
 from service.schemas import TextFailure
 
@@ -66,7 +67,8 @@ def service(launch, tmp_path_factory):
     keys = tmp_path_factory.mktemp("keys") / "keys"
     key = add_key(keys, "test", ["infer"], 0)
     feedback = tmp_path_factory.mktemp("feedback")
-    return launch("--keys", str(keys), "--feedback", str(feedback)).wait_until_ready().url, key, feedback
+    patient = ("--max-wait-ms", "600000")  # on a busy machine nobody is refused: the tries here take no time
+    return launch("--keys", str(keys), "--feedback", str(feedback), *patient).wait_until_ready().url, key, feedback
 
 
 def test_a_running_service_is_asked(service):
@@ -184,6 +186,40 @@ def test_closing_waits_for_what_threads_of_a_stream_have_asked():
     assert left == [0]
 
 
+def test_a_request_of_a_stream_has_so_many_texts_and_so_many_bytes_and_no_more():
+    assert [len(lines) for lines in _parts(["a"] * 7, 3)] == [3, 3, 1]
+    text = "a" * (BATCH_BYTES // 4 - 3)  # and quotes and a line break
+    assert [len(lines) for lines in _parts([text] * 9, 100)] == [4, 4, 1]
+    assert [len(lines) for lines in _parts([text] * 3 + [text + "b"], 100)] == [3, 1]
+    long = "a" * (BATCH_BYTES + 1)
+    assert [len(lines) for lines in _parts(["a", long, long, "a", "b"], 100)] == [1, 1, 1, 2]
+    assert list(_parts([], 3)) == []
+
+
+@pytest.mark.anyio
+async def test_what_a_stream_that_is_closed_has_asked_is_given_up():
+    given_up = asyncio.Event()
+    asked = asyncio.Event()
+
+    class Slow(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            if b"second" in await request.aread():
+                asked.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    given_up.set()
+            await asked.wait()
+            score = {"label": "a", "probability": 1.0}
+            return httpx.Response(200, json={**score, "top": [score]})
+
+    async with AsyncClient("http://service", transport=Slow()) as client, asyncio.timeout(PATIENCE):
+        answers = client.stream(["first", "second"], batch=1)
+        assert (await anext(answers)).label == "a"
+        await answers.aclose()
+        await given_up.wait()
+
+
 def test_large_answers_to_a_stream_are_taken_while_it_is_sent(service):
     url, key, _ = service
     with Client(url, key=key, timeout=20) as client:
@@ -275,6 +311,8 @@ def test_a_broken_connection_is_tried_again(pauses):
         client_of(httpx.ReadError("reset"), retries=1).classify("x")
     assert caught.value.status == 0
     assert len(pauses) == 2
+    with pytest.raises(ServiceError, match="no answer: ReadTimeout "):
+        client_of(httpx.ReadTimeout(""), retries=0).classify("x")
 
 
 def loading(**headers: str) -> httpx.Response:

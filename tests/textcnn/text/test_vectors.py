@@ -13,6 +13,7 @@ from gensim.models import FastText, KeyedVectors
 from gensim.models.fasttext import save_facebook_model
 
 from textcnn.errors import MissingExtraError, VectorsError
+from textcnn.text import vectors as vectors_module
 from textcnn.text.vectors import coverage, coverage_sentence, file_vocabulary, load_vectors
 
 WORDS = ["the", "film", "Paris", "NASA", "straße", "фильм", "电影", "don't"]
@@ -104,6 +105,18 @@ def test_every_format_can_be_read_whole_or_from_its_start(file: Path) -> None:
     start = load_vectors(file, limit=2)
     assert (start.words, start.file_words) == (tuple(WORDS[:2]), 2)
     assert load_vectors(file, ["the", "Paris"], limit=2).found.tolist() == [True, False]
+
+
+def test_of_a_text_or_binary_file_only_the_rows_that_are_wanted_are_kept(tmp_path: Path) -> None:
+    for name in ("v.bin", "v.txt", "glove.txt"):
+        WRITERS[name][1](path := tmp_path / name)
+        known, words = vectors_module._read(path, vectors_module._format(path), {"film", "none"}, None)
+        assert (list(known.key_to_index), words) == (["film"], len(WORDS))
+
+
+def test_a_file_has_as_many_words_as_its_first_line_says(tmp_path: Path) -> None:
+    path = glove(tmp_path / "v.txt", "2 3\na 1 2 3\nb 4 5 6\nc 7 8 9\n")
+    assert load_vectors(path).words == tuple(file_vocabulary(path, limit=9)) == ("a", "b")
 
 
 def test_the_format_is_found_from_the_content_not_the_name(tmp_path: Path) -> None:
