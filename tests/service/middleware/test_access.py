@@ -67,7 +67,7 @@ def test_every_route_that_asks_for_no_key_is_known_to(make_client, keys):
     free = {route.path for route in app.routes if route.needs is None}
     probes = {"/v2", "/v2/health/live", "/v2/health/ready", "/ping"}
     assert {path for path in free if not path.startswith(("/health/", "/docs", "/playground"))} == {
-        "/",  # leads to the playground
+        "/",
         "/openapi.json",
         *probes,
     }
