@@ -8,6 +8,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.machine import say
@@ -40,9 +41,10 @@ def read_csv(path: Path) -> tuple[list[str], list[str]]:
     return [row["text"] for row in rows], [row["label"] for row in rows]
 
 
-def mr_model(data: Path, *, epochs: int, preset: str = NETWORK) -> Path:
+def mr_model(data: Path, *, epochs: int, preset: str = NETWORK, overrides: Sequence[str] = ()) -> Path:
     """A model trained for a few epochs on MR: the paper's network, 300-d, widths 3, 4, 5 x 100."""
-    return _trained(data / "mr" / "all.csv", f"mr-{preset}", "--preset", preset, f"train.max_epochs={epochs}")
+    settings = [f"train.max_epochs={epochs}", *overrides]
+    return _trained(data / "mr" / "all.csv", f"mr-{preset}", "--preset", preset, *settings)
 
 
 def imdb_model(data: Path, *, epochs: int) -> Path:

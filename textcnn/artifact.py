@@ -28,6 +28,7 @@ from textcnn.config import RunConfig
 from textcnn.data.labels import LabelSet
 from textcnn.errors import ArtifactError, SchemaVersionError, TextCNNError
 from textcnn.golden import Golden, read_golden
+from textcnn.kernels.character_ngrams import CharacterNgrams
 from textcnn.kernels.ngram_linear import NgramLinear, are_keys
 from textcnn.model_card import model_card
 from textcnn.safetensors_file import json_object, tensors
@@ -38,6 +39,7 @@ Parsed = TypeVar("Parsed")
 FORMAT = "textcnn-model"
 SCHEMA = 1
 WIDE = "wide."  # begins the names of the linear classifier's weights
+CHARACTERS = "wide.characters."  # and those of its character n-grams
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ def _read(folder: Path) -> Artifact:
 
     config = part(LAYOUT.config, lambda data: RunConfig.from_mapping(json_object(data)))
     labels = part(LAYOUT.labels, lambda data: LabelSet.from_json(str(data, "utf-8")))
-    spelled = config.model.embedding.spelled
+    spelled = config.model.spelled
     weights = part(LAYOUT.weights, tensors)
     tokenizer = part(
         LAYOUT.tokenizer, lambda data: Tokenizer.from_json(str(data, "utf-8"), config.text, spelled=spelled)
@@ -228,7 +230,11 @@ def _read(folder: Path) -> Artifact:
 
 
 def _wide_weights(wide: NgramLinear) -> dict[str, np.ndarray[Any, Any]]:
-    return {WIDE + name: getattr(wide, name) for name in ("keys", "scale", "weight", "bias")}
+    found = {WIDE + name: getattr(wide, name) for name in ("keys", "scale", "weight", "bias")}
+    if spelled := wide.characters:
+        found |= {CHARACTERS + name: getattr(spelled, name) for name in ("keys", "scale", "weight")}
+        found[CHARACTERS + "length"] = np.array([spelled.length], np.float32)
+    return found
 
 
 def _wide(
@@ -242,19 +248,40 @@ def _wide(
             raise ArtifactError(f"{unfit}: it has {', '.join(sorted(found))}, but no model.wide.ngrams; {again}")
         return None
     keys = found.get(WIDE + "keys", np.zeros(0))
-    shapes = {"keys": (keys.size,), "scale": (keys.size,), "weight": (keys.size, classes), "bias": (classes,)}
+    shapes = {WIDE + name: shape for name, shape in _row_shapes(keys, classes).items()} | {WIDE + "bias": (classes,)}
+    spelled = found.get(CHARACTERS + "keys")
+    if spelled is not None:  # there are none where no n-gram is in enough words
+        if not config.model.wide.characters:
+            raise ArtifactError(f"{unfit}: it has {CHARACTERS}keys, but no model.wide.characters; {again}")
+        shapes |= {CHARACTERS + name: shape for name, shape in _row_shapes(spelled, classes).items()}
+        shapes[CHARACTERS + "length"] = (1,)
+    if unknown := sorted(found.keys() - shapes.keys()):
+        raise ArtifactError(f"{unfit}: it has {', '.join(unknown)}, which belongs to nothing else in it; {again}")
     for name, shape in shapes.items():
-        value, dtype = found.get(WIDE + name), np.dtype("int64" if name == "keys" else "float32")
+        value, dtype = found.get(name), np.dtype("int64" if name.endswith("keys") else "float32")
         if value is None or value.dtype != dtype or value.shape != shape:
             there = "missing" if value is None else f"{value.dtype}{list(value.shape)}"
-            raise ArtifactError(f"{unfit}: {WIDE}{name} is {there}, expected {dtype}{list(shape)}; {again}")
+            raise ArtifactError(f"{unfit}: {name} is {there}, expected {dtype}{list(shape)}; {again}")
+    positive = [name for name in shapes if name.endswith(("scale", "length"))]
     with np.errstate(all="ignore"):
         finite = all(np.isfinite(value.sum()) for value in found.values())
-    if not finite or not (found[WIDE + "scale"] > 0).all():
+    if not finite or not all((found[name] > 0).all() for name in positive):
         raise ArtifactError(f"{path} has weights of n-grams that are no finite numbers, or scales not above 0; {again}")
     if not are_keys(keys, vocabulary):
         raise ArtifactError(f"{path} has n-grams that are not in order, or not of words of the vocabulary; {again}")
-    return NgramLinear(*(found[WIDE + name] for name in shapes))
+    characters = None
+    if spelled is not None:
+        if not ((spelled[:1] >= 0).all() and (spelled[1:] > spelled[:-1]).all()):
+            raise ArtifactError(f"{path} has character n-grams that are not in order; {again}")
+        characters = CharacterNgrams(
+            spelled, found[CHARACTERS + "scale"], found[CHARACTERS + "weight"],
+            length=float(found[CHARACTERS + "length"][0]), longest=int(config.model.wide.characters),
+        )  # fmt: skip
+    return NgramLinear(keys, found[WIDE + "scale"], found[WIDE + "weight"], found[WIDE + "bias"], characters)
+
+
+def _row_shapes(keys: np.ndarray[Any, Any], classes: int) -> dict[str, tuple[int, ...]]:
+    return {"keys": (keys.size,), "scale": (keys.size,), "weight": (keys.size, classes)}
 
 
 def find_version(path: Path) -> Path:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
-from textcnn.choices import BadRowsPolicy, EmbeddingMode, LearningRateSchedule, Monitor, Segments
+from textcnn.choices import BadRowsPolicy, EmbeddingMode, LearningRateSchedule, Monitor, Segments, Spelled
 from textcnn.errors import ConfigError, ReadError
 from textcnn.registry import describe_fault
 
@@ -33,6 +33,10 @@ ClassWeights = Annotated[
 ]
 
 
+LongestSpelled = Annotated[
+    Annotated[Literal["auto"], Tag("<word>")] | Annotated[int, Field(ge=0, le=8), Tag("<number>")],
+    Discriminator(lambda value: "<word>" if isinstance(value, str) else "<number>"),
+]
 LongestNgram = Annotated[
     Annotated[Literal["auto"], Tag("<word>")] | Annotated[int, Field(ge=0, le=3), Tag("<number>")],
     Discriminator(lambda value: "<word>" if isinstance(value, str) else "<number>"),
@@ -151,6 +155,11 @@ class WideConfig(Section):
     )
     min_count: Positive = Field(2, description="training texts that an n-gram of several tokens has to be in")
     max_ngrams: Positive = Field(100_000, description="most frequent n-grams kept")
+    characters: LongestSpelled = Field(
+        0,
+        description="characters of the longest character n-grams that say what forms of a word share, and what unknown "
+        "words are; 0: there are none; auto: 5 where words are the tokens of n-grams, else 0",
+    )
     c: Annotated[float, Field(gt=0)] = Field(10.0, description="how closely it is fitted, as scikit-learn's C")
 
 
@@ -168,6 +177,13 @@ class ModelConfig(Section):
     head: Spec = Field({"type": "single_label"}, description="vector to logits")
     auxiliary: AuxiliaryConfig = Field(AuxiliaryConfig(), description="heads that only training has")
     wide: WideConfig = Field(WideConfig(), description="a linear classifier on n-grams beside the network")
+
+    @property
+    def spelled(self) -> Spelled:
+        """Of which words the model wants to know how they are written."""
+        if self.embedding.spelled:
+            return "all"
+        return "unknown" if self.wide.ngrams and self.wide.characters else "none"
 
     @property
     def texts_per_record(self) -> int:

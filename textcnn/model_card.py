@@ -110,7 +110,11 @@ def _wide(config: RunConfig, metrics: Mapping[str, Any]) -> list[str]:
     if not config.model.wide.ngrams or "wide" not in metrics:
         return []
     count, longest = metrics["wide"]["ngrams"], config.model.wide.ngrams
-    return [f"- beside the network: a linear classifier on {count:,} n-grams of up to {longest} tokens"]
+    spelled = metrics["wide"].get("character_ngrams")
+    return [
+        f"- beside the network: a linear classifier on {count:,} n-grams of up to {longest} tokens"
+        + (f" and {spelled:,} of the characters of words" if spelled else "")
+    ]
 
 
 def _epochs(metrics: Mapping[str, Any]) -> str:

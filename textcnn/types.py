@@ -60,8 +60,8 @@ class TokenBatch:
     `values` is int32[N]; `offsets` is int64[B + 1] with offsets[0] == 0 and offsets[B] == N. Text i is
     values[offsets[i]:offsets[i + 1]]. A text may be empty. Nothing is padded.
 
-    Where the network reads characters too, `spelling` says how the words are written, and every word outside the
-    vocabulary has an id of its own, from the size of the vocabulary on.
+    Where a model reads how words are written, `spelling` says it, and every word outside the vocabulary has an id of
+    its own, from the size of the vocabulary on.
     """
 
     values: Ids
@@ -111,7 +111,14 @@ class TokenBatch:
     def unknown(self) -> npt.NDArray[np.bool_]:
         """Which tokens the vocabulary does not have, bool[N]."""
         unknown: npt.NDArray[np.bool_] = self.values == UNKNOWN_ID
-        return unknown if self.spelling is None else unknown | (self.values >= len(self.spelling.known))
+        return unknown if self.spelling is None else unknown | (self.values >= self.spelling.vocabulary)
+
+    def unspelled(self) -> TokenBatch:
+        """The same where every word outside the vocabulary is the unknown one."""
+        if self.spelling is None:
+            return self
+        values = np.where(self.values < self.spelling.vocabulary, self.values, np.int32(UNKNOWN_ID))
+        return TokenBatch(values, self.offsets)
 
     def with_values(self, values: Ids, offsets: Offsets | None = None) -> TokenBatch:
         """Other tokens, of the same words."""
@@ -120,16 +127,24 @@ class TokenBatch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spelling:
-    """How words are written: ragged character ids (text/spelling.py), a row for each word.
-
-    `known` has those of the vocabulary by id; id len(known) + i is the word unknown[i].
+    """How the words outside a vocabulary of that size are written: id vocabulary + i is the word of the code points
+    `letters`[i], ragged. `characters` has the ids of characters of all words, for networks that read them.
     """
+
+    vocabulary: int
+    letters: TokenBatch
+    characters: Characters | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Characters:
+    """Ragged character ids (text/spelling.py): of the vocabulary by id, and of the words outside it."""
 
     known: TokenBatch
     unknown: TokenBatch
 
     def take(self, ids: npt.ArrayLike) -> TokenBatch:
-        """The characters of the words of these ids, int[M], in that order."""
+        """Those of the words of these ids, int[M], in that order."""
         chosen = np.asarray(ids, np.int64)
         outside = chosen >= len(self.known)
         if not outside.any():

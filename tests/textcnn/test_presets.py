@@ -12,7 +12,7 @@ from textcnn import TextClassifier
 from textcnn.build import build_network, resolve
 from textcnn.nn.ragged import Distinct
 from textcnn.presets import DEFAULT_PRESET, about_preset, preset_names, preset_settings, preset_text
-from textcnn.types import BREAK_ID, Spelling, TokenBatch
+from textcnn.types import BREAK_ID, Characters, Spelling, TokenBatch
 
 from ..conftest import tiny_corpus
 
@@ -33,14 +33,15 @@ def test_a_preset_says_what_it_is_and_makes_a_network_that_runs(name: str) -> No
     if name == "two_towers":
         texts = [[*text, BREAK_ID, 3] for text in texts]
     batch = TokenBatch.from_lists(texts)
-    spelling = Spelling(TokenBatch.from_lists([[2, 8, 3]] * 20), TokenBatch.from_lists([]))
+    none = TokenBatch.from_lists([])
+    spelling = Spelling(20, none, Characters(TokenBatch.from_lists([[2, 8, 3]] * 20), none))
     ids = Distinct(20)(TokenBatch(batch.values, batch.offsets, spelling if config.model.embedding.spelled else None))
     assert torch.isfinite(network(ids)).all()
 
 
 def test_the_default_is_the_papers_network_and_n_grams_beside_it_where_they_can_be() -> None:
     assert preset_settings("kim_rand") == {}
-    assert preset_settings(DEFAULT_PRESET) == {"model": {"wide": {"ngrams": "auto"}}}
+    assert preset_settings(DEFAULT_PRESET) == {"model": {"wide": {"ngrams": "auto", "characters": "auto"}}}
     assert preset_names()[:3] == [DEFAULT_PRESET, "kim_exact", "kim_multichannel"]
     assert resolve({}).model.wide.ngrams == 3
     assert resolve({"model": {"head": {"type": "ordinal"}}}).model.wide.ngrams == 0

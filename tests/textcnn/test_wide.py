@@ -16,14 +16,17 @@ from sklearn.linear_model import LogisticRegression
 from textcnn import TextClassifier
 from textcnn.artifact import read_artifact, write_artifact
 from textcnn.build import resolve
-from textcnn.config import WideConfig
+from textcnn.config import RunConfig, WideConfig
 from textcnn.errors import ArtifactError, ConfigError
 from textcnn.explain.explainer import evidence_of
 from textcnn.inference.select import select_engine
 from textcnn.inference.wide import network_engine
+from textcnn.kernels.character_ngrams import CharacterNgrams, character_ngrams
 from textcnn.kernels.native import native
 from textcnn.kernels.ngram_linear import ID_BITS, NgramLinear, ngrams, token_ids
 from textcnn.members import LINEAR_HEADS
+from textcnn.text.spelling import letters_of
+from textcnn.text.tokenizers import Tokenizer
 from textcnn.train.progress import Progress
 from textcnn.train.wide import _count, weigh
 from textcnn.types import TokenBatch
@@ -72,10 +75,10 @@ def test_the_logits_are_those_of_the_network_and_of_n_grams(wide: TextClassifier
     batch = wide.artifact_.tokenizer.encode(ASKED)
     for name in ("ngram_table", "torch"):
         engine = select_engine(wide.artifact_, engine=name)
-        alone = network_engine(engine).logits(batch)
+        alone = network_engine(engine).logits(batch.unspelled())
         linear = np.zeros_like(alone)
         assert wide.artifact_.wide is not None
-        wide.artifact_.wide.add_logits(batch.values, batch.offsets, linear)
+        wide.artifact_.wide.add_logits(batch, linear)
         np.testing.assert_allclose(engine.logits(batch), alone + linear, atol=1e-6)
         assert np.abs(linear).max() > 0.1
         for row, text in enumerate(ASKED):
@@ -114,8 +117,8 @@ def test_explanations_are_the_same_without_compiled_kernels(
     wide: TextClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled = wide.explain(ASKED)
-    for module in ("kernels.table_gather", "kernels.merge_windows", "kernels.word_parts", "kernels.ngram_linear",
-                   "inference.ngram_table", "inference.engine"):  # fmt: skip
+    for module in ("kernels.character_ngrams", "kernels.table_gather", "kernels.merge_windows", "kernels.word_parts",
+                   "kernels.ngram_linear", "inference.ngram_table", "inference.engine"):  # fmt: skip
         monkeypatch.setattr(f"textcnn.{module}.native", lambda: None)
     plain = TextClassifier(wide.config)
     plain._model = pickle.loads(pickle.dumps(wide._fitted()))  # noqa: S301 - just made here
@@ -129,7 +132,9 @@ def test_explanations_are_the_same_without_compiled_kernels(
 def without_ngrams(model: TextClassifier) -> TextClassifier:
     """The network of a model, with what it counts, alone."""
     alone = TextClassifier(model.config)
-    alone._model = type(model._fitted())(replace(model.artifact_, wide=None))
+    artifact = model.artifact_
+    tokenizer = Tokenizer.from_json(artifact.tokenizer.to_json(), artifact.config.text)  # which spells nothing
+    alone._model = type(model._fitted())(replace(artifact, wide=None, tokenizer=tokenizer))
     return alone
 
 
@@ -184,6 +189,133 @@ def test_words_that_are_only_spelled_are_in_no_n_gram_and_answers_are_the_same_i
         np.testing.assert_array_equal(model.predict_proba([text])[0], together[row])
 
 
+FORMS = ["deliver", "delivers", "delivery", "charge", "charges", "charger", "break", "breaks", "breaking"]
+FORM_TOPICS = ["delivery"] * 3 + ["billing"] * 3 + ["repair"] * 3
+UNSEEN = [
+    "delivered",
+    "rebreak it",
+    "overcharged here",
+    "zyzzyva",
+    "delivered delivered charging qqq",
+    "\u1100\u1161 breakable",
+]
+
+
+@pytest.fixture(scope="module")
+def forms() -> TextClassifier:
+    """Has met some forms of words; do not change it."""
+    texts = [f"{form} {filler}" for form in FORMS for filler in ("please", "it now", "me today", "here")]
+    labels = [topic for topic in FORM_TOPICS for _ in range(4)]
+    return TextClassifier(TINY, preset="wide_and_deep").fit(texts, labels)
+
+
+def test_words_that_training_has_not_seen_are_known_by_what_they_share_with_others(forms: TextClassifier) -> None:
+    artifact = forms.artifact_
+    assert artifact.wide is not None
+    assert artifact.wide.characters is not None
+    asked = ["delivered", "overcharged", "breakable", "zyzzyva"]
+    assert artifact.tokenizer.encode(asked).unknown.all()
+    linear = np.zeros((4, 3), np.float32)
+    artifact.wide.add_logits(artifact.tokenizer.encode(asked), linear)
+    assert [forms.labels[row] for row in linear[:3].argmax(axis=1)] == ["delivery", "billing", "repair"]
+    (one,) = forms.explain(["hello delivered"], labels="delivery")
+    (found,) = [ngram for ngram in one.ngrams if ngram.text == "delivered"]
+    assert found.contribution > 0
+    assert found.unknown == pytest.approx(found.contribution, abs=1e-6)
+    (whole,) = forms.explain(["zyzzyva"])
+    assert not [ngram for ngram in whole.ngrams if abs(ngram.contribution) > 5]
+
+
+@pytest.mark.parametrize("engine", ["ngram_table", "torch"])
+def test_unseen_words_add_the_same_alone_and_in_any_batch_in_every_engine_and_when_loaded(
+    forms: TextClassifier, tmp_path: Path, engine: str
+) -> None:
+    forms.save(tmp_path / "1")
+    model = TextClassifier.load(tmp_path / "1", engine=engine)
+    together = model.predict_proba(UNSEEN)
+    if engine == "ngram_table":
+        np.testing.assert_array_equal(together, forms.predict_proba(UNSEEN))
+        for row, text in enumerate(UNSEEN):
+            np.testing.assert_array_equal(model.predict_proba([text])[0], together[row])
+    np.testing.assert_allclose(together, forms.predict_proba(UNSEEN), atol=1e-5)
+    for method in (None, "occlusion"):
+        for text, one in zip(UNSEEN, model.explain(UNSEEN, method=method), strict=True):
+            total = one.bias + sum(ngram.contribution for ngram in one.ngrams) + one.rest
+            assert total == pytest.approx(one.logit, abs=1e-5), text
+    assert len(model.filters(UNSEEN)) == 16
+    copy = pickle.loads(pickle.dumps(model))  # noqa: S301 - just made here
+    np.testing.assert_array_equal(copy.predict_proba(UNSEEN), together)
+
+
+def test_words_of_the_vocabulary_have_what_they_are_spelled_with_in_their_weight() -> None:
+    """The whole is logistic regression on n-grams and character n-grams side by side, in one vector of length 1."""
+    texts = [f"{form} {filler}" for form in FORMS for filler in ("please", "it now", "rare", "here")]
+    texts[3] = "deliver delivering"  # the second is outside the vocabulary, so only its characters count
+    labels = [topic for topic in FORM_TOPICS for _ in range(4)]
+    settings = {**TINY, "text": {"min_count": 2}, "data": {"validation_fraction": 0.0}}
+    made = TextClassifier(
+        {**settings, "model": {**TINY["model"], "wide": {"ngrams": 1, "c": 3.0, "characters": 4}}}
+    ).fit(texts, labels).artifact_  # fmt: skip
+    wide, tokenizer = made.wide, made.tokenizer
+    assert wide is not None
+    assert wide.characters is not None
+    assert "delivering" not in tokenizer.tokens
+    words = [text.split() for text in texts]
+    known = [token for token in tokenizer.tokens[2:]]
+    word, keys = character_ngrams(letters_of(known), 4)
+    among = {key: len(set(word[keys == key].tolist())) for key in np.unique(keys).tolist()}
+    kept = sorted(key for key, count in among.items() if count >= 3)
+    assert wide.characters.keys.tolist() == kept
+    idf = {w: np.log((1 + len(texts)) / (1 + sum(w in found for found in words))) + 1 for w in known}
+    gram_idf = np.array([np.log((1 + len(known)) / (1 + among[key])) + 1 for key in kept])
+
+    def spelled(one: str) -> Any:
+        counts = np.array([(character_ngrams(letters_of([one]), 4)[1] == key).sum() for key in kept], float)
+        length = np.sqrt(2) * idf.get(one, np.log(1 + len(texts)) + 1)
+        square = (counts * gram_idf**2).sum()
+        return counts * gram_idf * length / np.sqrt(square) if square else counts
+
+    vectors = np.zeros((len(texts), len(known) + len(kept)))
+    for row, found in enumerate(words):
+        square = 0.0
+        for one in found:
+            parts = spelled(one)
+            square += idf.get(one, 0.0) ** 2 + (2 * idf.get(one, np.log(1 + len(texts)) + 1) ** 2 if parts.any() else 0)
+            vectors[row, len(known) :] += parts
+            if one in idf:
+                vectors[row, known.index(one)] += idf[one]
+        vectors[row] /= np.sqrt(square)
+    expected = LogisticRegression(C=3.0, tol=1e-8, max_iter=1000).fit(vectors, labels)
+    found_logits = np.zeros((len(texts), 3), np.float32)
+    wide.add_logits(tokenizer.encode(texts), found_logits)
+    np.testing.assert_allclose(2 * found_logits, expected.decision_function(vectors), atol=0.1)
+
+
+def test_words_that_only_another_model_knows_are_spelled_as_well(forms: TextClassifier, tmp_path: Path) -> None:
+    """They are in the vocabulary, but in no training text."""
+    forms.save(tmp_path / "1")
+    texts = [f"{form} {filler}" for form in FORMS[1:] for filler in ("thanks", "again", "sir", "ok")]
+    topics = [topic for topic in FORM_TOPICS[1:] for _ in range(4)]
+    model = TextClassifier({**TINY, "train": {**TINY["train"], "start_from": str(tmp_path / "1")}}).fit(texts, topics)
+    batch = model.artifact_.tokenizer.encode(["deliver", "charge please"])
+    assert not batch.unknown.any()
+    linear = np.zeros((2, 3), np.float32)
+    assert model.artifact_.wide is not None
+    model.artifact_.wide.add_logits(batch, linear)
+    assert [model.labels[row] for row in linear.argmax(axis=1)] == ["delivery", "billing"]
+
+
+def test_a_model_from_before_there_were_character_n_grams_answers_as_it_did(tmp_path: Path) -> None:
+    model = fit({**WIDE, "characters": 0})
+    model.save(tmp_path / "1")
+    config = json.loads((tmp_path / "1" / "config.json").read_text())
+    del config["model"]["wide"]["characters"]
+    old = replace(model.artifact_, config=RunConfig.from_mapping(config))
+    write_artifact(tmp_path / "2", old)
+    np.testing.assert_array_equal(TextClassifier.load(tmp_path / "2").predict_proba(ASKED), model.predict_proba(ASKED))
+    assert RunConfig.from_mapping(config).model.wide.characters == 0
+
+
 def test_summaries_and_filters_work_beside_it(wide: TextClassifier) -> None:
     text = "Hello again. Where is my parcel? The courier has it."
     (summary,) = wide.summarize([text], sentences=1, labels="delivery")
@@ -210,7 +342,7 @@ def test_it_goes_with_members_and_with_any_network() -> None:
 
 def test_without_validation_both_parts_count_the_same() -> None:
     model = fit(data={"validation_fraction": 0.0})
-    assert model.metrics_["wide"].keys() == {"ngrams", "network_counts", "ngrams_count"}
+    assert model.metrics_["wide"].keys() == {"ngrams", "character_ngrams", "network_counts", "ngrams_count"}
     assert (model.metrics_["wide"]["network_counts"], model.metrics_["wide"]["ngrams_count"]) == (0.5, 0.5)
     alone = fit({"ngrams": 0}, data={"validation_fraction": 0.0}).artifact_.weights
     for name, weight in model.artifact_.weights.items():
@@ -220,7 +352,7 @@ def test_without_validation_both_parts_count_the_same() -> None:
 
 def test_the_linear_classifier_is_scikit_learns_on_the_same_vectors() -> None:
     """Its weights before they are weighed, from training without validation, where they count half."""
-    wide = fit({"ngrams": 2, "min_count": 1, "c": 3.0}, data={"validation_fraction": 0.0}).artifact_
+    wide = fit({"ngrams": 2, "min_count": 1, "characters": 0, "c": 3.0}, data={"validation_fraction": 0.0}).artifact_
     assert wide.wide is not None
     batch = wide.tokenizer.encode(TEXTS)
     keys, text, _, _ = ngrams(batch.values, batch.offsets, 2)
@@ -247,7 +379,9 @@ def test_class_weights_count_in_the_linear_part() -> None:
 
 
 def test_of_several_labels_each_has_a_logistic_regression_of_its_own() -> None:
-    wide = fit({"ngrams": 1, "c": 3.0}, head="multi_label", data={"validation_fraction": 0.0}).artifact_
+    wide = fit(
+        {"ngrams": 1, "characters": 0, "c": 3.0}, head="multi_label", data={"validation_fraction": 0.0}
+    ).artifact_
     assert wide.wide is not None
     batch = wide.tokenizer.encode(TEXTS)
     vectors = np.zeros((len(TEXTS), len(wide.wide.keys)))
@@ -293,9 +427,15 @@ def test_rare_n_grams_are_left_out_and_of_too_many_the_rarest() -> None:
 def test_of_many_labels_fewer_n_grams_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand labels times all n-grams would take tens of gigabytes."""
     monkeypatch.setattr("textcnn.train.wide.MOST_WEIGHTS", 31)
-    wide = fit().artifact_.wide
+    wide = fit({**WIDE, "characters": 0}).artifact_.wide
     assert wide is not None
     assert wide.weight.shape == (10, 3)
+    monkeypatch.setattr("textcnn.train.wide.MOST_WEIGHTS", 480)
+    monkeypatch.setattr("textcnn.train.wide.MIN_WORDS", 1)
+    both = fit().artifact_.wide
+    assert both is not None
+    assert both.characters is not None
+    assert (len(both.keys), both.characters.weight.shape) == (80, (80, 3))
 
 
 def test_training_says_what_each_part_is_worth(capsys: pytest.CaptureFixture[str]) -> None:
@@ -311,6 +451,9 @@ def test_training_says_what_each_part_is_worth(capsys: pytest.CaptureFixture[str
     [
         ({"model": {"wide": WIDE, "head": {"type": "ordinal"}}}, "not ordinal: set model.wide.ngrams to 0"),
         ({"model": {"wide": WIDE}, "text": {"segments": "sentences"}}, "set text.segments to 'none'"),
+        ({"model": {"wide": {"ngrams": 1, "characters": 1}}}, "set it to 2 or more, or to 0"),
+        ({"model": {"wide": {"ngrams": 0, "characters": 5}}}, "set model.wide.ngrams to 1, 2 or 3"),
+        ({"model": {"wide": {"characters": 5}}, "text": {"tokenizer": "bpe"}}, "or model.wide.characters to 0"),
         ({"model": {"wide": {"ngrams": 4}}}, "model.wide.ngrams: input should be less than or equal to 3, found 4"),
     ],
     ids=str,
@@ -353,6 +496,49 @@ def test_a_damaged_linear_part_is_named(
     with pytest.raises(ArtifactError, match=message):
         read_artifact(tmp_path / "1")
     assert json.loads((tmp_path / "1" / "config.json").read_text())["model"]["wide"]["ngrams"] == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scale": lambda x: x[:-1]}, r"wide.characters.scale is float32\[\d+\], expected"),
+        ({"weight": lambda x: x[:, :-1]}, r"wide.characters.weight is float32\[\d+, 2\], expected"),
+        ({"weight": lambda x: x * np.float32(np.inf)}, "no finite numbers"),
+        ({"scale": lambda x: -x}, "scales not above 0"),
+        ({"length": lambda x: 0.0}, "scales not above 0"),
+        ({"length": lambda x: float("nan")}, "no finite numbers"),
+        ({"keys": lambda x: x[::-1].copy()}, "character n-grams that are not in order"),
+        ({"keys": lambda x: x - (1 << 62)}, "character n-grams that are not in order"),
+        ({"keys": lambda x: x.astype(np.float32)}, "wide.characters.keys is float32"),
+    ],
+)
+def test_damaged_character_n_grams_are_named(
+    forms: TextClassifier, tmp_path: Path, change: dict[str, Callable[[Any], Any]], message: str
+) -> None:
+    wide = forms.artifact_.wide
+    assert wide is not None
+    made: Any = object.__new__(CharacterNgrams)
+    made.__dict__ |= wide.characters.__dict__
+    for name, changed in change.items():
+        setattr(made, name, changed(getattr(made, name)))
+    write_artifact(tmp_path / "1", replace(forms.artifact_, wide=replace_array(wide, characters=made)))
+    with pytest.raises(ArtifactError, match=message):
+        read_artifact(tmp_path / "1")
+
+
+def test_character_n_grams_that_the_configuration_does_not_know_are_refused(
+    forms: TextClassifier, tmp_path: Path
+) -> None:
+    config = forms.artifact_.config
+    for wide, message in (
+        (WideConfig(ngrams=3), "but no model.wide.characters"),
+        (WideConfig(), "no model.wide.ngrams"),
+    ):
+        model = config.model.model_copy(update={"wide": wide})
+        made = replace(forms.artifact_, config=config.model_copy(update={"model": model}))
+        write_artifact(tmp_path / "1", made, overwrite=True)
+        with pytest.raises(ArtifactError, match=message):
+            read_artifact(tmp_path / "1")
 
 
 def test_a_linear_part_that_the_configuration_does_not_know_is_refused(wide: TextClassifier, tmp_path: Path) -> None:

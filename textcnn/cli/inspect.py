@@ -142,7 +142,8 @@ def _show_layers(model: Path, tokens: int, as_json: bool) -> None:
     if (wide := artifact.wide) is not None:
         classes = len(wide.bias)
         adds = tokens * wide.longest * classes  # at most: every n-gram is known
-        layers.append(LayerSummary("wide", "NgramLinear", (classes,), wide.weight.size + classes, adds))
+        spelled = wide.characters.weight.size if wide.characters else 0
+        layers.append(LayerSummary("wide", "NgramLinear", (classes,), wide.weight.size + spelled + classes, adds))
     labels, words = artifact.labels.names, artifact.tokenizer.tokens
     frequent = words[2:22]  # behind <pad> and <unk>
     if as_json:

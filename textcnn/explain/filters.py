@@ -160,13 +160,14 @@ class _Corpus:
         for first in range(0, len(texts), TEXTS_AT_ONCE):
             some = texts[first : first + TEXTS_AT_ONCE]
             reading = tokenizer.read(some)
-            winners = network.winners(reading.batch)
+            batch = reading.batch if tokenizer.spelled == "all" else reading.batch.unspelled()
+            winners = network.winners(batch)
             assert winners is not None
             np.minimum(self.lowest, winners.activations.min(axis=0), out=self.lowest)
             np.maximum(self.highest, winners.activations.max(axis=0), out=self.highest)
             total += winners.activations.sum(axis=0, dtype=np.float64)
             loud += (winners.activations > SAME).sum(axis=0)
-            self._collect(winners, reading.batch, reading.spans, some)
+            self._collect(winners, batch, reading.spans, some)
             tell(min(first + TEXTS_AT_ONCE, len(texts)) / len(texts))
         self.mean, self.active = total / len(texts), loud / len(texts)
 

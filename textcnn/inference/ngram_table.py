@@ -266,8 +266,9 @@ class NgramTable:
             self._rows(self._embedding, words[rare], np.flatnonzero(rare).astype(np.int32), table)
             outside = np.flatnonzero(words >= vocabulary).astype(np.int32)
             if len(outside):
-                assert self._spell and part.spelling, "ids beyond the vocabulary are those of spelled words"
-                vectors = self._spell(part.spelling.unknown.take(words[outside] - vocabulary))
+                spelling = part.spelling and part.spelling.characters
+                assert self._spell and spelling, "ids beyond the vocabulary are those of words that the network spells"
+                vectors = self._spell(spelling.unknown.take(words[outside] - vocabulary))
                 self._rows(vectors, np.arange(len(outside), dtype=np.int32), outside, table)
             yield table, TokenBatch(local.astype(np.int32), part.offsets)
 

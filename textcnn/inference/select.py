@@ -35,7 +35,10 @@ def select_engine(artifact: Artifact, *, engine: str = "auto", options: EngineOp
                     log.info("engine %s passed over", passed)
                 log.info("engine %s runs %s/%s", name, artifact.name, artifact.version)
                 built = chosen.from_artifact(artifact, options)
-                return beside_ngrams(built, artifact.wide, threads=options.threads) if artifact.wide else built
+                if artifact.wide is None:
+                    return built
+                spells = artifact.config.model.embedding.spelled
+                return beside_ngrams(built, artifact.wide, threads=options.threads, spells=spells)
         except (KeyError, TypeError, ValueError) as error:  # settings of a part that nobody has checked yet
             raise ArtifactError(
                 f"the configuration of model {artifact.name}/{artifact.version} is not one that textcnn writes "

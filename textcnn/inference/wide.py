@@ -13,10 +13,10 @@ from textcnn.kernels.ngram_linear import NgramLinear
 from textcnn.types import Evidence, Floats, Offsets, Parts, TokenBatch, Winners
 
 
-def beside_ngrams(engine: Engine, wide: NgramLinear, *, threads: int) -> WideEngine:
-    """An engine and the linear classifier beside it as one."""
+def beside_ngrams(engine: Engine, wide: NgramLinear, *, threads: int, spells: bool = False) -> WideEngine:
+    """An engine and the linear classifier beside it as one; `spells` as in WideEngine."""
     kind = DirectWideEngine if hasattr(engine, "evidence") else WideEngine
-    return kind(engine, wide, threads=threads or cores())
+    return kind(engine, wide, threads=threads or cores(), spells=spells)
 
 
 def network_engine(engine: Engine) -> Engine:
@@ -25,25 +25,33 @@ def network_engine(engine: Engine) -> Engine:
 
 
 class WideEngine:
-    """Answers as `engine` does, and the linear classifier; see textcnn.inference.engine.Engine."""
+    """Answers as `engine` does, and the linear classifier; see textcnn.inference.engine.Engine.
 
-    def __init__(self, engine: Any, wide: NgramLinear, *, threads: int) -> None:
+    `spells`: the network reads how words are written, too.
+    """
+
+    def __init__(self, engine: Any, wide: NgramLinear, *, threads: int, spells: bool) -> None:
         self.engine = engine
         self.wide = wide
         self.name: str = engine.name
         self._threads = threads
+        self._spells = spells
+
+    def _read(self, batch: TokenBatch) -> TokenBatch:
+        """The batch as the network reads it."""
+        return batch if self._spells else batch.unspelled()
 
     def logits(self, batch: TokenBatch) -> Floats:
         """float32[B, num_classes]."""
-        found: Floats = self.engine.logits(batch)
-        self.wide.add_logits(batch.values, batch.offsets, found, threads=self._threads)
+        found: Floats = self.engine.logits(self._read(batch))
+        self.wide.add_logits(batch, found, threads=self._threads)
         return found
 
     def word_shares(self, batch: TokenBatch, targets: Offsets) -> tuple[Parts, Parts]:
         """What n-grams add to logit targets[i] of text i, in equal parts to their tokens: float64[N]; and its bias."""
         none = np.zeros(0, np.int64)
         nothing = Evidence(np.zeros(len(batch) + 1, np.int64), none, none, np.zeros(0))
-        found, own = self.wide.add_evidence(nothing, batch.values, batch.offsets, targets)
+        found, own = self.wide.add_evidence(nothing, batch, targets)
         sizes = found.ends - found.starts
         first = found.starts + np.repeat(batch.offsets[:-1], np.diff(found.offsets))
         tokens = np.repeat(first - np.append(0, np.cumsum(sizes)[:-1]), sizes) + np.arange(sizes.sum())
@@ -52,14 +60,14 @@ class WideEngine:
 
     def winners(self, batch: TokenBatch) -> Winners | None:
         """The windows of tokens behind the network's logits, and the n-grams beside them."""
-        found: Winners | None = self.engine.winners(batch)
+        found: Winners | None = self.engine.winners(self._read(batch))
         if found is None:
             return None
         logits = found.logits.copy()
-        self.wide.add_logits(batch.values, batch.offsets, logits, threads=self._threads)
+        self.wide.add_logits(batch, logits, threads=self._threads)
 
         def beside(there: Evidence, targets: Offsets, signs: Floats | None) -> tuple[Evidence, Parts]:
-            return self.wide.add_evidence(there, batch.values, batch.offsets, targets, signs)
+            return self.wide.add_evidence(there, batch, targets, signs)
 
         return replace(found, logits=logits, bias=found.bias + self.wide.bias, beside=beside)
 
@@ -70,7 +78,7 @@ class DirectWideEngine(WideEngine):
     def evidence(self, batch: TokenBatch) -> tuple[Floats, Offsets, Evidence]:
         """The logits, which of each text's is the largest, int64[B], and the n-grams behind that."""
         beside = np.zeros((len(batch), len(self.wide.bias)), np.float32)
-        self.wide.add_logits(batch.values, batch.offsets, beside, threads=self._threads)
-        logits, largest, found = self.engine.evidence(batch, beside)
-        merged, _ = self.wide.add_evidence(found, batch.values, batch.offsets, largest)
+        self.wide.add_logits(batch, beside, threads=self._threads)
+        logits, largest, found = self.engine.evidence(self._read(batch), beside)
+        merged, _ = self.wide.add_evidence(found, batch, largest)
         return logits, largest, merged

@@ -17,7 +17,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define PREFETCH(p) __builtin_prefetch((p), 0, 2)
-#define INTERFACE "adea3210" /* as in native.py, which says what it is of */
+#define INTERFACE "bc344771" /* as in native.py, which says what it is of */
 #define PACK 64
 #define CACHE_FLOATS (192 * 1024) /* of a second-level cache of 1 MB, three quarters */
 
@@ -743,12 +743,14 @@ static PyObject *word_parts(PyObject *self, PyObject *args)
 
 /* The n-grams of token ids that a linear model knows, and its weights. `entries` is a hash table of 1 << (64 - shift) pairs
  * (key, row), with linear probing and keys of -1 where it is free; `filter` (Bloom 1970) has two bits set for each of them.
- * Each of `rows` is the n-gram's scale and, behind it, the weight of every class. */
+ * Each of `rows` is the n-gram's scale and, behind it, the weight of every class. Row `known` + i is spelled[i]: that of the
+ * unknown word with id `vocabulary` + i. */
 typedef struct {
     const int32_t *values;
     const int64_t *offsets, *entries;
     const uint64_t *filter;
-    const float *rows;
+    const float *rows, *spelled;
+    long long known, vocabulary, outside;
     int64_t classes;
     int shift, filter_shift, longest;
 } ngrams_t;
@@ -765,6 +767,11 @@ INLINE uint64_t ngram_hash(int64_t key)
 
 /* Two bits of a word of the filter. */
 INLINE uint64_t ngram_bits(uint64_t hash) { return (uint64_t)1 << (hash & 63) | (uint64_t)1 << (hash >> 6 & 63); }
+
+INLINE const float *ngram_row(const ngrams_t *g, int32_t row)
+{
+    return row < g->known ? g->rows + row * (g->classes + 1) : g->spelled + (row - g->known) * (g->classes + 1);
+}
 
 /* The row of every n-gram that begins at tokens from..to - 1 of a text, -1 where there is none: rows[(start - from) *
  * longest + n - 1] of the one of n tokens. Most are unknown, which the filter tells from the cache; the others' cache lines
@@ -795,16 +802,95 @@ static void find_ngrams(const ngrams_t *g, const int32_t *ids, int64_t length, i
         rows[places[i]] = (int32_t)g->entries[2 * slot + 1];
         PREFETCH(g->rows + rows[places[i]] * (g->classes + 1));
     }
+    for (int64_t start = from; g->spelled && start < to; start++) {
+        int64_t word = ids[start] - g->vocabulary;
+        if (word < 0 || word >= g->outside || g->spelled[word * (g->classes + 1)] <= 0) continue;
+        rows[(start - from) * g->longest] = (int32_t)(g->known + word);
+    }
 }
 
 static void take_ngrams(buffers_t *b, ngrams_t *g, PyObject *values, PyObject *offsets, PyObject *entries, PyObject *filter,
-                        PyObject *rows)
+                        PyObject *rows, PyObject *spelled)
 {
     g->values = take(b, values, 0);
     g->offsets = take(b, offsets, 0);
     g->entries = take(b, entries, 0);
     g->filter = take(b, filter, 0);
     g->rows = take(b, rows, 0);
+    g->spelled = take(b, spelled, 0);
+}
+
+/* The rows of those of the keys that there are, in order; returns how many. */
+static int64_t find_keys(const ngrams_t *g, const int64_t *keys, int64_t count, int32_t *rows)
+{
+    const int64_t mask = ((int64_t)1 << (64 - g->shift)) - 1;
+    int64_t found = 0;
+    for (int64_t i = 0; i < count; i++) PREFETCH(g->entries + 2 * (ngram_hash(keys[i]) >> g->shift));
+    for (int64_t i = 0; i < count; i++) {
+        int64_t slot = (int64_t)(ngram_hash(keys[i]) >> g->shift);
+        while (g->entries[2 * slot] >= 0 && g->entries[2 * slot] != keys[i]) slot = (slot + 1) & mask;
+        if (g->entries[2 * slot] < 0) continue;
+        rows[found] = (int32_t)g->entries[2 * slot + 1];
+        PREFETCH(g->rows + rows[found++] * (g->classes + 1));
+    }
+    return found;
+}
+
+#define CHARACTER_NGRAMS 7 /* sizes, 2 to 8 */
+#define LONGEST_WORD 64    /* characters, as in spelling.py */
+
+/* The scale and the weights of words from their letters, each between two marks; `g` knows n-grams of characters, by a
+ * polynomial hash. */
+static PyObject *spell_words(PyObject *self, PyObject *args)
+{
+    PyObject *letters_o, *offsets_o, *entries, *filter, *rows_o, *out_o;
+    ngrams_t g = {0};
+    buffers_t b = {0};
+    long long classes, begin, end;
+    double length;
+    if (!PyArg_ParseTuple(args, "OOOiOiiOLdOLL", &letters_o, &offsets_o, &entries, &g.shift, &filter, &g.filter_shift,
+                          &g.longest, &rows_o, &classes, &length, &out_o, &begin, &end))
+        return NULL;
+    g.classes = classes;
+    take_ngrams(&b, &g, letters_o, offsets_o, entries, filter, rows_o, Py_None);
+    float *out = take(&b, out_o, 1);
+    if (!b.failed) {
+        Py_BEGIN_ALLOW_THREADS
+        int32_t codes[LONGEST_WORD + 2], rows[(LONGEST_WORD + 2) * CHARACTER_NGRAMS];
+        int64_t keys[(LONGEST_WORD + 2) * CHARACTER_NGRAMS];
+        for (int64_t word = begin; word < end; word++) {
+            int64_t count = g.offsets[word + 1] - g.offsets[word], maybe = 0, found = 0;
+            float *row = out + word * (classes + 1);
+            memset(row, 0, sizeof(float) * (size_t)(classes + 1));
+            if (count <= 0) continue;
+            count = count < LONGEST_WORD ? count : LONGEST_WORD;
+            codes[0] = 2, codes[count + 1] = 3;
+            memcpy(codes + 1, g.values + g.offsets[word], sizeof(int32_t) * (size_t)count);
+            for (int64_t start = 0; start < count + 1; start++) {
+                uint64_t key = 0;
+                for (int64_t n = 0; n < g.longest && start + n < count + 2; n++) {
+                    key = key * 0x9E3779B97F4A7C15u + (uint32_t)codes[start + n] + 1;
+                    int64_t whole = (int64_t)(key & INT64_MAX);
+                    uint64_t hash = ngram_hash(whole), bits = ngram_bits(hash);
+                    keys[maybe] = whole;
+                    maybe += n > 0 && (g.filter[hash >> g.filter_shift] & bits) == bits;
+                }
+            }
+            found = find_keys(&g, keys, maybe, rows);
+            double square = 0;
+            for (int64_t i = 0; i < found; i++) {
+                const float *one = g.rows + rows[i] * (classes + 1);
+                square += (double)one[0] * one[0];
+                for (int64_t c = 1; c <= classes; c++) row[c] += one[c];
+            }
+            if (!found) continue;
+            float share = (float)(length / sqrt(square));
+            row[0] = (float)length;
+            for (int64_t c = 1; c <= classes; c++) row[c] *= share;
+        }
+        Py_END_ALLOW_THREADS
+    }
+    return finish(&b);
 }
 
 static PyObject *ngram_index(PyObject *self, PyObject *args)
@@ -835,15 +921,16 @@ static PyObject *ngram_index(PyObject *self, PyObject *args)
 /* out += bias + the sum of the n-grams' weights, over the length of the vector of their scales. */
 static PyObject *ngram_logits(PyObject *self, PyObject *args)
 {
-    PyObject *values, *offsets, *entries, *filter, *rows_o, *bias_o, *out_o;
+    PyObject *values, *offsets, *entries, *filter, *rows_o, *spelled, *bias_o, *out_o;
     ngrams_t g = {0};
     buffers_t b = {0};
     long long classes, begin, end;
-    if (!PyArg_ParseTuple(args, "OOOiOiiOOLOLL", &values, &offsets, &entries, &g.shift, &filter, &g.filter_shift, &g.longest,
-                          &rows_o, &bias_o, &classes, &out_o, &begin, &end))
+    if (!PyArg_ParseTuple(args, "OOOiOiiOLLOLOLOLL", &values, &offsets, &entries, &g.shift, &filter, &g.filter_shift,
+                          &g.longest, &rows_o, &g.known, &g.vocabulary, &spelled, &g.outside, &bias_o, &classes, &out_o,
+                          &begin, &end))
         return NULL;
     g.classes = classes;
-    take_ngrams(&b, &g, values, offsets, entries, filter, rows_o);
+    take_ngrams(&b, &g, values, offsets, entries, filter, rows_o, spelled);
     const float *bias = take(&b, bias_o, 0);
     float *out = take(&b, out_o, 1), *sum = NULL;
     if (!b.failed && !(sum = malloc(sizeof(float) * (size_t)(classes + 1)))) b.failed = 1;
@@ -864,7 +951,7 @@ static PyObject *ngram_logits(PyObject *self, PyObject *args)
                     found += rows[i] >= 0;
                 }
                 for (int64_t i = 0; i < found; i++) {
-                    const float *row = g.rows + rows[i] * (classes + 1);
+                    const float *row = ngram_row(&g, rows[i]);
                     square += (double)row[0] * row[0];
                     for (int64_t c = 0; c < classes; c++) sum[c] += row[c + 1];
                 }
@@ -882,18 +969,19 @@ static PyObject *ngram_logits(PyObject *self, PyObject *args)
  * `beside` gets the part that is the n-gram's, `places` where each of those windows went. Returns how many there are. */
 static PyObject *ngram_evidence(PyObject *self, PyObject *args)
 {
-    PyObject *values, *offsets, *entries, *filter, *rows_o, *targets_o, *signs_o, *there_offsets, *there_first, *there_last,
+    PyObject *values, *offsets, *entries, *filter, *rows_o, *spelled, *targets_o, *signs_o, *there_offsets, *there_first, *there_last,
         *there_total, *out_offsets, *out_first, *out_last, *out_total, *beside_o, *places_o;
     ngrams_t g = {0};
     buffers_t b = {0};
     long long classes, texts;
     int64_t count = 0;
-    if (!PyArg_ParseTuple(args, "OOOiOiiOLOOOOOOOOOOOOL", &values, &offsets, &entries, &g.shift, &filter, &g.filter_shift,
-                          &g.longest, &rows_o, &classes, &targets_o, &signs_o, &there_offsets, &there_first, &there_last, &there_total, &out_offsets,
+    if (!PyArg_ParseTuple(args, "OOOiOiiOLLOLLOOOOOOOOOOOOL", &values, &offsets, &entries, &g.shift, &filter,
+                          &g.filter_shift, &g.longest, &rows_o, &g.known, &g.vocabulary, &spelled, &g.outside, &classes,
+                          &targets_o, &signs_o, &there_offsets, &there_first, &there_last, &there_total, &out_offsets,
                           &out_first, &out_last, &out_total, &beside_o, &places_o, &texts))
         return NULL;
     g.classes = classes;
-    take_ngrams(&b, &g, values, offsets, entries, filter, rows_o);
+    take_ngrams(&b, &g, values, offsets, entries, filter, rows_o, spelled);
     const int64_t *targets = take(&b, targets_o, 0);
     const float *signs = take(&b, signs_o, 0);
     const int64_t *bounds = take(&b, there_offsets, 0), *there_from = take(&b, there_first, 0);
@@ -921,7 +1009,7 @@ static PyObject *ngram_evidence(PyObject *self, PyObject *args)
             }
             for (int64_t i = 0; i < length * g.longest; i++) {
                 if (rows[i] < 0) continue;
-                double scale = g.rows[rows[i] * (classes + 1)];
+                double scale = *ngram_row(&g, rows[i]);
                 square += scale * scale;
             }
             double share = square > 0 ? 1 / sqrt(square) : 0;
@@ -934,7 +1022,7 @@ static PyObject *ngram_evidence(PyObject *self, PyObject *args)
                     beside[count] = 0, total[count++] = there[at++];
                 }
                 if (end) break;
-                const float *row = g.rows + rows[i] * (classes + 1) + 1;
+                const float *row = ngram_row(&g, rows[i]) + 1;
                 double added = 0;
                 if (!signs) added = row[targets[text]];
                 else
@@ -977,6 +1065,7 @@ static PyMethodDef methods[] = {
     {"merge_windows", merge_windows, METH_VARARGS, NULL},
     {"word_parts", word_parts, METH_VARARGS, NULL},
     {"ngram_index", ngram_index, METH_VARARGS, NULL},
+    {"spell_words", spell_words, METH_VARARGS, NULL},
     {"ngram_logits", ngram_logits, METH_VARARGS, NULL},
     {"ngram_evidence", ngram_evidence, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

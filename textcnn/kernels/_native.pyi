@@ -98,11 +98,17 @@ def ngram_index(
 ) -> None: ...
 def ngram_logits(
     values: Ids, offsets: Places, entries: Places, shift: int, filter_: Array, filter_shift: int, longest: int,
-    rows: Floats, bias: Floats, classes: int, out: Floats, begin: int, end: int, /,
+    rows: Floats, known: int, vocabulary: int, spelled: Floats | None, outside: int, bias: Floats, classes: int,
+    out: Floats, begin: int, end: int, /,
+) -> None: ...  # fmt: skip
+def spell_words(
+    letters: Ids, offsets: Places, entries: Places, shift: int, filter_: Array, filter_shift: int, longest: int,
+    rows: Floats, classes: int, length: float, out: Floats, begin: int, end: int, /,
 ) -> None: ...  # fmt: skip
 def ngram_evidence(
     values: Ids, offsets: Places, entries: Places, shift: int, filter_: Array, filter_shift: int, longest: int,
-    rows: Floats, classes: int, targets: Places, signs: Floats | None, there_offsets: Places, there_first: Places,
+    rows: Floats, known: int, vocabulary: int, spelled: Floats | None, outside: int, classes: int, targets: Places,
+    signs: Floats | None, there_offsets: Places, there_first: Places,
     there_last: Places, there: npt.NDArray[np.float64], out_offsets: Places, out_first: Places, out_last: Places,
     out: npt.NDArray[np.float64], beside: npt.NDArray[np.float64], places: Ids, texts: int, /,
 ) -> int: ...  # fmt: skip

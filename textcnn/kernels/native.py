@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 # CRC-32 of the names and the parameters in _native.c, as it is stated there. A checkout of newer sources keeps the
 # extension that was compiled of the older ones.
-INTERFACE = "adea3210"
+INTERFACE = "bc344771"
 
 
 @cache

@@ -1,8 +1,9 @@
 """A linear model on the n-grams of token ids: numpy in, numpy out, no torch.
 
 An n-gram is a key: the ids of its tokens, ID_BITS each, the first one lowest. Unknown words, and what stands between
-texts, are in none. The vector of a text has for every n-gram that the model knows how often it is there times its
-scale, and length 1, so the logit of a class is a sum over the n-grams as they stand in the text.
+texts, are in none, but an unknown word that is spelled is one by itself (character_ngrams.py). The vector of a text has
+for every n-gram that the model knows how often it is there times its scale, and length 1, so the logit of a class is a
+sum over the n-grams as they stand in the text.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from textcnn.kernels.character_ngrams import CharacterNgrams
+from textcnn.kernels.hash_index import HashIndex
 from textcnn.kernels.native import in_ranges, native
-from textcnn.types import UNKNOWN_ID, Evidence, Floats, Ids, Offsets, Parts
+from textcnn.types import UNKNOWN_ID, Evidence, Floats, Ids, Offsets, Parts, TokenBatch
 
 ID_BITS = 21
 LONGEST = 3  # tokens whose ids fit in a key
@@ -21,49 +24,67 @@ Keys = npt.NDArray[np.int64]
 
 
 class NgramLinear:
-    """`keys` int64[M] ascending; `scale` float32[M]; `weight` float32[M, C], times the scale; `bias` float32[C]."""
+    """`keys` int64[M] ascending; `scale` float32[M]; `weight` float32[M, C], times the scale; `bias` float32[C].
 
-    def __init__(self, keys: Keys, scale: Floats, weight: Floats, bias: Floats) -> None:
-        self.keys, self.scale, self.weight, self.bias = keys, scale, weight, bias
+    `characters`, if there are any, say what unknown words are.
+    """
+
+    def __init__(
+        self, keys: Keys, scale: Floats, weight: Floats, bias: Floats, characters: CharacterNgrams | None = None
+    ) -> None:
+        self.keys, self.scale, self.weight, self.bias, self.characters = keys, scale, weight, bias, characters
         self.longest = next((n for n in range(LONGEST, 1, -1) if len(keys) and int(keys[-1]) >> ID_BITS * (n - 1)), 1)
-        module = native()
-        if module is None:
-            return
-        # at most half full; 8 to 16 bits of the filter for each, so that it stays in the second-level cache
-        bits, filter_bits = (2 * len(keys)).bit_length() or 1, (len(keys) // 8).bit_length() or 1
-        entries, filter_ = np.full((1 << bits, 2), -1, np.int64), np.zeros(1 << filter_bits, np.uint64)
-        self._index = entries, 64 - bits, filter_, 64 - filter_bits
-        module.ngram_index(keys, *self._index, len(keys))
-        self._rows = np.concatenate([scale[:, None], weight], axis=1)
+        if native() is not None:
+            self._index = HashIndex(keys)
+            self._rows = np.concatenate([scale[:, None], weight], axis=1)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without the hash table, which another process may have no kernels for, or may need where there was none."""
-        return NgramLinear, (self.keys, self.scale, self.weight, self.bias)
+        return NgramLinear, (self.keys, self.scale, self.weight, self.bias, self.characters)
 
-    def add_logits(self, values: Ids, offsets: Offsets, out: Floats, *, threads: int = 1) -> None:
+    def times(self, share: float) -> NgramLinear:
+        """The same with all weights times `share`."""
+        by, spelled = np.float32(share), self.characters
+        if spelled:
+            spelled = CharacterNgrams(
+                spelled.keys, spelled.scale, spelled.weight * by, length=spelled.length, longest=spelled.longest
+            )
+        return NgramLinear(self.keys, self.scale, self.weight * by, self.bias * by, spelled)
+
+    def _spelled(self, batch: TokenBatch, threads: int = 1) -> tuple[int, Floats | None, int]:
+        """The first id of unknown words of a batch, their rows float32[U, 1 + C], and U."""
+        spelling = batch.spelling
+        if self.characters is None or spelling is None or not len(spelling.letters):
+            return 0, None, 0
+        rows = self.characters.rows(spelling.letters, threads=threads)
+        return spelling.vocabulary, rows, len(rows)
+
+    def add_logits(self, batch: TokenBatch, out: Floats, *, threads: int = 1) -> None:
         """out[i] += bias + what the n-grams of text i add; `out` float32[B, C]. Same bits alone and in any batch."""
         module = native()
         if module is None:
-            out += self._logits_ref(values, offsets)
+            out += self._logits_ref(batch)
             return
-        rows, bias, classes = self._rows, self.bias, len(self.bias)
+        values, offsets, index, spelled = batch.values, batch.offsets, self._index.parts, self._spelled(batch, threads)
+        rows, known, bias, classes = self._rows, len(self.keys), self.bias, len(self.bias)
 
         def work(begin: int, end: int) -> None:
-            module.ngram_logits(values, offsets, *self._index, self.longest, rows, bias, classes, out, begin, end)
+            module.ngram_logits(
+                values, offsets, *index, self.longest, rows, known, *spelled, bias, classes, out, begin, end
+            )
 
         in_ranges(work, len(offsets) - 1, threads=threads, grain=64)
 
-    def _logits_ref(self, values: Ids, offsets: Offsets) -> Floats:
+    def _logits_ref(self, batch: TokenBatch) -> Floats:
         """The same in plain numpy, one text after the other."""
-        out = np.tile(self.bias, (len(offsets) - 1, 1))
-        text, _, _, rows, share = self._found(values, offsets)
+        out = np.tile(self.bias, (len(batch), 1))
+        text, _, _, weight, share = self._found(batch)
         for i in range(len(out)):
-            at = rows[text == i]
-            out[i] += self.weight[at].astype(np.float64).sum(axis=0) * share[i]
+            out[i] += weight[text == i].astype(np.float64).sum(axis=0) * share[i]
         return out
 
     def add_evidence(
-        self, there: Evidence, values: Ids, offsets: Offsets, targets: Offsets, signs: Floats | None = None
+        self, there: Evidence, batch: TokenBatch, targets: Offsets, signs: Floats | None = None
     ) -> tuple[Evidence, Parts]:
         """`there`, and what each n-gram of text i adds to logit targets[i], or to the sum of signs[i] x logits.
 
@@ -72,7 +93,8 @@ class NgramLinear:
         """
         module = native()
         if module is None:
-            return self._evidence_ref(there, values, offsets, targets, signs)
+            return self._evidence_ref(there, batch, targets, signs)
+        values, offsets = batch.values, batch.offsets
         most = len(there.starts) + len(values) * self.longest
         bounds = np.empty(len(offsets), np.int64)
         starts, ends = np.empty((2, most), np.int64)
@@ -80,7 +102,8 @@ class NgramLinear:
         places = np.empty(len(there.starts) + 1, np.int32)
         places[-1] = -1  # of what went into no n-gram
         count = module.ngram_evidence(
-            values, offsets, *self._index, self.longest, self._rows, len(self.bias),
+            values, offsets, *self._index.parts, self.longest, self._rows, len(self.keys), *self._spelled(batch),
+            len(self.bias),
             targets, signs, there.offsets, there.starts, there.ends, there.contributions,
             bounds, starts, ends, total, own, places, len(offsets) - 1,
         )  # fmt: skip
@@ -88,14 +111,15 @@ class NgramLinear:
         return Evidence(bounds, starts[:count], ends[:count], total[:count], slots), own[:count]
 
     def _evidence_ref(
-        self, there: Evidence, values: Ids, offsets: Offsets, targets: Offsets, signs: Floats | None
+        self, there: Evidence, batch: TokenBatch, targets: Offsets, signs: Floats | None
     ) -> tuple[Evidence, Parts]:
         """The same in plain numpy."""
-        text, start, size, rows, share = self._found(values, offsets)
+        offsets = batch.offsets
+        text, start, size, weight, share = self._found(batch)
         if signs is None:
-            added = self.weight[rows, targets[text]] * share[text]
+            added = weight[np.arange(len(weight)), targets[text]] * share[text]
         else:
-            added = (self.weight[rows].astype(np.float64) * signs[text]).sum(axis=1) * share[text]
+            added = (weight.astype(np.float64) * signs[text]).sum(axis=1) * share[text]
         owner = np.concatenate([np.repeat(np.arange(len(offsets) - 1), np.diff(there.offsets)), text])
         spans = np.stack([owner, np.r_[there.starts, start], np.r_[there.ends, start + size]], axis=1)
         unique, place = np.unique(spans, axis=0, return_inverse=True)
@@ -109,15 +133,25 @@ class NgramLinear:
         bounds = np.searchsorted(unique[:, 0], np.arange(len(offsets)))
         return Evidence(bounds, unique[:, 1], unique[:, 2], total, slots), own
 
-    def _found(self, values: Ids, offsets: Offsets) -> tuple[Offsets, Offsets, Offsets, Offsets, Parts]:
-        """Of each n-gram that is known its text, first token, size and row; and of each text one over its length."""
-        keys, text, start, size = ngrams(values, offsets, self.longest)
+    def _found(self, batch: TokenBatch) -> tuple[Offsets, Offsets, Offsets, Floats, Parts]:
+        """Of each known n-gram its text, first token, size and weights; and of each text one over its length."""
+        keys, text, start, size = ngrams(batch.values, batch.offsets, self.longest)
         rows = np.minimum(np.searchsorted(self.keys, keys), max(len(self.keys) - 1, 0))
         known = self.keys[rows] == keys if len(self.keys) else np.zeros(len(keys), bool)
         text, start, size, rows = text[known], start[known], size[known], rows[known]
-        square = np.bincount(text, self.scale[rows].astype(np.float64) ** 2, minlength=len(offsets) - 1)
+        scale, weight = self.scale[rows], self.weight[rows]
+        first, spelled, _ = self._spelled(batch)
+        if spelled is not None:
+            place = np.flatnonzero(batch.values >= first)
+            found = spelled[batch.values[place] - first]
+            place, found = place[found[:, 0] > 0], found[found[:, 0] > 0]
+            owner = np.searchsorted(batch.offsets, place, side="right") - 1
+            text, start = np.append(text, owner), np.append(start, place - batch.offsets[owner])
+            size = np.append(size, np.ones(len(place), np.int64))
+            scale, weight = np.append(scale, found[:, 0]), np.concatenate([weight, found[:, 1:]])
+        square = np.bincount(text, scale.astype(np.float64) ** 2, minlength=len(batch))
         share = np.divide(1.0, np.sqrt(square), out=np.zeros(len(square)), where=square > 0)
-        return text, start, size, rows, share
+        return text, start, size, weight, share
 
 
 def token_ids(keys: Keys) -> Offsets:

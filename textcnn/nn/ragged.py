@@ -81,7 +81,7 @@ class Distinct:
     def __call__(self, batch: TokenBatch) -> RaggedIds:
         values = np.ascontiguousarray(batch.values, np.int32)
         spelling = batch.spelling
-        if spelling and len(self._seen) < (needed := len(spelling.known) + len(spelling.unknown)):
+        if spelling and len(self._seen) < (needed := spelling.vocabulary + len(spelling.letters)):
             self._seen = np.full(needed, -1, np.int32)
         module = native()
         if module is None:
@@ -94,13 +94,13 @@ class Distinct:
             torch.from_numpy(np.ascontiguousarray(batch.offsets)),
             torch.from_numpy(known_ids(unique.astype(np.int64), spelling)),
             torch.from_numpy(local.astype(np.int32, copy=False)),
-            None if spelling is None else characters_of(spelling.take(unique)),
+            characters_of(spelling.characters.take(unique)) if spelling and spelling.characters else None,
         )
 
 
 def known_ids(ids: Offsets, spelling: Spelling | None) -> Offsets:
     """The ids with that of the unknown word in place of those outside the vocabulary."""
-    return ids if spelling is None else np.where(ids < len(spelling.known), ids, UNKNOWN_ID)
+    return ids if spelling is None else np.where(ids < spelling.vocabulary, ids, UNKNOWN_ID)
 
 
 def characters_of(words: TokenBatch) -> RaggedIds:

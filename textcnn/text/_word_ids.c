@@ -17,8 +17,9 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define PAGES 0x1100           /* of 256 code points each */
-#define INTERFACE "76eebfb9"     /* as in word_ids.py */
+#define INTERFACE "7ce43b77"     /* as in word_ids.py */
 #define UNKNOWN 1              /* id of <unk> */
+#define LONGEST_SPELLED 64     /* characters of a longer word that are told, as in spelling.py */
 #define GIL_CHARACTERS 50000   /* about 0.3 ms of work; below, taking the GIL back may cost more than it gave */
 
 /* The same order as in word_ids.py. */
@@ -51,6 +52,7 @@ typedef struct {
     unsigned shift; /* 64 - log2(number of slots) */
     uint64_t *pieces;
     size_t longest; /* pieces of the longest word */
+    int32_t count;  /* words of the vocabulary */
 } word_ids_t;
 
 /* The word being read. */
@@ -72,8 +74,12 @@ typedef struct {
     int32_t *values;
     int64_t (*spans)[2];     /* of every value: the code points of its text that it was read from, from and to */
     int64_t unread[2];       /* of the last text: from the first token cut off to the last; equal if none was */
-    int spanned;             /* whether both are asked for */
-    size_t used, room;
+    int spanned;             /* whether spans are kept, and whether they and `unread` are asked for */
+    int told;
+    int spelled;             /* unknown words have ids of their own, from the number of words on, and are spelled */
+    int32_t *letters;        /* the code points of those words, and where each ends */
+    int64_t *ends;
+    size_t used, room, letters_used, letters_room, ends_used, ends_room;
     word_t word;
 } work_t;
 
@@ -227,6 +233,41 @@ static int more_room(work_t *work)
     return 1;
 }
 
+/* Numbers the unknown words of the text that begins at `begin`, and spells each as the vocabulary is written. */
+INLINE int spell(work_t *work, const void *data, const int kind, Py_ssize_t length, size_t begin)
+{
+    for (size_t i = begin; i < work->used; i++) {
+        if (work->values[i] != UNKNOWN) continue;
+        if (work->letters_used + LONGEST_SPELLED > work->letters_room) {
+            size_t room = work->letters_room * 2 + 1024;
+            int32_t *letters = realloc(work->letters, room * sizeof(int32_t));
+            if (!letters) return 0;
+            work->letters = letters, work->letters_room = room;
+        }
+        if (work->ends_used == work->ends_room) {
+            size_t room = work->ends_room * 2 + 256;
+            int64_t *ends = realloc(work->ends, room * sizeof(int64_t));
+            if (!ends) return 0;
+            work->ends = ends, work->ends_room = room;
+        }
+        size_t most = work->letters_used + LONGEST_SPELLED;
+        for (Py_ssize_t at = work->spans[i][0]; at < work->spans[i][1]; at++) {
+            const letter_t *letter = letter_at(work, data, kind, length, at);
+            for (unsigned left = letter->length, bits = letter->bytes; left && work->letters_used < most;) {
+                unsigned first = bits & 255, size = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+                uint32_t code = size == 1 ? first : first & (0x7Fu >> size);
+                for (unsigned n = 1; n < size; n++) code = code << 6 | (bits >> (8 * n) & 63);
+                work->letters[work->letters_used++] = (int32_t)code;
+                left = left > size ? left - size : 0;
+                bits = size < 4 ? bits >> (8 * size) : 0;
+            }
+        }
+        work->values[i] = work->self->count + (int32_t)work->ends_used;
+        work->ends[work->ends_used++] = (int64_t)work->letters_used;
+    }
+    return 1;
+}
+
 /* Appends the ids of one text. 0: it has something COMPLEX (or work->failed). `kind` is a constant at every call. */
 INLINE int scan(work_t *work, const void *data, const int kind, Py_ssize_t length)
 {
@@ -305,7 +346,7 @@ INLINE int scan(work_t *work, const void *data, const int kind, Py_ssize_t lengt
         }
         if (work->spanned) work->spans[work->used][0] = from, work->spans[work->used][1] = at;
         work->values[work->used++] = slot->key ? slot->id : UNKNOWN;
-        if (!work->last && !work->spanned && work->used - begin == (size_t)work->first) return 1;
+        if (!work->last && !work->told && work->used - begin == (size_t)work->first) break;
     }
     size_t count = work->used - begin, kept = (size_t)(work->first + work->last);
     if (count > kept) {
@@ -316,6 +357,10 @@ INLINE int scan(work_t *work, const void *data, const int kind, Py_ssize_t lengt
         }
         memmove(work->values + to, work->values + tail, (size_t)work->last * sizeof(int32_t));
         work->used = begin + kept;
+    }
+    if (work->spelled && !spell(work, data, kind, length, begin)) {
+        work->failed = 1;
+        return 0;
     }
     return 1;
 }
@@ -368,20 +413,25 @@ static int hold_texts(PyObject *given, texts_t *held)
 }
 
 PyDoc_STRVAR(encode_doc,
-             "encode(texts, first, last, spanned=False) -> (values, offsets, undone[, spans, unread])\n\n"
+             "encode(texts, first, last, spanned=False, spelled=False)\n"
+             "    -> (values, offsets, undone[, spans, unread][, letters, bounds])\n\n"
              "The ids of all texts as a bytearray of int32, and where each text starts as one of int64. The texts are a\n"
              "sequence of str, or a capsule of what _texts.h says.\n"
              "Of a text with more than first + last tokens the first `first` and the last `last` are kept. The texts\n"
              "numbered in `undone` are empty in the result: HF has to do them. If `spanned`, also two bytearrays of pairs\n"
              "of int64: where each token begins and ends in its text, and each text's characters from the first token cut\n"
-             "off to the end of the last, equal numbers where none was.");
+             "off to the end of the last, equal numbers where none was. If `spelled`, every unknown word has an id of its\n"
+             "own, from the number of words on; `letters` has the code points of all of them, int32, and `bounds` where\n"
+             "each begins, int64.");
 
 static PyObject *encode(PyObject *object, PyObject *args)
 {
     work_t work = {.self = (word_ids_t *)object};
-    PyObject *given, *values = NULL, *undone = NULL, *spans = NULL, *unread = NULL, *result = NULL;
+    PyObject *given, *values = NULL, *undone = NULL, *spans = NULL, *unread = NULL, *letters = NULL, *bounds = NULL,
+             *result = NULL;
     texts_t held;
-    if (!PyArg_ParseTuple(args, "Onn|p", &given, &work.first, &work.last, &work.spanned)) return NULL;
+    if (!PyArg_ParseTuple(args, "Onn|pp", &given, &work.first, &work.last, &work.told, &work.spelled)) return NULL;
+    work.spanned = work.told || work.spelled;
     if (!hold_texts(given, &held)) return NULL;
     const text_view_t *texts = held.views.texts;
     Py_ssize_t count = held.views.count;
@@ -389,8 +439,8 @@ static PyObject *encode(PyObject *object, PyObject *args)
     uint8_t *missed = PyMem_Calloc((size_t)count + 1, 1);
     work.word.longest = work.self->longest;
     work.word.pieces = PyMem_Malloc((work.word.longest + 1) * sizeof(uint64_t));
-    if (work.spanned) unread = PyByteArray_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof work.unread);
-    if (!offsets || !missed || !work.word.pieces || (work.spanned && !unread)) {
+    if (work.told) unread = PyByteArray_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof work.unread);
+    if (!offsets || !missed || !work.word.pieces || (work.told && !unread)) {
         PyErr_NoMemory();
         goto done;
     }
@@ -421,12 +471,23 @@ static PyObject *encode(PyObject *object, PyObject *args)
         if (!number || PyList_Append(undone, number) < 0) Py_CLEAR(undone);
         Py_XDECREF(number);
     }
-    if (values && undone && work.spanned) {
+    if (!values || !undone) goto done;
+    if (work.told) {
         spans = PyByteArray_FromStringAndSize((const char *)work.spans, (Py_ssize_t)(work.used * sizeof *work.spans));
-        if (spans) result = PyTuple_Pack(5, values, offsets, undone, spans, unread);
-    } else if (values && undone) {
-        result = PyTuple_Pack(3, values, offsets, undone);
+        if (!spans) goto done;
     }
+    if (work.spelled) {
+        size_t size = work.ends_used * sizeof(int64_t);
+        letters = PyByteArray_FromStringAndSize((const char *)work.letters, (Py_ssize_t)(work.letters_used * sizeof(int32_t)));
+        bounds = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(size + sizeof(int64_t)));
+        if (!letters || !bounds) goto done;
+        memset(PyByteArray_AS_STRING(bounds), 0, sizeof(int64_t));
+        if (size) memcpy(PyByteArray_AS_STRING(bounds) + sizeof(int64_t), work.ends, size);
+    }
+    result = work.told && work.spelled ? PyTuple_Pack(7, values, offsets, undone, spans, unread, letters, bounds)
+             : work.told               ? PyTuple_Pack(5, values, offsets, undone, spans, unread)
+             : work.spelled            ? PyTuple_Pack(5, values, offsets, undone, letters, bounds)
+                                       : PyTuple_Pack(3, values, offsets, undone);
 done:
     Py_DECREF(held.owner);
     PyMem_Free(held.own);
@@ -434,6 +495,10 @@ done:
     PyMem_Free(work.word.pieces);
     free(work.values);
     free(work.spans);
+    free(work.letters);
+    free(work.ends);
+    Py_XDECREF(letters);
+    Py_XDECREF(bounds);
     Py_XDECREF(spans);
     Py_XDECREF(unread);
     Py_XDECREF(values);
@@ -455,6 +520,7 @@ static int fill_table(word_ids_t *self, PyObject *words)
 {
     Py_ssize_t count = PyList_GET_SIZE(words), size;
     size_t total = 0;
+    self->count = (int32_t)count;
     for (Py_ssize_t i = 0; i < count; i++) {
         if (!PyUnicode_AsUTF8AndSize(PyList_GET_ITEM(words, i), &size)) return 0;
         size_t pieces = ((size_t)size + 7) / 8;

@@ -66,7 +66,7 @@ def join_parts(
     whole = np.zeros((len(records), 2), np.int64)
     whole[record[cut]] = unread[cut] + begins[cut, None]
     later = np.delete(np.arange(len(batch)), first[:-1])
-    together = TokenBatch(batch.values, batch.offsets[first])
+    together = batch.with_values(batch.values, batch.offsets[first])
     return *_with_breaks(together, spans, batch.offsets[later], record[later], begins[later] - 1), whole
 
 
@@ -76,5 +76,5 @@ def _with_breaks(
     """Breaks before the tokens at `places`, of the texts numbered `texts`; none is read from any character."""
     offsets = batch.offsets.copy()
     offsets[1:] += np.cumsum(np.bincount(texts, minlength=len(batch)))
-    broken = TokenBatch(np.insert(batch.values, places, BREAK_ID), offsets)
+    broken = batch.with_values(np.insert(batch.values, places, BREAK_ID), offsets)
     return broken, np.insert(spans, places, characters[:, None], axis=0)

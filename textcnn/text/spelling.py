@@ -7,10 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from textcnn.text.word_ids import PAD, UNKNOWN
-from textcnn.types import TokenBatch
+from textcnn.types import Characters, Spelling, TokenBatch
 
 START, END = "<word>", "</word>"
 LONGEST = 64  # characters of a longer word that are read
+
+
+def letters_of(words: Sequence[str]) -> TokenBatch:
+    """The first LONGEST code points of each word, ragged."""
+    read = [word[:LONGEST] for word in words]
+    offsets = np.zeros(len(read) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, read), np.int64, count=len(read)), out=offsets[1:])
+    return TokenBatch(np.frombuffer("".join(read).encode("utf-32-le", "surrogatepass"), np.int32), offsets)
 
 
 class Speller:
@@ -26,14 +34,18 @@ class Speller:
         words = ["", "", *tokens[2:]]
         found = sorted(set().union(*words))
         self.characters: list[str] = [PAD, UNKNOWN, START, END, *found]
-        self._codes = np.array([ord(character) for character in found], np.uint32)
-        self.known = self(words)
+        self._codes = np.array([ord(character) for character in found], np.int32)
+        self.known = self(letters_of(words))
 
-    def __call__(self, words: Sequence[str]) -> TokenBatch:
-        """Ragged character ids, a row a word."""
-        read = [word[:LONGEST] for word in words]
-        lengths = np.fromiter((len(word) + 2 if word else 0 for word in read), np.int64, count=len(read))
-        offsets = np.zeros(len(read) + 1, np.int64)
+    def spelling(self, letters: TokenBatch) -> Spelling:
+        """Of the vocabulary, and of words outside it of these code points."""
+        return Spelling(len(self.known), letters, Characters(self.known, self(letters)))
+
+    def __call__(self, letters: TokenBatch) -> TokenBatch:
+        """Ragged character ids of words of these code points."""
+        lengths = letters.lengths
+        lengths[lengths > 0] += 2
+        offsets = np.zeros(len(letters) + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])
         written = lengths > 0
         inside = np.ones(offsets[-1], bool)
@@ -41,8 +53,8 @@ class Speller:
         inside[starts] = inside[ends] = False
         values = np.empty(offsets[-1], np.int32)
         values[starts], values[ends] = self.characters.index(START), self.characters.index(END)
-        codes = np.frombuffer("".join(read).encode("utf-32-le", "surrogatepass"), np.uint32)
+        codes = letters.values
         places = np.searchsorted(self._codes, codes)
-        known = np.append(self._codes, np.uint32(0xFFFFFFFF))[places] == codes
+        known = np.append(self._codes, np.int32(-1))[places] == codes
         values[inside] = np.where(known, places + 4, 1)
         return TokenBatch(values, offsets)

@@ -23,12 +23,13 @@ import numpy as np
 import tokenizers as hf
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
+from textcnn.choices import Spelled
 from textcnn.config import TextConfig
 from textcnn.errors import ArtifactError, ConfigError
 from textcnn.registry import TOKENIZERS
 from textcnn.text import word_ids
 from textcnn.text.segments import break_sentences, join_parts, parts_of, split_sentences
-from textcnn.text.spelling import Speller
+from textcnn.text.spelling import Speller, letters_of
 from textcnn.text.word_ids import PAD, UNKNOWN, Spans, readable
 from textcnn.types import UNKNOWN_ID, Ids, Offsets, Spelling, TokenBatch, split_texts
 
@@ -65,18 +66,19 @@ class Tokenizer:
     tokens are used, or each sentence of a text, of which all together are.
     `tokens` holds every token by id; `why_not_compiled` is None, or why texts go through HF instead of compiled code.
 
-    With `spelled`, batches say how their words are written, those outside the vocabulary too, and `speller` knows the
-    characters.
+    `spelled` says of which words batches tell how they are written: none, those outside the vocabulary (unknown), or
+    all, whose characters `speller` then knows.
     """
 
-    def __init__(self, inner: hf.Tokenizer, config: TextConfig | None = None, *, spelled: bool = False) -> None:
+    def __init__(self, inner: hf.Tokenizer, config: TextConfig | None = None, *, spelled: Spelled = "none") -> None:
         spec = json.loads(inner.to_str())
         self._config = config = config or TextConfig(**_truncation(spec["truncation"]))
         inner.no_truncation()  # cut below, on the ids alone
         inner.no_padding()
         self._inner = inner
         self.tokens: list[str] = _tokens(spec)
-        self.speller = Speller(self.tokens) if spelled else None
+        self.spelled = spelled
+        self.speller = Speller(self.tokens) if spelled == "all" else None
         self.max_length, self.truncation = config.max_length, config.truncation
         self.segments, self.language = config.segments, config.language
         # how many tokens are kept of a longer text, at its start and at its end
@@ -90,7 +92,7 @@ class Tokenizer:
 
     @classmethod
     def learn(
-        cls, texts: Sequence[str], config: TextConfig, *, extra_words: Sequence[str] = (), spelled: bool = False
+        cls, texts: Sequence[str], config: TextConfig, *, extra_words: Sequence[str] = (), spelled: Spelled = "none"
     ) -> Tokenizer:
         """The tokenizer that `config` names, from the training texts.
 
@@ -117,7 +119,7 @@ class Tokenizer:
         return cls.from_json(text, config)
 
     @classmethod
-    def from_json(cls, text: str, config: TextConfig | None = None, *, spelled: bool = False) -> Tokenizer:
+    def from_json(cls, text: str, config: TextConfig | None = None, *, spelled: Spelled = "none") -> Tokenizer:
         """The same from the file's content. Raises ArtifactError."""
         try:
             inner = hf.Tokenizer.from_str(text)
@@ -139,7 +141,7 @@ class Tokenizer:
         Path(path).write_text(self.to_json(), "utf-8")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(Tokenizer.from_json, spelled=self.speller is not None), (self.to_json(), self._config)
+        return partial(Tokenizer.from_json, spelled=self.spelled), (self.to_json(), self._config)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -158,12 +160,12 @@ class Tokenizer:
         """The ids of several texts. A lone surrogate counts as U+FFFD; a text with nothing to see has no tokens."""
         if self.segments != "none":
             return self.read(texts).batch
-        return self._spelled(self._encode(texts), texts)
+        return self._with_characters(self._encode(texts))
 
     def _encode(self, texts: Sequence[str]) -> TokenBatch:
         if self._words is None:
             return self._encode_by_hf(texts)
-        batch, undone = self._words.encode(texts, self._first, self._last)
+        batch, undone = self._words.encode(texts, self._first, self._last, spelled=self.spelled != "none")
         return _filled(batch, undone, self._encode_by_hf([texts[i] for i in undone])) if undone else batch
 
     def encode_with_spans(self, text: str) -> tuple[Ids, Spans]:
@@ -174,7 +176,7 @@ class Tokenizer:
     def read(self, texts: Sequence[str]) -> Reading:
         """The ids of several texts, as `encode` gives them, and where in the texts they stand."""
         reading = self._read_segments(texts)
-        return replace(reading, batch=self._spelled(reading.batch, texts, reading.spans))
+        return replace(reading, batch=self._with_characters(reading.batch))
 
     def _read_segments(self, texts: Sequence[str]) -> Reading:
         if self.segments == "none":
@@ -190,7 +192,8 @@ class Tokenizer:
     def _read(self, texts: Sequence[str]) -> Reading:
         if self._words is None:
             return self._read_by_hf(texts)
-        batch, undone, spans, unread = self._words.read(texts, self._first, self._last)
+        spelled = self.spelled != "none"
+        batch, undone, spans, unread = self._words.read(texts, self._first, self._last, spelled=spelled)
         if not undone:
             return Reading(batch, spans, unread)
         others = self._read_by_hf([texts[i] for i in undone])
@@ -199,28 +202,27 @@ class Tokenizer:
         unread[undone] = others.unread
         return Reading(_filled(batch, undone, others.batch), _spliced(spans, batch.offsets[undone], inserted), unread)
 
-    def _spelled(self, batch: TokenBatch, texts: Sequence[str], spans: Spans | None = None) -> TokenBatch:
-        """The batch with an id of its own for each unknown word, and how it is written, if the network asks for that.
-
-        Without `spans` (int64[N, 2]) the texts with such words are read once more.
-        """
+    def _with_characters(self, batch: TokenBatch) -> TokenBatch:
+        """The batch with the characters of its words, if the network asks for those."""
         if self.speller is None:
             return batch
+        letters = batch.spelling.letters if batch.spelling else letters_of([])
+        return replace(batch, spelling=self.speller.spelling(letters))
+
+    def _spelled_by_hf(self, batch: TokenBatch, texts: Sequence[str], spans: Spans) -> TokenBatch:
+        """The batch with an id of its own for each unknown word, and how that is written, if somebody asks for it."""
         places = np.flatnonzero(batch.unknown)
-        rows = np.searchsorted(batch.offsets, places, side="right") - 1
-        if spans is None:
-            again = np.unique(rows)
-            reading = self._read([texts[row] for row in again.tolist()])
-            found = reading.spans[reading.batch.unknown]
-        else:
-            found = spans[places]
+        if self.spelled == "none" or not len(places):
+            return batch
         normalize = self._inner.normalizer.normalize_str if self._inner.normalizer else str
-        numbers: dict[str, int] = {}  # unknown word -> its place among them
+        rows = np.searchsorted(batch.offsets, places, side="right") - 1
+        words = [
+            normalize(readable(texts[row][start:end]))
+            for row, (start, end) in zip(rows.tolist(), spans[places].tolist(), strict=True)
+        ]
         values = batch.values.copy()
-        for place, row, (start, end) in zip(places.tolist(), rows.tolist(), found.tolist(), strict=True):
-            word = normalize(readable(texts[row][start:end]))
-            values[place] = len(self) + numbers.setdefault(word, len(numbers))
-        return TokenBatch(values, batch.offsets, Spelling(self.speller.known, self.speller(list(numbers))))
+        values[places] = len(self) + np.arange(len(places))
+        return TokenBatch(values, batch.offsets, Spelling(len(self), letters_of(words)))
 
     def _read_by_hf(self, texts: Sequence[str]) -> Reading:
         ids, spans = [], [np.empty((0, 2), np.int64)]
@@ -231,7 +233,8 @@ class Tokenizer:
                 unread[number] = all_spans[self._first][0], all_spans[len(all_spans) - self._last - 1][1]
             ids.append(self._cut(all_ids))
             spans.append(np.array(self._cut(all_spans), np.int64).reshape(-1, 2))
-        return Reading(TokenBatch.from_lists(ids), np.concatenate(spans), unread)
+        where = np.concatenate(spans)
+        return Reading(self._spelled_by_hf(TokenBatch.from_lists(ids), texts, where), where, unread)
 
     def _spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Ids and spans of the whole text."""
@@ -246,6 +249,8 @@ class Tokenizer:
         return encoding.ids, spans
 
     def _encode_by_hf(self, texts: Sequence[str]) -> TokenBatch:
+        if self.spelled != "none":
+            return self._read_by_hf(texts).batch
         encodings = self._inner.encode_batch_fast([readable(text) for text in texts], add_special_tokens=False)
         return TokenBatch.from_lists([self._cut(encoding.ids) for encoding in encodings])
 
@@ -257,10 +262,14 @@ class Tokenizer:
 
 def _filled(batch: TokenBatch, gaps: Sequence[int], texts: TokenBatch) -> TokenBatch:
     """The batch with `texts` in place of its empty texts numbered `gaps`."""
-    lengths = batch.lengths
+    lengths, spelling, theirs = batch.lengths, batch.spelling, texts.spelling
     lengths[gaps] = texts.lengths
+    if spelling and theirs:  # whose unknown words come behind
+        outside = texts.values >= spelling.vocabulary
+        texts = texts.with_values(texts.values + outside * np.int32(len(spelling.letters)))
+        spelling = replace(spelling, letters=TokenBatch.concatenate([spelling.letters, theirs.letters]))
     values = _spliced(batch.values, batch.offsets[gaps], list(texts))
-    return TokenBatch(values, np.concatenate([batch.offsets[:1], np.cumsum(lengths)]))
+    return TokenBatch(values, np.concatenate([batch.offsets[:1], np.cumsum(lengths)]), spelling or theirs)
 
 
 def _spliced(array: Any, places: Offsets, pieces: Sequence[Any]) -> Any:

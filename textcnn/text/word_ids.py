@@ -23,10 +23,10 @@ import numpy.typing as npt
 import tokenizers
 from tokenizers import normalizers, pre_tokenizers
 
-from textcnn.types import TextViews, TokenBatch
+from textcnn.types import Spelling, TextViews, TokenBatch
 
 # As _word_ids.c states it: CRC-32 of the names and the parameters there, and of _texts.h.
-INTERFACE = "76eebfb9"
+INTERFACE = "7ce43b77"
 _word_ids: Any
 try:
     from textcnn.text import _word_ids
@@ -41,6 +41,7 @@ Spans = npt.NDArray[np.int64]
 _NORMALIZATIONS = [[], ["Lowercase"], ["NFC"], ["NFC", "Lowercase"], ["NFKC"], ["NFKC", "Lowercase"]]
 
 PAD, UNKNOWN = "<pad>", "<unk>"
+OFFSET = 8  # bytes
 
 # Scripts written without spaces, and the prolonged sound mark of kana: every letter is a token.
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ーｰ"
@@ -121,25 +122,40 @@ class WordIds:
 
     def __init__(self, spec: Mapping[str, Any], tokens: Sequence[str]) -> None:
         self._native = _word_ids.WordIds(list(tokens), alphabet(tuple(_normalization(spec))).page)
+        self._vocabulary = len(tokens)
 
-    def encode(self, texts: Sequence[str], first: int, last: int) -> tuple[TokenBatch, list[int]]:
+    def encode(
+        self, texts: Sequence[str], first: int, last: int, *, spelled: bool = False
+    ) -> tuple[TokenBatch, list[int]]:
         """The ids, and the numbers of the texts left undone (empty in the batch) for HF to do.
 
-        Of a text with more than first + last tokens the first `first` and the last `last` are kept.
+        Of a text with more than first + last tokens the first `first` and the last `last` are kept. If `spelled`, words
+        outside the vocabulary have ids of their own, and the batch says how they are written.
         """
-        values, offsets, undone = self._native.encode(_views(texts), first, last)
-        return TokenBatch(np.frombuffer(values, np.int32), np.frombuffer(offsets, np.int64)), undone
+        values, offsets, undone, *letters = self._native.encode(_views(texts), first, last, False, spelled)
+        return self._batch(values, offsets, letters), undone
 
-    def read(self, texts: Sequence[str], first: int, last: int) -> tuple[TokenBatch, list[int], Spans, Spans]:
+    def read(
+        self, texts: Sequence[str], first: int, last: int, *, spelled: bool = False
+    ) -> tuple[TokenBatch, list[int], Spans, Spans]:
         """The same, the code points from and to of every token, int64[N, 2], and of what was cut off, int64[B, 2]."""
-        values, offsets, undone, spans, unread = self._native.encode(_views(texts), first, last, True)
-        batch = TokenBatch(np.frombuffer(values, np.int32), np.frombuffer(offsets, np.int64))
+        values, offsets, undone, spans, unread, *letters = self._native.encode(
+            _views(texts), first, last, True, spelled
+        )
         return (
-            batch,
+            self._batch(values, offsets, letters),
             undone,
             np.frombuffer(spans, np.int64).reshape(-1, 2),
             np.frombuffer(unread, np.int64).reshape(-1, 2),
         )
+
+    def _batch(self, values: bytearray, offsets: bytearray, letters: list[bytearray]) -> TokenBatch:
+        spelling = None
+        if letters and len(letters[1]) > OFFSET:  # a word is unknown
+            codes, bounds = letters
+            words = TokenBatch(np.frombuffer(codes, np.int32), np.frombuffer(bounds, np.int64))
+            spelling = Spelling(self._vocabulary, words)
+        return TokenBatch(np.frombuffer(values, np.int32), np.frombuffer(offsets, np.int64), spelling)
 
 
 def _views(texts: Sequence[str]) -> Any:

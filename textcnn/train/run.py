@@ -92,8 +92,9 @@ def train_classifier(
         progress.note("fitting the linear classifier on n-grams")
         with progress.during("n-grams") as tell:
             wide = fit_wide(
-                ready.network, ready.train, ready.config.model.wide, class_weights=ready.class_weights, tell=tell
-            )
+                ready.network, ready.train, ready.config.model.wide, tokens=ready.tokenizer.tokens,
+                class_weights=ready.class_weights, tell=tell,
+            )  # fmt: skip
     with Interrupt():  # also while what was trained is measured and calibrated
         members = fit_members(
             ready.network, ready.another, len(ready.tokenizer), ready.train, ready.held_out, ready.config,
@@ -134,6 +135,8 @@ def _beside(
     """
     network, held_out, shares = ready.network, ready.held_out, (EQUAL, EQUAL)
     figures: dict[str, Any] = {"ngrams": len(wide.keys)}
+    if wide.characters:
+        figures["character_ngrams"] = len(wide.characters.keys)
     if held_out and logits is not None:
         alone = wide_logits(wide, held_out.texts)
         shares = weigh(network, logits, alone, held_out.targets)
@@ -143,16 +146,18 @@ def _beside(
     with torch.no_grad():
         for value in network.head.linear.parameters():
             value.mul_(deep)
-    wide = NgramLinear(wide.keys, wide.scale, wide.weight * np.float32(linear), wide.bias * np.float32(linear))
+    wide = wide.times(linear)
     if held_out and logits is not None:
         logits = logits * np.float32(deep)
-        wide.add_logits(held_out.texts.values, held_out.texts.offsets, logits)
+        wide.add_logits(held_out.texts, logits)
         figures["together"] = measure(network, logits, held_out.targets)
     return wide, logits, figures | {"network_counts": round(deep, 4), "ngrams_count": round(linear, 4)}
 
 
 def _beside_sentence(figures: Mapping[str, Any]) -> str:
     parts = [f"{figures['ngrams']:,} n-grams"]
+    if "character_ngrams" in figures:
+        parts.append(f"{figures['character_ngrams']:,} of characters")
     names = {"network_alone": "the network alone", "ngrams_alone": "n-grams alone", "together": "both together"}
     parts += [f"{figures[key]['accuracy']:.1%} by {name}" for key, name in names.items() if key in figures]
     return "validation accuracy with " * ("together" in figures) + ", ".join(parts)
@@ -369,13 +374,13 @@ def learn_text(
     """
     embedding = config.model.embedding
     if embedding.mode == "rand":
-        return Tokenizer.learn(texts, config.text, spelled=embedding.spelled), None, config
+        return Tokenizer.learn(texts, config.text, spelled=config.model.spelled), None, config
     from textcnn.text import vectors
 
     extra: Sequence[str] = ()
     if config.text.extra_words_from_vectors:
         extra = vectors.file_vocabulary(embedding.vectors, limit=config.text.extra_words_from_vectors)
-    tokenizer = Tokenizer.learn(texts, config.text, extra_words=extra, spelled=embedding.spelled)
+    tokenizer = Tokenizer.learn(texts, config.text, extra_words=extra, spelled=config.model.spelled)
     loaded = vectors.load_vectors(embedding.vectors, tokenizer.tokens, seed=config.train.seed)
     counts = np.bincount(tokenizer.encode(texts).values, minlength=len(tokenizer))
     progress.note(vectors.coverage_sentence(loaded, counts))

@@ -53,7 +53,7 @@ def with_source(values: Mapping[str, Any], preset: str) -> Mapping[str, Any]:
 def learn_tokens(texts: Sequence[str], config: RunConfig, source: Artifact) -> Tokenizer:
     """Words of the texts and of `source`; pieces and characters as `source` has them."""
     if config.text.tokenizer == "word":
-        spelled = config.model.embedding.spelled
+        spelled = config.model.spelled
         return Tokenizer.learn(texts, config.text, extra_words=source.tokenizer.tokens[2:], spelled=spelled)
     return Tokenizer.from_json(source.tokenizer.to_json(), config.text)
 

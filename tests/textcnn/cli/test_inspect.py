@@ -27,7 +27,8 @@ def test_layers_are_shown_with_sizes_weights_and_costs(run: Run, model_folder: P
     assert rows[6] == ["head", "SingleLabel", "3", "51", "48"]
     wide = TextClassifier.load(model_folder).artifact_.wide
     assert wide is not None
-    linear = wide.weight.size + 3
+    assert wide.characters is not None
+    linear = wide.weight.size + wide.characters.weight.size + 3
     assert rows[7] == ["wide", "NgramLinear", "3", f"{linear:,}", "90"]
     assert rows[8] == ["total", f"{words * 16 + 656 + 51 + linear:,}", "6,538"]
     assert "labels: billing, delivery, repair" in ran.out
@@ -43,8 +44,10 @@ def test_json_is_one_object_with_everything(run: Run, model_folder: Path) -> Non
     assert [layer["name"] for layer in report["layers"]] == ["embedding", "blocks.0", "pooling", "head", "wide"]
     wide = model.artifact_.wide
     assert wide is not None
+    assert wide.characters is not None
     network = sum(weights.size for weights in model.artifact_.weights.values())
-    assert sum(layer["parameters"] for layer in report["layers"]) == network + wide.weight.size + wide.bias.size
+    linear = wide.weight.size + wide.characters.weight.size + wide.bias.size
+    assert sum(layer["parameters"] for layer in report["layers"]) == network + linear
     assert report["metrics"] == model.metrics_
     assert report["config"] == model.artifact_.config.model_dump(mode="json")
 

@@ -47,7 +47,7 @@ def artifact(
     made = random_artifact(mode, activation, blocks=blocks, characters=characters)
     made.weights["encoder.embedding.weight" if mode != "static" else "encoder.embedding.fixed"][UNKNOWN_ID] = 0.1
     config = TextConfig.model_validate({"max_length": 7, "truncation": truncation})
-    tokenizer = Tokenizer.from_json(TOKENIZER.to_json(), config, spelled=characters > 0)
+    tokenizer = Tokenizer.from_json(TOKENIZER.to_json(), config, spelled="all" if characters else "none")
     return dataclasses.replace(made, tokenizer=tokenizer)
 
 
@@ -134,8 +134,8 @@ def by_hand(
     widths = spec["filter_widths"]
     windows = Windows(tuple(widths), (spec["num_filters"],) * len(widths), "same")
     vectors, spell = word_vectors(made)
-    if spell and batch.spelling:
-        vectors = np.concatenate([vectors, spell(batch.spelling.unknown)])
+    if spell and batch.spelling and batch.spelling.characters:
+        vectors = np.concatenate([vectors, spell(batch.spelling.characters.unknown)])
     vectors = vectors[batch.values].astype(np.float64)
     kernel, bias = weights["encoder.blocks.0.weight"], weights["encoder.blocks.0.bias"]
     activate = {"relu": lambda z: max(z, 0.0), "tanh": np.tanh, "identity": float}[spec["activation"]]

@@ -39,7 +39,7 @@ compiled = pytest.mark.skipif(native() is None, reason="the compiled kernels are
 MODES = ["rand", "static", "non-static", "multichannel"]
 LABELS = LabelSet(("a", "b", "c"))
 TOKENIZER = Tokenizer.learn(tiny_corpus()[0], TextConfig())
-SPELLING = Tokenizer.learn(tiny_corpus()[0], TextConfig(), spelled=True)
+SPELLING = Tokenizer.learn(tiny_corpus()[0], TextConfig(), spelled="all")
 DIM = 16
 
 

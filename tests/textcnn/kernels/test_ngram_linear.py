@@ -38,7 +38,7 @@ def drawn(texts: list[list[int]], longest: int, classes: int, seed: int) -> Ngra
 
 def logits(model: NgramLinear, batch: TokenBatch) -> Floats:
     out = np.zeros((len(batch), len(model.bias)), np.float32)
-    model.add_logits(batch.values, batch.offsets, out)
+    model.add_logits(batch, out)
     return out
 
 
@@ -47,13 +47,13 @@ def logits(model: NgramLinear, batch: TokenBatch) -> Floats:
 @given(texts=TEXTS, longest=st.integers(1, 3), classes=st.integers(1, 20), seed=st.integers(0, 99))
 def test_compiled_and_plain_agree(texts: list[list[int]], longest: int, classes: int, seed: int) -> None:
     model, batch, draw = drawn(texts, longest, classes, seed), TokenBatch.from_lists(texts), np.random.default_rng(seed)
-    np.testing.assert_allclose(logits(model, batch), model._logits_ref(batch.values, batch.offsets), atol=2e-5)
+    np.testing.assert_allclose(logits(model, batch), model._logits_ref(batch), atol=2e-5)
     there = windows(batch, draw)
     targets = draw.integers(0, classes, len(batch))
     signs = draw.normal(size=(len(batch), classes)).astype(np.float32)
     for given_signs in (None, signs):
-        found, own = model.add_evidence(there, batch.values, batch.offsets, targets, given_signs)
-        plain, plain_own = model._evidence_ref(there, batch.values, batch.offsets, targets, given_signs)
+        found, own = model.add_evidence(there, batch, targets, given_signs)
+        plain, plain_own = model._evidence_ref(there, batch, targets, given_signs)
         np.testing.assert_allclose(own, plain_own, atol=1e-9)
         for column in ("offsets", "starts", "ends", "contributions", "slots"):
             a, b = getattr(found, column), getattr(plain, column)
@@ -113,7 +113,7 @@ def test_n_grams_make_up_the_logit_together_with_the_windows_that_were_there() -
     texts = [draw.integers(1, 6, size).tolist() for size in (0, 1, 7, 200)]
     model, batch = drawn(texts, 3, 4, 5), TokenBatch.from_lists(texts)
     there, targets = windows(batch, draw), np.array([1, 0, 3, 2])
-    found, own = model.add_evidence(there, batch.values, batch.offsets, targets)
+    found, own = model.add_evidence(there, batch, targets)
     before = [part.sum() for part in np.split(there.contributions, there.offsets[1:-1])]
     after = [part.sum() for part in np.split(found.contributions, found.offsets[1:-1])]
     linear = logits(model, batch)[np.arange(4), targets] - model.bias[targets]
@@ -135,7 +135,7 @@ def test_a_text_has_the_same_bits_alone_and_in_any_batch_and_with_any_number_of_
     texts = [draw.integers(1, 9, draw.integers(0, 150)).tolist() for _ in range(300)]
     model, batch = drawn(texts, 3, 5, 1), TokenBatch.from_lists(texts)
     together, threaded = logits(model, batch), np.zeros((300, 5), np.float32)
-    model.add_logits(batch.values, batch.offsets, threaded, threads=2)
+    model.add_logits(batch, threaded, threads=2)
     np.testing.assert_array_equal(together, threaded)
     for row in range(0, 300, 7):
         np.testing.assert_array_equal(logits(model, TokenBatch.from_lists([texts[row]]))[0], together[row])

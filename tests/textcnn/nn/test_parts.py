@@ -15,7 +15,7 @@ from textcnn.nn.embedding import Embedding
 from textcnn.nn.encoder import Encoder
 from textcnn.nn.ragged import Distinct
 from textcnn.registry import BLOCKS, HEADS, LOSSES, POOLINGS
-from textcnn.types import Spelling, TokenBatch
+from textcnn.types import Characters, Spelling, TokenBatch
 
 IN_DIM, TEXTS, LONGEST = 6, 4, 9
 LENGTHS = torch.tensor([9, 1, 5, 2])
@@ -404,7 +404,8 @@ def test_fused_and_padded_encoder_give_the_same_numbers_and_gradients(mode: Any,
     if mode == "characters":
         characters = one_convolution(Embedding(6, dim=4), {"type": "kim_conv", "num_filters": 2})
         known = TokenBatch.from_lists([[], [], *([2, word % 6, 3] for word in range(2, 27))])
-        batch = TokenBatch(batch.values, batch.offsets, Spelling(known, TokenBatch.from_lists([[4], [5], [5, 4] * 9])))
+        unknown = TokenBatch.from_lists([[4], [5], [5, 4] * 9])
+        batch = TokenBatch(batch.values, batch.offsets, Spelling(len(known), unknown, Characters(known, unknown)))
     before = [build(BLOCKS, case) for case in spec.pop("before", [])]
     encoder = one_convolution(embedding, spec, characters, before)
     assert encoder.ends_fused and encoder.fused == (not before)
@@ -427,7 +428,8 @@ def test_hidden_words_keep_their_characters_in_training_and_lose_nothing_afterwa
     )
     known = TokenBatch.from_lists([[], [], [2, 4, 3], [2, 5, 3], [2, 4, 5, 3]])
     words = TokenBatch.from_lists([[2, 3, 4, 5, 1]])
-    batch = TokenBatch(words.values, words.offsets, Spelling(known, TokenBatch.from_lists([[2, 5, 5, 3]])))
+    unknown = TokenBatch.from_lists([[2, 5, 5, 3]])
+    batch = TokenBatch(words.values, words.offsets, Spelling(5, unknown, Characters(known, unknown)))
     ids = Distinct(5)(batch)
     torch.nn.init.normal_(encoder.embedding.weight)
     whole = encoder.eval().vectors(ids)
