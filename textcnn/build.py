@@ -12,7 +12,7 @@ from textcnn.answers import is_single
 from textcnn.config import CharactersConfig, ModelConfig, RunConfig, apply_override, merge
 from textcnn.errors import ConfigError
 from textcnn.kernels.ngram_linear import LONGEST
-from textcnn.members import LINEAR_HEADS, merged_model, why_not_merged
+from textcnn.members import merged_model, why_not_merged
 from textcnn.nn.blocks.kim_conv import KimConv
 from textcnn.nn.embedding import Embedding
 from textcnn.nn.encoder import Encoder
@@ -89,8 +89,7 @@ def _settled(config: RunConfig) -> RunConfig:
     train = train.model_copy(update={"learning_rate": train.learning_rate or LEARNING_RATES[train.optimizer]})
     wide = config.model.wide
     if wide.ngrams == "auto":
-        fits = config.model.head["type"] in LINEAR_HEADS and config.text.segments == "none"
-        wide = wide.model_copy(update={"ngrams": LONGEST if fits else 0})
+        wide = wide.model_copy(update={"ngrams": LONGEST if config.text.segments == "none" else 0})
     if wide.characters == "auto":
         fits = bool(wide.ngrams) and config.text.tokenizer == "word"
         wide = wide.model_copy(update={"characters": CHARACTERS if fits else 0})
@@ -167,11 +166,6 @@ def _combination_faults(config: RunConfig) -> list[str]:
         faults.append("augmentation synonym needs word vectors: set model.embedding.vectors (--vectors FILE)")
     if train.members > 1:
         faults += why_not_merged(config.model)
-    if config.model.wide.ngrams and config.model.head["type"] not in LINEAR_HEADS:
-        faults.append(
-            f"model.wide is added to the logits of a head that is linear ({', '.join(LINEAR_HEADS)}), "
-            f"not {config.model.head['type']}: set model.wide.ngrams to 0"
-        )
     if config.model.wide.characters and config.text.tokenizer != "word":
         faults.append(
             "model.wide.characters reads the characters of words, but text.tokenizer is "

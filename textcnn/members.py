@@ -18,8 +18,6 @@ from textcnn.errors import ConfigError
 from textcnn.types import Floats
 
 Weights = Mapping[str, np.ndarray[Any, Any]]
-# whose logits are one matrix product behind the pooling, and which differ only in what is made of them
-LINEAR_HEADS = ("single_label", "multi_label", "multi_task", "hierarchy")
 FIXED, TRAINED = "encoder.embedding.fixed", "encoder.embedding.weight"
 CONVOLUTION = ("encoder.blocks.0.weight", "encoder.blocks.0.bias")
 HEAD = ("head.linear.weight", "head.linear.bias")
@@ -34,8 +32,6 @@ def why_not_merged(model: ModelConfig) -> list[str]:
         faults.append(f"one kim_conv block, and model.blocks has {', '.join(kinds) or 'none'}")
     if pooling != "max_over_time":
         faults.append(f"model.pooling max_over_time, not {pooling}")
-    if head.get("type") not in LINEAR_HEADS:
-        faults.append(f"a model.head that is linear ({', '.join(LINEAR_HEADS)}), not {head.get('type')}")
     if head.get("hidden_dim"):
         faults.append(f"a head without hidden layer: set model.head.hidden_dim to 0, not {head['hidden_dim']}")
     if model.join:

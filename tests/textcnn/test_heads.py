@@ -72,8 +72,6 @@ def test_every_head_explains(model: TextClassifier) -> None:
     assert explanation.label in model.labels
     assert 0 <= explanation.probability <= 1
     assert explanation.method == "occlusion", "a hidden layer does not add up n-grams"
-    if model.head["type"] == "ordinal":
-        return
     plain = fitted({"type": model.head["type"]})
     (explanation,) = plain.explain(["my invoice hello, since monday charged twice"])
     assert explanation.method == "ngrams"
@@ -85,7 +83,7 @@ def test_every_head_explains(model: TextClassifier) -> None:
 def test_tables_run_every_linear_head_with_the_numbers_of_torch(head: str, filters: int, block: Any) -> None:
     embedding = {"dim": 16, "characters": {"num_filters": filters}}
     model = fitted({"type": head}, model={"embedding": embedding, **({} if block is None else {"blocks": [block]})})
-    if head == "ordinal" or native() is None:
+    if native() is None:
         assert model.engine_name == "torch"
         return
     assert model.engine_name == ("qrnn_table" if block else "ngram_table")

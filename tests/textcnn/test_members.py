@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from textcnn import registry
 from textcnn.artifact import Artifact
 from textcnn.build import build_network, resolve
 from textcnn.config import RunConfig, TextConfig, TrainConfig
@@ -20,7 +21,7 @@ from textcnn.inference.ngram_table import NgramTableEngine
 from textcnn.inference.select import select_engine
 from textcnn.inference.torch_engine import TorchEngine
 from textcnn.kernels.native import native
-from textcnn.members import LINEAR_HEADS, member_seeds, merge_weights, merged_model
+from textcnn.members import member_seeds, merge_weights, merged_model
 from textcnn.text.tokenizers import Tokenizer
 from textcnn.types import Floats, TokenBatch
 
@@ -69,7 +70,7 @@ def by_torch(artifact: Artifact, batch: TokenBatch = BATCH) -> Floats:
 
 
 CASES: list[dict[str, Any]] = [
-    *({"mode": mode, "head": head} for mode, head in product(MODES, LINEAR_HEADS)),
+    *({"mode": mode, "head": head} for mode, head in product(MODES, registry.HEADS.names())),
     *({"mode": mode, "groups": 2, "num_filters": [3, 1], "padding": "wide"} for mode in MODES),
     {"filter_widths": [1, 5, 2], "num_filters": [7, 2, 20], "padding": "valid", "activation": "tanh"},
     {"mode": "static", "filter_widths": [1, 4], "num_filters": [7, 2], "activation": "elu"},
@@ -154,7 +155,6 @@ def test_the_first_seed_is_that_of_the_run_and_the_others_are_of_no_other_run() 
         ({"blocks": [{"type": "kim_conv"}] * 2}, "one kim_conv block, and model.blocks has kim_conv, kim_conv"),
         ({"blocks": []}, "one kim_conv block, and model.blocks has none"),
         ({"pooling": {"type": "average"}}, "model.pooling max_over_time, not average"),
-        ({"head": {"type": "ordinal"}}, "a model.head that is linear .*, not ordinal"),
         ({"head": {"hidden_dim": 5}}, "set model.head.hidden_dim to 0, not 5"),
         ({"auxiliary": {"blocks": [0]}}, "leave out model.auxiliary.blocks"),
         ({"embedding": {"characters": {"num_filters": 5}}}, "set model.embedding.characters.num_filters to 0"),

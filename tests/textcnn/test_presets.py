@@ -44,7 +44,6 @@ def test_the_default_is_the_papers_network_and_n_grams_beside_it_where_they_can_
     assert preset_settings(DEFAULT_PRESET) == {"model": {"wide": {"ngrams": "auto", "characters": "auto"}}}
     assert preset_names()[:3] == [DEFAULT_PRESET, "kim_exact", "kim_multichannel"]
     assert resolve({}).model.wide.ngrams == 3
-    assert resolve({"model": {"head": {"type": "ordinal"}}}).model.wide.ngrams == 0
     assert resolve({"text": {"segments": "sentences"}}).model.wide.ngrams == 0
     assert resolve({"model": {"wide": {"ngrams": 1}}}).model.wide.ngrams == 1
     assert resolve({}, preset="kim_rand").model.wide.ngrams == 0

@@ -24,7 +24,7 @@ from textcnn.inference.wide import network_engine
 from textcnn.kernels.character_ngrams import CharacterNgrams, character_ngrams
 from textcnn.kernels.native import native
 from textcnn.kernels.ngram_linear import ID_BITS, NgramLinear, ngrams, token_ids
-from textcnn.members import LINEAR_HEADS
+from textcnn.registry import HEADS
 from textcnn.text.spelling import letters_of
 from textcnn.text.tokenizers import Tokenizer
 from textcnn.train.progress import Progress
@@ -38,6 +38,7 @@ ASKED = [*tiny_corpus(20, seed=4)[0], "", "parcel", "zyzzyva parcel zyzzyva", "h
 WIDE = {"ngrams": 3}
 LABELS: dict[str, Any] = {
     "single_label": TOPICS,
+    "ordinal": TOPICS,
     "hierarchy": [f"all/{topic}" for topic in TOPICS],
     "multi_label": [[topic] * (row % 4 > 0) for row, topic in enumerate(TOPICS)],
     "multi_task": {"topic": TOPICS, "odd": [["", "yes", "no"][row % 3] for row in range(len(TOPICS))]},
@@ -56,7 +57,7 @@ def wide() -> TextClassifier:
     return fit()
 
 
-@pytest.mark.parametrize("head", LINEAR_HEADS)
+@pytest.mark.parametrize("head", HEADS.names())
 def test_every_linear_head_has_it_and_answers_the_same_when_loaded_and_in_torch(head: str, tmp_path: Path) -> None:
     model = fit(head=head, data={"validation_fraction": 0.2})
     assert model.artifact_.wide is not None
@@ -449,7 +450,6 @@ def test_training_says_what_each_part_is_worth(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": {"wide": WIDE, "head": {"type": "ordinal"}}}, "not ordinal: set model.wide.ngrams to 0"),
         ({"model": {"wide": WIDE}, "text": {"segments": "sentences"}}, "set text.segments to 'none'"),
         ({"model": {"wide": {"ngrams": 1, "characters": 1}}}, "set it to 2 or more, or to 0"),
         ({"model": {"wide": {"ngrams": 0, "characters": 5}}}, "set model.wide.ngrams to 1, 2 or 3"),

@@ -33,7 +33,7 @@ from textcnn.kernels.table_gather import (
 )
 from textcnn.kernels.windows import Windows
 from textcnn.kernels.word_parts import add_word_parts
-from textcnn.members import LINEAR_HEADS, merged_model
+from textcnn.members import merged_model
 from textcnn.types import UNKNOWN_ID, Evidence, Floats, Ids, Offsets, Parts, TokenBatch, Winners
 
 log = logging.getLogger(__name__)
@@ -389,8 +389,6 @@ def why_no_table(blocks: Sequence[Mapping[str, Any]], pooling: Mapping[str, Any]
 
 def why_not_linear(head: Mapping[str, Any]) -> str | None:
     """Why the logits are not one matrix product, or None."""
-    if head["type"] not in LINEAR_HEADS:
-        return f"it needs a head that is linear ({', '.join(LINEAR_HEADS)}), the model has {head['type']}"
     if head.get("hidden_dim"):
         return f"it needs a head without hidden layer, the model's has {head['hidden_dim']} units"
     return None
@@ -465,6 +463,6 @@ def word_vectors(artifact: Artifact) -> tuple[Floats, Callable[[TokenBatch], Flo
 
 
 def linear_head(artifact: Artifact, features: int) -> list[Floats]:
-    """Weight float32[classes, features] and bias float32[classes] of one of LINEAR_HEADS."""
+    """Weight float32[classes, features] and bias float32[classes] of a head without hidden layer."""
     classes = len(artifact.labels)
     return weights_of(artifact, {"head.linear.weight": (classes, features), "head.linear.bias": (classes,)})

@@ -424,7 +424,6 @@ def test_other_networks_that_add_up_ngrams_are_exact(model: dict[str, Any], word
     "model",
     [
         {"head": {"type": "single_label", "hidden_dim": 5}},
-        {"head": {"type": "ordinal"}},
         {"pooling": {"type": "average"}},
         {"blocks": [{**CONV, "padding": "valid"}], "pooling": {"type": "k_max"}},
         {"blocks": [{**CONV, "padding": "wide"}, CONV]},

@@ -279,8 +279,8 @@ def test_what_the_table_cannot_run_goes_to_torch_and_the_log_says_why(caplog: py
         ("pooling", {"type": "average"}, "it needs pooling max_over_time, the model has average"),
         (
             "head",
-            {"type": "ordinal"},
-            "it needs a head that is linear (single_label, multi_label, multi_task, hierarchy), the model has ordinal",
+            {"type": "ordinal", "hidden_dim": 5},
+            "it needs a head without hidden layer, the model's has 5 units",
         ),
         ("blocks", (), "it needs exactly one kim_conv block, the model has none"),
     ],

@@ -230,18 +230,23 @@ class TestHead:
         torch.testing.assert_close(twin(x), build(HEADS, case, num_classes=3)(x))
 
 
-def test_an_ordinal_head_gives_probabilities_that_start_alike_and_move_with_one_score() -> None:
+def test_an_ordinal_head_has_one_direction_that_goes_from_class_to_class() -> None:
     torch.manual_seed(0)
-    head = HEADS.build({"type": "ordinal"}, in_dim=IN_DIM, num_classes=5).eval()
-    even = head(torch.randn(2, IN_DIM)).exp()
-    torch.testing.assert_close(even, torch.full((2, 5), 0.2))
-    torch.nn.init.constant_(head.linear.weight, 1.0)
-    low, high = head(torch.tensor([[-50.0] * IN_DIM, [50.0] * IN_DIM]))
-    assert (low.argmax(), high.argmax()) == (0, 4)
-    assert torch.isfinite(low).all() and torch.isfinite(high).all(), "log P is exact far out"
-    torch.testing.assert_close(head(torch.randn(3, IN_DIM)).exp().sum(1), torch.ones(3))
-    assert head(torch.full((1, IN_DIM), 0.0)).shape == (1, 5)
-    assert HEADS.build({"type": "ordinal"}, in_dim=IN_DIM, num_classes=2)(torch.randn(3, IN_DIM)).shape == (3, 2)
+    head = HEADS.build({"type": "ordinal", "dropout": 0.0, "max_norm": 3.0}, in_dim=IN_DIM, num_classes=4).eval()
+    torch.nn.init.normal_(head.linear.weight, std=0.1)
+    wanted = head.linear.weight.detach().clone()
+    head.constrain()
+    found, places = head.linear.weight.detach(), torch.tensor([-1.5, -0.5, 0.5, 1.5])
+    torch.testing.assert_close(found, torch.linalg.lstsq(places[:, None], wanted).solution * places[:, None])
+    logits = head(torch.randn(3, IN_DIM)) - head.linear.bias
+    steps = logits.diff(dim=1)
+    torch.testing.assert_close(steps, steps[:, :1].expand(3, 3))
+    torch.nn.init.normal_(head.linear.weight, std=10.0)
+    head.constrain()
+    norms = head.linear.weight.norm(dim=1)
+    torch.testing.assert_close(norms, 3.0 * places.abs() / 1.5)
+    head.constrain()
+    torch.testing.assert_close(head.linear.weight.norm(dim=1), norms)
 
 
 def test_a_wrong_path_under_the_right_node_costs_less() -> None:

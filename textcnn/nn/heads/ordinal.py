@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
-from torch import nn
 
 from textcnn.nn.heads.linear import Bound, Dropout, HiddenDim, LinearHead
 from textcnn.registry import HEADS
@@ -14,10 +12,11 @@ Tensor = torch.Tensor
 
 @HEADS.register("ordinal")
 class Ordinal(LinearHead):
-    """Proportional odds (McCullagh 1980): P(class <= k) = sigmoid(threshold_k - w . c), thresholds in rising order.
+    """Adjacent categories (Goodman 1983; Agresti 2010, section 4.1): log P(k + 1) / P(k) = w . c + b_k.
 
-    One direction in the features for all classes, so that confusing neighbours costs less than confusing far ones.
-    Puts out log P(class), float[B, num_classes], whose softmax is P itself; target int64[B].
+    One direction w in the features for all steps from class to class, so that far classes are less alike than near
+    ones. It is a linear layer whose weight vectors are (k - middle) w, which holds after each step of training by
+    projection; so all that runs and explains linear heads runs this one. Logits float[B, num_classes]; target int64[B].
     """
 
     losses = ("cross_entropy", "focal", "squared_error")
@@ -26,21 +25,15 @@ class Ordinal(LinearHead):
         self, in_dim: int, num_classes: int,
         *, dropout: Dropout = 0.5, max_norm: Bound = 3.0, hidden_dim: HiddenDim = 0,
     ) -> None:  # fmt: skip
-        super().__init__(in_dim, 1, dropout=dropout, max_norm=max_norm, hidden_dim=hidden_dim)
-        # all classes alike before the first step: sigmoid(threshold_k) = (k + 1) / num_classes
-        shares = torch.arange(1, num_classes) / num_classes
-        start = torch.logit(shares)
-        self.first = nn.Parameter(start[:1].clone())
-        self.steps = nn.Parameter(torch.log(torch.expm1(start.diff())))  # behind a softplus, so that they stay positive
+        super().__init__(in_dim, num_classes, dropout=dropout, max_norm=max_norm, hidden_dim=hidden_dim)
 
-    @property
-    def linear_in_features(self) -> bool:
-        return False
-
-    def forward(self, features: Tensor) -> Tensor:
-        thresholds = torch.cat([self.first, self.first + F.softplus(self.steps).cumsum(0)])
-        above = thresholds - super().forward(features).float()  # (B, num_classes - 1)
-        # log(sigmoid(b) - sigmoid(a)) = log sigmoid(b) + log sigmoid(-a) + log(1 - exp(a - b)), exact in both tails
-        up_to, beyond = F.logsigmoid(above), F.logsigmoid(-above)
-        between = torch.log(-torch.expm1(above[:, :-1] - above[:, 1:]))
-        return torch.cat([up_to[:, :1], up_to[:, 1:] + beyond[:, :-1] + between, beyond[:, -1:]], 1)
+    @torch.no_grad()
+    def constrain(self) -> None:
+        """Put the weight vectors in line, the longest of them within the norm."""
+        weight = self.linear.weight
+        places = torch.arange(len(weight), dtype=weight.dtype, device=weight.device) - (len(weight) - 1) / 2
+        direction = places @ weight / (places @ places)
+        if self.max_norm:
+            longest = direction.norm() * places[-1]
+            direction *= (self.max_norm * (1.0 - self.dropout) / longest).clamp(max=1.0)
+        weight.copy_(torch.outer(places, direction))
