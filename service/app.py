@@ -17,6 +17,7 @@ from service.follow import follow
 from service.inference import Inference
 from service.keys import KeyRing, read_keys
 from service.lifecycle import Lifecycle
+from service.memory import trim_heaps
 from service.metrics import Metrics
 from service.middleware.access import check_host, check_origin, dispatch
 from service.middleware.failures import answer_failures, log_failure
@@ -185,6 +186,8 @@ def create_app(
         while True:
             await asyncio.sleep(GAUGES_SECONDS)
             metrics.queued_seconds.set(admission.seconds)
+            if admission.is_full:  # of what was refused and answered meanwhile, holes stay in the heap
+                await asyncio.get_running_loop().run_in_executor(None, trim_heaps)
             for deployment in registry.all():
                 deployment.keep_recent()
 

@@ -4,7 +4,8 @@ Its threshold above which an array has pages of its own rises to the size of wha
 tables lie on the heap and a hole stays where one was. 200 changes of a model doubled the memory of the service.
 
 And each thread has a heap of its own, of which all stays that is free within it, and up to KEPT at its end: 30 MB in
-every thread that has loaded a model (docs/LOG.md, 2026-11-21). So they share one, and its free pages are given back.
+every thread that has loaded a model (docs/LOG.md, 2026-11-21). So they share one, and its free pages are given back:
+when a version was let go, and each second while there is more to do than can be done.
 """
 
 from __future__ import annotations

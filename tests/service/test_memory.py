@@ -3,8 +3,13 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import threading
 
 import pytest
+
+from service.admission import Admission
+
+from ..patience import PATIENCE
 
 # arrays between small ones that stay, as tables are between what requests leave behind
 CHURN = """
@@ -58,3 +63,16 @@ def test_tables_that_are_freed_return_to_the_system() -> None:
 def test_what_loading_leaves_free_returns_to_the_system() -> None:
     grown = {how: growth(LOADING, how) for how in ("keep", "trim")}
     assert grown["trim"] < 10_000 < grown["keep"], grown
+
+
+def test_free_pages_are_given_back_while_there_is_more_to_do_than_can_be_done(make_client, monkeypatch):
+    given_back = threading.Event()
+    monkeypatch.setattr("service.app.GAUGES_SECONDS", 0.001)
+    monkeypatch.setattr("service.app.trim_heaps", given_back.set)
+    full = False
+    monkeypatch.setattr(Admission, "is_full", property(lambda self: full))
+    client = make_client()
+    assert client.get("/health/live").status_code == 200
+    assert not given_back.wait(0.1)
+    full = True
+    assert given_back.wait(PATIENCE)
