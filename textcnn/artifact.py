@@ -253,6 +253,8 @@ def _wide(
     if spelled is not None:  # there are none where no n-gram is in enough words
         if not config.model.wide.characters:
             raise ArtifactError(f"{unfit}: it has {CHARACTERS}keys, but no model.wide.characters; {again}")
+        if config.model.wide.characters == "auto":  # which training has settled
+            raise ArtifactError(f"{unfit}: model.wide.characters is 'auto', expected a number; {again}")
         shapes |= {CHARACTERS + name: shape for name, shape in _row_shapes(spelled, classes).items()}
         shapes[CHARACTERS + "length"] = (1,)
     if unknown := sorted(found.keys() - shapes.keys()):

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from textcnn import TextClassifier
 from textcnn.artifact import read_artifact, write_artifact
 from textcnn.build import resolve
-from textcnn.config import RunConfig, WideConfig
+from textcnn.config import RunConfig, WideConfig, merge
 from textcnn.errors import ArtifactError, ConfigError
 from textcnn.explain.explainer import evidence_of
 from textcnn.inference.select import select_engine
@@ -306,6 +306,17 @@ def test_words_that_only_another_model_knows_are_spelled_as_well(forms: TextClas
     assert [model.labels[row] for row in linear.argmax(axis=1)] == ["delivery", "billing"]
 
 
+def test_rare_words_without_a_vector_are_spelled_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are outside the vocabulary, so no count of its words has a place for them."""
+    (tmp_path / "vectors.txt").write_text("".join(f"{form} {row} 1.5\n" for row, form in enumerate(FORMS)))
+    texts = [f"{form} filler{row}" for row, form in enumerate(FORMS * 4)]
+    given = merge(TINY, {"model": {"embedding": {"vectors": str(tmp_path / "vectors.txt")}}, "text": {"min_count": 2}})
+    model = TextClassifier(given, preset="wide_and_deep").fit(texts, FORM_TOPICS * 4, progress=Progress())
+    assert model.artifact_.wide is not None
+    assert model.artifact_.wide.characters is not None
+    assert "90.0% of the words in use, 50.0% of the running text" in capsys.readouterr().err
+
+
 def test_a_model_from_before_there_were_character_n_grams_answers_as_it_did(tmp_path: Path) -> None:
     model = fit({**WIDE, "characters": 0})
     model.save(tmp_path / "1")
@@ -533,6 +544,7 @@ def test_character_n_grams_that_the_configuration_does_not_know_are_refused(
     for wide, message in (
         (WideConfig(ngrams=3), "but no model.wide.characters"),
         (WideConfig(), "no model.wide.ngrams"),
+        (WideConfig(ngrams=3, characters="auto"), "model.wide.characters is 'auto', expected a number"),
     ):
         model = config.model.model_copy(update={"wide": wide})
         made = replace(forms.artifact_, config=config.model_copy(update={"model": model}))

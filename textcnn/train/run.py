@@ -382,7 +382,7 @@ def learn_text(
         extra = vectors.file_vocabulary(embedding.vectors, limit=config.text.extra_words_from_vectors)
     tokenizer = Tokenizer.learn(texts, config.text, extra_words=extra, spelled=config.model.spelled)
     loaded = vectors.load_vectors(embedding.vectors, tokenizer.tokens, seed=config.train.seed)
-    counts = np.bincount(tokenizer.encode(texts).values, minlength=len(tokenizer))
+    counts = np.bincount(tokenizer.encode(texts).unspelled().values, minlength=len(tokenizer))
     progress.note(vectors.coverage_sentence(loaded, counts))
     dim = loaded.matrix.shape[1]
     model = config.model.model_copy(update={"embedding": embedding.model_copy(update={"dim": dim})})
