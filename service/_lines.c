@@ -1,6 +1,6 @@
 /* Lines of JSON with texts in, ranked labels as JSON out, without a Python object for each. Plain C11.
  *
- * read() finds the texts of lines as they usually are: a string, or an object with `text` and perhaps an `id` that is
+ * Lines finds the texts of lines as they usually are: a string, or an object with `text` and perhaps an `id` that is
  * copied as it stands. Every other line it gives back whole, for lines.py to read and to say what is wrong with it. So
  * what stands here is strict: a text that it takes is the one that orjson would have found.
  */

@@ -267,7 +267,7 @@ class Deployment:
         `name` is that of the field with the texts; "text": the field of the only one.
         """
         if self.texts_per_record == 1 and set(map(type, texts)) <= {str}:
-            return cast("list[str]", texts)
+            return cast("Sequence[str]", texts)
         return [
             text if type(text) is str and self.texts_per_record == 1 else self._record(text, place, name)
             for place, text in enumerate(texts)

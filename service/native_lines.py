@@ -19,7 +19,7 @@ INTERFACE = "ac15b6bd"
 
 @cache
 def native() -> ModuleType | None:
-    """The compiled module, or None; the reason is logged once: streams take half as long again then."""
+    """The compiled module, or None; the reason is logged once, for streams and many texts are slower then."""
     if os.environ.get("TEXTCNN_NATIVE") == "off":
         return None  # which the kernels say
     try:

@@ -225,6 +225,7 @@ class Server:
 
     def __init__(self, script: Path, models: Path, *arguments: str) -> None:
         self.url = f"http://127.0.0.1:{(port := free_port())}"
+        self._workers = int(arguments[arguments.index("--workers") + 1]) if "--workers" in arguments else 1
         flags = ["--port", str(port), "--models", str(models), *arguments]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self._log = script.with_name(f"{port}.log")
@@ -243,12 +244,19 @@ class Server:
             return 0
 
     def wait_until_ready(self) -> Server:
-        def ready() -> bool:
-            assert self.process.poll() is None, self.log
-            return self.status("/health/ready") == 200
-
-        until(ready, "the service")
+        """Until every process is: one that still starts would meet what a test does to the folder of models."""
+        self.until(lambda: self.log.count('"message":"ready"') >= self._workers, "every process")
+        self.until(lambda: self.status("/health/ready") == 200, "the service")
         return self
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        """As `patience.until`, of what comes only while the service runs."""
+
+        def holds() -> object:
+            assert self.process.poll() is None, self.log
+            return condition()
+
+        until(holds, what)
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Exit code and log."""

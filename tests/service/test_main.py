@@ -252,10 +252,10 @@ def test_a_replacement_that_finds_no_model_any_more_says_so_and_is_tried_again(s
     models.rename(launch_folder / "elsewhere")
     try:
         os.kill(children(server.process.pid)[0], signal.SIGKILL)
-        until(lambda: "cannot start: no model found" in server.log, "a word of the replacement")
+        server.until(lambda: "cannot start: no model found" in server.log, "a word of the replacement")
     finally:
         (launch_folder / "elsewhere").rename(models)
-    until(lambda: len(children(server.process.pid)) == 2, "a replacement")
+    server.until(lambda: len(children(server.process.pid)) == 2, "a replacement")
     code, log = server.stop()
     assert code == 0
     assert "Traceback" not in log
