@@ -29,11 +29,20 @@ class Admission:
         self.max_bytes = max_bytes
         self.seconds = 0.0  # forecast of all the work that was let in and is not done
         self.bytes = 0
+        self.coming = 0  # bytes of requests that were not refused at the door, and ask in this pass of the event loop
         self.on_loop = 0  # pieces of that work that the event loop will do itself
 
     @property
     def is_full(self) -> bool:
-        return self.bytes > 0 and (self.seconds > self.max_wait or self.bytes > self.max_bytes)
+        """With what is coming, as if a byte of it took as long as one of what was let in."""
+        with_coming = self.bytes + self.coming
+        return self.bytes > 0 and (
+            self.seconds * with_coming > self.max_wait * self.bytes or with_coming > self.max_bytes
+        )
+
+    def has_come(self) -> None:
+        """What was coming has asked by now, or waits for its body, which may never come."""
+        self.coming = 0
 
     def check(self, size: int) -> None:
         """Raises OverloadedError if `size` bytes more are too many now. For before a body is read."""

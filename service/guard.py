@@ -139,7 +139,7 @@ class Guard(HttpToolsProtocol):
         self.due = self.loop.time() + self.limits.body
         scope = cast("dict[str, Any]", self.scope)  # which has keys of ours beside those that uvicorn knows
         scope["textcnn.arrived"] = perf_counter()
-        if not self.turn_away():
+        if not self.turn_away(max(1, self.fed - size)):
             super().on_headers_complete()
             scope["textcnn.send_whole"] = partial(send_whole, self.cycle)
         self.headers = []  # trailers are no headers: RFC 9110, 6.5.1
@@ -153,13 +153,15 @@ class Guard(HttpToolsProtocol):
         under_way = self.cycle is not None and not self.cycle.response_complete
         return not (under_way or self.flow.write_paused or self.transport.is_closing())
 
-    def turn_away(self) -> bool:
-        """Refuse a request that stands alone from its headers, if all is full."""
+    def turn_away(self, in_hand: int) -> bool:
+        """Refuse a request that stands alone from its headers, if all is full; `in_hand` are bytes of its body."""
         if self.limits.turn_away is None or self.parser.get_method() != b"POST":
             return False
         if not self.parser.should_keep_alive() or self.expect_100_continue or not self.is_answered():
             return False
-        refusal = self.limits.turn_away.early(self.url, self.headers, self.server_state.default_headers)
+        refusal = self.limits.turn_away.early(
+            self.url, self.headers, self.server_state.default_headers, in_hand, self.loop
+        )
         if refusal is None:
             return False
         self.turned_away = True

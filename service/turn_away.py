@@ -78,12 +78,22 @@ class TurnAway:
         sleep(REST_SECONDS)  # the loop itself: the threads have the core and the interpreter to themselves
         self._resting = False
 
-    def early(self, url: bytes, headers: Iterable[tuple[bytes, bytes]], common: Headers) -> bytes | None:
-        """The refusal of a POST request whose body has not come yet; None for one that may try its luck.
+    def early(
+        self, url: bytes, headers: Iterable[tuple[bytes, bytes]], common: Headers, in_hand: int, loop: AbstractEventLoop
+    ) -> bytes | None:
+        """The refusal of a POST request whose body need not have come yet; None for one that may try its luck.
 
-        `common` are headers that every answer has.
+        `common` are headers that every answer has. What tries its luck is let in a pass of the loop later; so that all
+        that comes until then does not follow it, its body counts from now, as far as it is `in_hand` (bytes).
         """
-        if url not in self._doors or not self.wanted:
+        if url not in self._doors:
+            return None
+        if not self.wanted:
+            admission = self._doors[url][1]
+            if admission.bytes:
+                if not admission.coming:
+                    loop.call_soon(admission.has_come)  # as the request does
+                admission.coming += in_hand
             return None
         return self._refusal(url, next((value for name, value in headers if name == HEADER), b""), common)
 

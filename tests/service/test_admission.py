@@ -36,6 +36,24 @@ def test_it_is_full_when_more_waits_than_may_and_something_does(seconds, size, f
     assert not admission.is_full
 
 
+def test_what_is_coming_counts_as_if_a_byte_of_it_took_as_long_as_others():
+    admission = Admission(max_wait=1.0, max_bytes=100)
+    admission.coming = 1000
+    assert not admission.is_full, "an idle service takes anything"
+    with admission.let_in(0.5, 10):
+        assert admission.is_full
+        for coming, full in ((10, False), (11, True)):
+            admission.coming = coming
+            assert admission.is_full is full
+        admission.coming = 11
+        admission.has_come()
+        assert not admission.is_full
+    with admission.let_in(0.0, 10):
+        for coming, full in ((90, False), (91, True)):
+            admission.coming = coming
+            assert admission.is_full is full
+
+
 def test_what_is_done_waits_no_longer_and_sums_of_parts_of_seconds_do_not_drift():
     admission = Admission(max_wait=1.0, max_bytes=100)
     with admission.let_in(0.25, 10):

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 from unittest.mock import MagicMock
 
 import httpx
@@ -225,16 +226,56 @@ def connected(loop: asyncio.AbstractEventLoop, closed: list[bool], now: list[flo
     """A connection of a service that is full, on a loop whose time is `now`."""
     admission = Admission(max_wait=0.0, max_bytes=0)
     admission.bytes = 1
+    loop.time = lambda: now[0]
+    return connected_to(admission, None, loop, closed)
+
+
+def connected_to(admission: Admission, app: Any, loop: asyncio.AbstractEventLoop, closed: list[bool]) -> Guard:
     doors = {"/v1/classify": admission}
     turn_away = TurnAway(doors, lambda given: "id", lambda *all_: None, Lifecycle())
-    loop.time = lambda: now[0]
-    config = uvicorn.Config(None, log_config=None, timeout_keep_alive=5)
+    config = uvicorn.Config(app, log_config=None, timeout_keep_alive=5)
+    config.loaded_app = app
     guard = guarded(Limits(1.0, 1.0, turn_away=turn_away))(config, ServerState(), {}, loop)
     transport = MagicMock(spec=asyncio.Transport)
     transport.is_closing.side_effect = lambda: bool(closed)
     transport.close.side_effect = lambda: closed.append(True)
     guard.connection_made(transport)
     return guard
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("others", "statuses"), [(60, [b"", b"429", b"429"]), (20, [b"", b"", b"429"]), (0, [b""] * 3)])
+async def test_of_those_who_come_together_no_more_try_their_luck_than_may_have_it(others, statuses):
+    """Each is let in a pass of the loop after it came: asking the others for their bodies would cost as much again."""
+    admission = Admission(max_wait=1.0, max_bytes=1000)
+    asked: list[str] = []
+
+    async def app(scope, receive, send):
+        asked.append(scope["path"])
+
+    loop, written = asyncio.get_running_loop(), []
+    admission.seconds, admission.bytes = others / 80, others  # bytes: 80 of them take as long as may be waited for
+    guards = [connected_to(admission, app, loop, []) for _ in range(3)]
+    for guard in guards:
+        guard.data_received(post(b"x" * 35))
+        sent = b"".join(call.args[0] for call in guard.transport.write.call_args_list)
+        written.append(sent[9:12])
+    assert written == statuses
+    await asyncio.gather(*(task for guard in guards for task in guard.tasks))
+    assert len(asked) == statuses.count(b"")
+    assert admission.coming == 0
+
+
+@pytest.mark.anyio
+async def test_a_body_that_does_not_come_keeps_nobody_out():
+    admission = Admission(max_wait=1.0, max_bytes=1000)
+    guard = connected_to(admission, None, asyncio.get_running_loop(), [])
+    with admission.let_in(0.5, 10):
+        guard._start_asgi_task = lambda cycle, app: None
+        guard.data_received(HEAD + b"content-length: 500\r\n\r\n" + b"x" * 20)
+        assert admission.coming >= 20 and admission.is_full
+        await asyncio.sleep(0)
+        assert not admission.is_full
 
 
 def test_several_are_refused_on_one_connection_and_others_answered_in_order(full):
@@ -301,14 +342,14 @@ def test_paths_that_do_not_wait_for_a_turn_are_answered(full):
 
 def test_only_a_full_service_and_only_at_its_doors_turns_away():
     admission, lifecycle = Admission(max_wait=1.0, max_bytes=10), Lifecycle()
-    told = []
+    told, loop = [], MagicMock(spec=asyncio.AbstractEventLoop)
     doors = {"/v1/classify": admission}
     turn_away = TurnAway(doors, lambda given: given.decode(), lambda *all_: told.append(all_[:3]), lifecycle)
     request = post(b"{}", head=HEAD + b"x-request-id: mine\r\n")
 
     def refused(path: bytes) -> tuple[bool, bool]:
         refusals, _ = turn_away.whole(request.replace(b"/v1/classify", path), [])
-        return turn_away.early(path, [(b"x-request-id", b"mine")], []) is not None, bool(refusals)
+        return turn_away.early(path, [(b"x-request-id", b"mine")], [], 1, loop) is not None, bool(refusals)
 
     assert refused(b"/v1/classify") == (False, False)
     with admission.let_in(0.0, 11):
