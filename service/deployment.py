@@ -19,7 +19,7 @@ from service.batcher import BatchReport, MicroBatcher, each_by_itself
 from service.errors import InvalidRequestError
 from service.metrics import Metrics, VersionMetrics, Work
 from textcnn.errors import TextCNNError
-from textcnn.types import Explanation, ExplanationMethod, Prediction, Ranking, TokenBatch, join_texts
+from textcnn.types import Explanation, ExplanationMethod, Prediction, Ranking, TextViews, TokenBatch, join_texts
 
 SAMPLE_TEXTS, SAMPLE_SECONDS = 16, 1.0  # of so many texts, so often, it is measured whether they have changed
 WORD_CHARS, MOST_WORDS = 5, 256  # of a text, for what it costs to explain it
@@ -103,6 +103,12 @@ def text_cost(text: str) -> int:
     return len(text) + TEXT_COST
 
 
+def text_costs(texts: Sequence[str]) -> list[int]:
+    """Of each."""
+    lengths = texts.lengths.tolist() if isinstance(texts, TextViews) else map(len, texts)
+    return [length + TEXT_COST for length in lengths]
+
+
 def explanation_cost(text: str) -> int:
     """Where n-grams cannot be added up, the text is classified again without each of its words, of 256 at most."""
     return text_cost(text) * (1 + min(len(text) // WORD_CHARS, MOST_WORDS))
@@ -119,7 +125,7 @@ def warm_up(classifier: Classifier) -> list[tuple[int, float]]:
         texts = [join_texts([text] * classifier.texts_per_record) for text in texts]
         started = perf_counter()
         classifier.classify(texts)
-        timings.append((sum(map(text_cost, texts)), perf_counter() - started))
+        timings.append((sum(text_costs(texts)), perf_counter() - started))
     return timings[2:]
 
 
@@ -266,7 +272,7 @@ class Deployment:
 
         `name` is that of the field with the texts; "text": the field of the only one.
         """
-        if self.texts_per_record == 1 and set(map(type, texts)) <= {str}:
+        if self.texts_per_record == 1 and (isinstance(texts, TextViews) or set(map(type, texts)) <= {str}):
             return cast("Sequence[str]", texts)
         return [
             text if type(text) is str and self.texts_per_record == 1 else self._record(text, place, name)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from service.admission import Admission, RateLimits, Refused
 from service.batcher import DeadlinePassedError, MicroBatcher
 from service.call import Call
-from service.deployment import TEXT_COST, Deployment, Question, Text, explanation_cost, text_cost
+from service.deployment import TEXT_COST, Deployment, Question, Text, explanation_cost, text_costs
 from service.errors import ClientGoneError, DeadlineError, InvalidRequestError
 from service.middleware.failures import log_failure
 from service.predictions import answer_texts, failed_texts
@@ -60,7 +60,7 @@ class Inference:
         """
         records = deployment.records(texts, name)
         work = [(text, top_k) for text in records]
-        costs = [text_cost(text) for text in records]
+        costs = text_costs(records)
         size = sum(costs)
         seconds = _forecast(deployment, deployment.batcher, size)
         return await self._run(
@@ -75,7 +75,7 @@ class Inference:
         Raises what the model raised as well, if it did on all of them.
         """
         records = deployment.records(texts)
-        costs = [text_cost(text) for text in records]
+        costs = text_costs(records)
         pieces = deployment.pieces(costs)
         answer = partial(answer_texts, deployment, top_k=top_k, threshold=threshold, work="classify")
         jobs: list[Callable[[], bytes]] = [partial(answer, records[begin:end]) for begin, end in pieces]
@@ -103,7 +103,7 @@ class Inference:
         questions = [Question(text, label, top_n, method) for text in records]
         costs = [explanation_cost(text) for text in records]
         # before the first one, as if words were left out one by one
-        seconds, size = _forecast(deployment, deployment.explainer, sum(costs)), sum(map(text_cost, records))
+        seconds, size = _forecast(deployment, deployment.explainer, sum(costs)), sum(text_costs(records))
         return await self._run(
             call, deployment, deployment.explainer, self._explaining, questions, costs, seconds, size, len(questions)
         )

@@ -17,7 +17,7 @@ import orjson
 
 from service.deployment import Deployment
 from service.errors import CODES, InvalidJSONError, InvalidRequestError, RequestError
-from service.native_lines import LineTexts, native
+from service.native_json import JsonTexts, native
 from service.predictions import answer_texts
 from service.request_body import check_text, parse_unrepeated
 
@@ -47,7 +47,7 @@ def answer_block(
     module, usual, written = native(), None, b""
     if module and deployment.texts_per_record == 1:
         usual = module.Lines(content, block.first, max_text_chars, longest_line(max_text_chars))
-        written = answer(LineTexts(usual), heads=usual) if len(usual) else b""
+        written = answer(JsonTexts(usual), heads=usual) if len(usual) else b""
         others = usual.others
     else:
         others = [*enumerate(content.split(b"\n"), block.first)]

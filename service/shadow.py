@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from service.admission import Admission
-from service.deployment import Deployment, Text, text_cost
+from service.deployment import Deployment, Text, text_costs
 from service.errors import InvalidRequestError, OverloadedError
 from service.metrics import Metrics
 from service.middleware.failures import log_failure
@@ -35,7 +35,7 @@ class Shadow:
             records = shadow.records(texts)
         except InvalidRequestError:  # it is asked in another way than the live one, and cannot be compared
             return
-        costs = [text_cost(text) for text in records]
+        costs = text_costs(records)
         seconds = shadow.batcher.pace.per_cost * sum(costs)
         try:
             with self._admission.let_in(seconds, sum(costs)), shadow.held():

@@ -52,6 +52,11 @@ class TextViews(Sequence[str]):
     def views(self) -> Any:
         """A capsule of what textcnn/text/_texts.h says."""
 
+    @property
+    @abstractmethod
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Code points of each text, int64[N]."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenBatch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import orjson
@@ -12,6 +14,7 @@ from service.deployment import Deployment, Text
 from service.errors import InvalidJSONError, InvalidRequestError
 from service.inference import Inference
 from service.model_registry import ModelRegistry
+from service.native_json import JsonTexts, texts_apart
 from service.predictions import shown
 from service.request_body import check_text, check_texts, parse_json, quotes, request_body
 from service.route import Route
@@ -27,7 +30,7 @@ ERRORS = (400, 401, 403, 404, 413, 415, 421, 422, 429, 500, 503, 504)
 
 
 class Asked(NamedTuple):
-    texts: list[Text]
+    texts: Sequence[Text]
     top_k: int | None = None  # None: one, or all that reach the threshold
     threshold: float | None = None
     model: str = ""
@@ -90,7 +93,7 @@ def labels_wanted(asked: Asked, deployment: Deployment) -> int:
 
 def parse(body: bytes, *, max_texts: int, max_text_chars: int) -> Asked:
     """What a request body asks for. Raises InvalidJSONError or InvalidRequestError."""
-    content = parse_json(body)
+    content, many = _apart(body, max_texts, max_text_chars) or (parse_json(body), None)
     if type(content) is not dict:
         raise InvalidRequestError('The body must be an object: {"text": "..."} or {"texts": ["...", "..."]}.')
     if not content.keys() <= FIELDS:
@@ -100,11 +103,13 @@ def parse(body: bytes, *, max_texts: int, max_text_chars: int) -> Asked:
         raise InvalidRequestError("Give either text (a string) or texts (a list of strings).")
     name = "text" if "text" in content else "texts"
     if name == "text":
-        texts = [content["text"]]
-        check_text(texts[0], "text", max_text_chars)
+        given = [content["text"]]
+        check_text(given[0], "text", max_text_chars)
     else:
-        texts = content["texts"]
-        check_texts(texts, "texts", max_texts=max_texts, max_text_chars=max_text_chars)
+        given = content["texts"]
+        if many is None:
+            check_texts(given, "texts", max_texts=max_texts, max_text_chars=max_text_chars)
+    texts = given if many is None else many
     top_k: Any = content.get("top_k")
     threshold: Any = content.get("threshold")
     model = content.get("model", "")
@@ -119,13 +124,33 @@ def parse(body: bytes, *, max_texts: int, max_text_chars: int) -> Asked:
         raise InvalidRequestError("explain must be true or false.")
     if explain and len(texts) > MOST_EXPLAINED:
         raise InvalidRequestError(f"{len(texts):,} texts to explain in one request; at most {MOST_EXPLAINED}.")
-    # Keys, texts and the model are all the strings there are, each between two quotes; more: a key given twice.
-    strings = len(content) + len(texts) + ("model" in content)
-    if quotes(body) != 2 * strings and quotes(body) != 2 * (strings + _strings_within(texts)):
+    if many is None and not _strings_are(content, given, body):
         raise InvalidJSONError("The body gives a field twice.")
     return Asked(texts, top_k, threshold, model, explain, name)
 
 
-def _strings_within(texts: list[Text]) -> int:
-    """By how many there are more strings than texts."""
-    return sum(len(text) - 1 for text in texts if type(text) is list)
+def _apart(body: bytes, most: int, longest: int) -> tuple[dict[str, Any], JsonTexts] | None:
+    """A body of many texts: its content without them, and they.
+
+    None for any other, and where something is wrong with it: what, is said of the whole.
+    """
+    found = texts_apart(body)
+    if found is None:
+        return None
+    texts, rest = found
+    if not MANY <= len(texts) <= most or texts.lengths.max() > longest:
+        return None
+    with suppress(InvalidJSONError):
+        content = parse_json(rest)
+        if _strings_are(content, [], rest):
+            return content, texts
+    return None
+
+
+def _strings_are(content: dict[str, Any], texts: Sequence[Text], body: bytes) -> bool:
+    """Whether keys, texts and the model are all the strings there are, each between two quotes.
+
+    Where there are more, a key is given twice.
+    """
+    more = quotes(body) - 2 * (len(content) + len(texts) + ("model" in content))
+    return not more or more == 2 * sum(len(text) - 1 for text in texts if type(text) is list)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import codecs
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 from service.deployment import Deployment
 from service.lines import Block, answer_block
 from service.metrics import Metrics
-from service.native_lines import LineTexts, native
+from service.native_json import JsonTexts, native
 from textcnn import TextClassifier
 from textcnn.types import LabelScore, Prediction, Ranking
+
+from .odd_json import TEXTS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -24,7 +27,7 @@ LABELS = ('say "hi"', "déjà vu\n", "\\", "</script>")
 PROBABILITIES = np.array([[0.9, 0.05, 0.04, 0.01], [0.25, 0.25, 0.25, 0.25], [1e-7, 0.0, 1.0, 1 / 3]], np.float32)
 
 
-compiled = pytest.mark.skipif(native() is None, reason="service._lines is not compiled")
+compiled = pytest.mark.skipif(native() is None, reason="service._json is not compiled")
 WAYS = [pytest.param("compiled", marks=compiled), "plain"]
 
 
@@ -205,30 +208,6 @@ def read_by_orjson(content, longest=100):
     return texts, heads, others
 
 
-STRINGS = st.text(max_size=12).map(
-    lambda text: json.dumps(text, ensure_ascii=len(text) % 2 == 0).encode("utf-8", "replace")
-)
-PIECES = st.sampled_from(
-    [
-        b"abcdefgh",
-        b" ",
-        b"\t",
-        b"\x7f",
-        b"\x1f",
-        b"\x00",
-        b'"',
-        b'\\"',
-        b"\\/",
-        b"\\q",
-        b"\\u0000",
-        b"\\u00e9",
-        b"\\ud83d",
-    ]
-    + [b"\\ud83d\\ude00", b"\\uD83D\\u0041", b"\xc3\xa9", b"\xe2\x82\xac", b"\xf0\x9f\x98\x80"]
-    + [b"\xc3", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"]  # no UTF-8
-)
-ODD = st.lists(PIECES, max_size=6).map(lambda parts: b'"' + b"".join(parts) + b'"')
-TEXTS = STRINGS | ODD
 LINES = (
     TEXTS
     | TEXTS.map(lambda text: b'{"text":%b}' % text)
@@ -249,7 +228,7 @@ def test_texts_are_those_that_orjson_finds(content):
     assert [line for _, line in lines.others] == [content.split(b"\n")[number - 5] for number in others]
     texts, numbers, unread = read_by_orjson(content)
     heads = [orjson.loads(b'{"line":%b}' % head) for head in lines.heads()]
-    found = dict(zip([head["line"] for head in heads], LineTexts(lines), strict=True))
+    found = dict(zip([head["line"] for head in heads], JsonTexts(lines), strict=True))
     expected = dict(zip(numbers, texts, strict=True))
     assert set(found) | set(others) == set(numbers) | set(unread) and not set(found) & set(others)
     assert {number: text for number, text in expected.items() if number in found} == found
@@ -268,10 +247,20 @@ def test_what_is_usual_is_not_left_to_python(line):
 
 @compiled
 def test_texts_of_lines_slice_and_iterate_like_a_list():
-    texts = LineTexts(native().Lines(b'"a"\n"b"\n"c"', 1, 10, 100))
-    assert (list(texts), texts[1:], texts[0], "b" in texts, len(texts)) == (["a", "b", "c"], ["b", "c"], "a", True, 3)
+    expected = ["a", "\u00e9\n", "", "dd"]
+    texts = JsonTexts(native().Lines("\n".join(map(json.dumps, expected)).encode(), 1, 10, 100))
+    assert list(texts) == expected and "dd" in texts and texts[-1] == "dd"
+    assert texts.lengths.tolist() == [1, 2, 0, 2]
+    for begin, end, step in product([None, 0, 1, 3, 5, -2], [None, 0, 2, 4, 9, -1], [None, 1, 2, -1]):
+        assert list(texts[begin:end:step]) == expected[begin:end:step]
+    part = texts[1:][1:3]
+    del texts
+    assert (list(part), part.lengths.tolist()) == (["", "dd"], [0, 2])
+    for begin, end in ((0, 3), (-1, 1), (2, 1)):
+        with pytest.raises(IndexError):
+            part._texts.part(begin, end)
     with pytest.raises(IndexError):
-        texts[3]
+        part[2]
 
 
 @compiled
@@ -289,7 +278,7 @@ def test_a_model_answers_texts_where_they_stand_as_it_answers_strings(ascii_only
         "ｆｕｌｌ",
     ]
     lines = "\n".join(json.dumps(text, ensure_ascii=ascii_only) for text in texts).encode()
-    views = LineTexts(native().Lines(lines, 1, 100, 1000))
+    views = JsonTexts(native().Lines(lines, 1, 100, 1000))
     assert list(views) == texts
     np.testing.assert_array_equal(model.predict_proba(views), model.predict_proba(texts))
     assert model.explain(views)[0].to_dict() == model.explain(texts)[0].to_dict()

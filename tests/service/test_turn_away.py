@@ -244,7 +244,9 @@ def connected_to(admission: Admission, app: Any, loop: asyncio.AbstractEventLoop
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("others", "statuses"), [(60, [b"", b"429", b"429"]), (20, [b"", b"", b"429"]), (0, [b""] * 3)])
+@pytest.mark.parametrize(
+    ("others", "statuses"), [(60, [b"", b"429", b"429"]), (20, [b"", b"", b"429"]), (0, [b""] * 3)]
+)
 async def test_of_those_who_come_together_no_more_try_their_luck_than_may_have_it(others, statuses):
     """Each is let in a pass of the loop after it came: asking the others for their bodies would cost as much again."""
     admission = Admission(max_wait=1.0, max_bytes=1000)

@@ -5,19 +5,20 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from service.errors import InvalidJSONError, RequestError
-from service.native_lines import native
+from service.native_json import native
 from service.request_body import quotes
 from service.routes.classify import MANY, parse
 from service.schemas import ClassifyResponse, ClassifyText, ClassifyTexts
-from textcnn.types import LabelScore, Prediction
+from textcnn.types import LabelScore, Prediction, TextViews
 
 from ...patience import PATIENCE
 from ..conftest import ANSWERS
+from ..odd_json import TEXTS
 from ..strictly import strictly
 
 JSON = {"content-type": "application/json"}
@@ -306,6 +307,77 @@ def test_a_repeated_key_is_always_seen_and_never_imagined(pairs, ascii_only):
 def test_no_bytes_make_the_parser_fail_in_another_way(body):
     with pytest.raises(RequestError):
         parse(body, max_texts=3, max_text_chars=20)
+
+
+def asked(body: bytes, way) -> object:
+    """What the parser makes of a body in one way of two."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("service.native_json.native", way)
+        patch.setattr("service.request_body.native", way)
+        patch.setattr("service.routes.classify.MANY", 2)
+        try:
+            found = parse(body, max_texts=4, max_text_chars=20)
+        except RequestError as error:
+            return type(error), str(error)
+    return (*found._replace(texts=list(found.texts)), isinstance(found.texts, TextViews))
+
+
+WHITE = st.sampled_from([b"", b"", b" ", b"\r\n\t "])
+ARRAYS = st.lists(TEXTS | st.sampled_from([b"1", b"null", b'["a"]', b""]) | TEXTS | TEXTS, max_size=5).flatmap(
+    lambda texts: WHITE.map(lambda white: b"[%b]" % (white + (white + b"," + white).join(texts) + white))
+)
+MEMBERS = st.tuples(
+    st.sampled_from(
+        [b'"texts"', b'"texts"', b'"texts"', b'"te\\u0078ts"', b'"text"', b'"top_k"', b'"model"', b'"threshold"']
+    ),
+    ARRAYS | ARRAYS | TEXTS | st.sampled_from([b"2", b"0.5", b"null", b"tru", b"{}", b'[{"texts":[]}]', b'"a"', b"-"]),
+)
+BODIES = st.tuples(WHITE, st.lists(MEMBERS, max_size=3), st.sampled_from([b"}", b"}", b"}", b"", b"]", b"} x"])).map(
+    lambda parts: (
+        parts[0]
+        + b"{"
+        + b",".join(parts[0] + name + parts[0] + b":" + parts[0] + value + parts[0] for name, value in parts[1])
+        + parts[2]
+    )
+)
+
+
+@pytest.mark.skipif(native() is None, reason="service._json is not compiled")
+@given(BODIES)
+@example(b'{"texts":["a","b"],"texts":[]}')
+@example(b'{"texts":["a","b"],"texts":["c"]}')
+@example(b'{"texts":["a","b"],"texts":5}')
+@example(b'{"texts":[],"texts":["a","b"]}')
+@example(b'{"texts":["a","b"],"te\\u0078ts":[]}')
+@example(b'{"top_k":1,"model":"\\u00e9","texts":["a","b"]}')
+@example(b'{"threshold":0.5,"texts":["a","b"],"text":"c"}')
+@example(b'{"texts":["a","b","c","d","e"]}')
+@example(b'{"texts":["a","' + b"b" * 21 + b'"]}')
+@example(b'{"texts":["a","b"]')
+@example(b'{"texts":["a","b"]}}')
+@example(b'{"texts":["a","b",]}')
+@example(b'{"texts":["a" "b"]}')
+@example(b'{"texts":["a","b"],}')
+@example(b'{"top_k":1 2,"texts":["a","b"]}')
+@example(b'{"top_k":,"texts":["a","b"]}')
+@example(b'["texts",["a","b"]]')
+def test_a_body_of_many_texts_is_read_in_place_as_it_is_read_by_orjson(body):
+    compiled, plain = asked(body, native), asked(body, lambda: None)
+    assert compiled[: len(compiled) - (len(compiled) > 2)] == plain[: len(plain) - (len(plain) > 2)]
+    assert plain[-1] is not True
+
+
+@pytest.mark.skipif(native() is None, reason="service._json is not compiled")
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"texts":["a","b"]}',
+        b' { "top_k" : 2 , "model" : "\\u00e9" ,\r\n "texts" : [\n"a" , "\\n" ] , "threshold" : 0.5 } ',
+        '{"texts":["\u00e9","\U0001f600"]}'.encode(),
+    ],
+)
+def test_what_is_usual_is_read_in_place(body):
+    assert asked(body, native)[-1] is True
 
 
 def test_a_million_backslashes_are_parsed_without_looking_back():

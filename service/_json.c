@@ -1,8 +1,9 @@
-/* Lines of JSON with texts in, ranked labels as JSON out, without a Python object for each. Plain C11.
+/* JSON with texts in, ranked labels as JSON out, without a Python object for each. Plain C11.
  *
  * Lines finds the texts of lines as they usually are: a string, or an object with `text` and perhaps an `id` that is
- * copied as it stands. Every other line it gives back whole, for lines.py to read and to say what is wrong with it. So
- * what stands here is strict: a text that it takes is the one that orjson would have found.
+ * copied as it stands. Every other line it gives back whole, for lines.py to read and to say what is wrong with it.
+ * texts() finds those of an object {"texts": ["...", ...]} and gives back the rest of it. So what stands here is strict:
+ * a text that it takes is the one that orjson would have found.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -12,7 +13,7 @@
 #include "../textcnn/text/_texts.h"
 
 #define INLINE static inline __attribute__((always_inline))
-#define INTERFACE "ac15b6bd" /* as in native_lines.py */
+#define INTERFACE "58ac776a" /* as in native_json.py */
 #define ASCII_END 0x80u
 #define GIL_BYTES 500000 /* read or written, 0.2 ms of work: below, taking the GIL back may cost more than it gave */
 #define DIGITS_KEPT 18 /* of a whole number that is copied; what is longer, or has a fraction, orjson may write anew */
@@ -29,13 +30,21 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    PyObject *content; /* bytes, in which texts and ids stand */
+    PyObject *content; /* what the texts stand in: bytes, or the texts of which these are a part */
     uint32_t *decoded; /* texts that stand otherwise in JSON than in memory */
-    text_view_t *texts;
-    head_t *heads;
+    text_view_t *found; /* NULL for a part */
     text_views_t views;
+} texts_t;
+
+typedef struct {
+    texts_t texts;
+    head_t *heads;
     PyObject *others; /* a list of (number, bytes) */
 } lines_t;
+
+typedef struct {
+    PyTypeObject *texts, *lines;
+} types_t;
 
 /* ---------------------------------------------------------------- JSON */
 
@@ -112,9 +121,10 @@ static const uint8_t *read_utf8(const uint8_t *at, const uint8_t *end, uint32_t 
 }
 
 typedef struct {
-    lines_t *lines;
+    texts_t *texts;
+    lines_t *lines;     /* NULL: they stand in no lines */
     const uint8_t *end; /* of the content */
-    size_t used;        /* of lines->decoded, which has room for what is left of the content */
+    size_t used;        /* of texts->decoded, which has room for what is left of the content */
     head_t *others;     /* lines that are given back, each in the place of an id */
     Py_ssize_t other_count, other_room, room;
     int failed; /* memory ran out */
@@ -130,15 +140,15 @@ static const uint8_t *read_string(reader_t *reader, const uint8_t *at, text_view
         *text = (text_view_t){begin, at - begin, 0};
         return at + 1;
     }
-    if (!reader->lines->decoded) {
+    if (!reader->texts->decoded) {
         /* a code point takes a byte or more, and what is decoded is what stands from here on */
-        reader->lines->decoded = malloc((size_t)(end - begin) * sizeof(uint32_t));
-        if (!reader->lines->decoded) {
+        reader->texts->decoded = malloc((size_t)(end - begin) * sizeof(uint32_t));
+        if (!reader->texts->decoded) {
             reader->failed = 1;
             return NULL;
         }
     }
-    uint32_t *start = reader->lines->decoded + reader->used, *out = start, all = 0;
+    uint32_t *start = reader->texts->decoded + reader->used, *out = start, all = 0;
     for (;;) {
         for (; begin < at; begin++) *out++ = *begin;
         if (at == end || *at < 0x20) return NULL;
@@ -217,31 +227,186 @@ static const uint8_t *read_object(reader_t *reader, const uint8_t *at, text_view
     }
 }
 
-/* ---------------------------------------------------------------- what was read */
+/* ---------------------------------------------------------------- texts that were read */
 
-static PyObject *line_text(PyObject *object, Py_ssize_t i)
+static PyObject *text_at(PyObject *object, Py_ssize_t i)
 {
-    lines_t *self = (lines_t *)object;
-    if (i < 0 || i >= self->views.count) {
+    const text_views_t *views = &((texts_t *)object)->views;
+    if (i < 0 || i >= views->count) {
         PyErr_SetString(PyExc_IndexError, "there is no such text");
         return NULL;
     }
-    const text_view_t *text = &self->texts[i];
+    const text_view_t *text = &views->texts[i];
     return PyUnicode_FromKindAndData(text->kind ? text->kind : 1, text->data, text->length);
 }
 
-static Py_ssize_t line_count(PyObject *object) { return ((lines_t *)object)->views.count; }
+static Py_ssize_t text_count(PyObject *object) { return ((texts_t *)object)->views.count; }
 
 static void let_go(PyObject *capsule) { Py_XDECREF((PyObject *)PyCapsule_GetContext(capsule)); }
 
-static PyObject *line_views(PyObject *object, void *unused)
+static PyObject *text_views(PyObject *object, void *unused)
 {
     (void)unused;
-    PyObject *capsule = PyCapsule_New(&((lines_t *)object)->views, TEXT_VIEWS, let_go);
+    PyObject *capsule = PyCapsule_New(&((texts_t *)object)->views, TEXT_VIEWS, let_go);
     if (capsule && PyCapsule_SetContext(capsule, object) < 0) Py_CLEAR(capsule);
     if (capsule) Py_INCREF(object);
     return capsule;
 }
+
+static PyObject *text_lengths(PyObject *object, void *unused)
+{
+    (void)unused;
+    const text_views_t *views = &((texts_t *)object)->views;
+    PyObject *lengths = PyBytes_FromStringAndSize(NULL, views->count * (Py_ssize_t)sizeof(int64_t));
+    for (Py_ssize_t i = 0; lengths && i < views->count; i++) {
+        int64_t length = views->texts[i].length;
+        memcpy(PyBytes_AS_STRING(lengths) + i * (Py_ssize_t)sizeof length, &length, sizeof length);
+    }
+    return lengths;
+}
+
+/* Some of them, without copying one. */
+static PyObject *text_part(PyObject *object, PyObject *args)
+{
+    Py_ssize_t begin, end;
+    const text_views_t *views = &((texts_t *)object)->views;
+    if (!PyArg_ParseTuple(args, "nn", &begin, &end)) return NULL;
+    if (begin < 0 || begin > end || end > views->count) {
+        PyErr_SetString(PyExc_IndexError, "there are no such texts");
+        return NULL;
+    }
+    const types_t *types = PyType_GetModuleState(Py_TYPE(object));
+    texts_t *part = types ? (texts_t *)types->texts->tp_alloc(types->texts, 0) : NULL;
+    if (!part) return NULL;
+    part->content = Py_NewRef(object);
+    part->views = (text_views_t){views->texts + begin, end - begin, 0};
+    for (Py_ssize_t i = begin; i < end; i++) part->views.characters += views->texts[i].length;
+    return (PyObject *)part;
+}
+
+static void texts_dealloc(PyObject *object)
+{
+    texts_t *self = (texts_t *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    Py_XDECREF(self->content);
+    free(self->decoded);
+    free(self->found);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+/* Room for one more text, and its head if it has one. */
+static int more_room(reader_t *reader)
+{
+    texts_t *self = reader->texts;
+    if (self->views.count < reader->room) return 1;
+    reader->room = reader->room * 2 + 64;
+    text_view_t *found = realloc(self->found, (size_t)reader->room * sizeof *found);
+    if (!found) return 0;
+    self->views.texts = self->found = found;
+    if (!reader->lines) return 1;
+    head_t *heads = realloc(reader->lines->heads, (size_t)reader->room * sizeof *heads);
+    if (heads) reader->lines->heads = heads;
+    return heads != NULL;
+}
+
+static void add_text(reader_t *reader, const text_view_t *text)
+{
+    texts_t *self = reader->texts;
+    self->found[self->views.count++] = *text;
+    self->views.characters += text->length;
+}
+
+/* ---------------------------------------------------------------- an object with texts */
+
+INLINE const uint8_t *skip_white(const uint8_t *at, const uint8_t *end)
+{
+    while ((at = skip_space(at, end)) < end && *at == '\n') at++;
+    return at;
+}
+
+/* From behind the brace to the value of `texts`, past members of simple values; NULL where it is not reached so. */
+static const uint8_t *find_texts(reader_t *reader, const uint8_t *at)
+{
+    const uint8_t *end = reader->end;
+    text_view_t unused;
+    for (;;) {
+        at = skip_white(at, end);
+        if (at == end || *at != '"') return NULL;
+        int here = end - at > 7 && !memcmp(at, "\"texts\"", 7);
+        at = read_string(reader, at + 1, &unused);
+        if (at) at = skip_white(at, end);
+        if (!at || at == end || *at != ':') return NULL;
+        at = skip_white(at + 1, end);
+        if (here) return at;
+        if (at < end && *at == '"') at = read_string(reader, at + 1, &unused);
+        else while (at < end && !strchr(",[]{}\"", *at)) at++; /* a number or a word; orjson will see whether it is */
+        if (at) at = skip_white(at, end);
+        if (!at || at == end || *at++ != ',') return NULL;
+    }
+}
+
+/* An array of strings, from behind its bracket to behind the other one; NULL if it is not one, or on `failed`. */
+static const uint8_t *read_strings(reader_t *reader, const uint8_t *at)
+{
+    const uint8_t *end = reader->end;
+    text_view_t text;
+    for (;;) {
+        at = skip_white(at, end);
+        if (at == end || *at != '"') return NULL;
+        at = read_string(reader, at + 1, &text);
+        if (!at) return NULL;
+        if (!more_room(reader)) {
+            reader->failed = 1;
+            return NULL;
+        }
+        add_text(reader, &text);
+        at = skip_white(at, end);
+        if (at == end || (*at != ',' && *at != ']')) return NULL;
+        if (*at++ == ']') return at;
+    }
+}
+
+PyDoc_STRVAR(texts_doc,
+             "texts(body) -> (Texts, bytes) | None\n\n"
+             "The strings of the array `texts` of a JSON object, and the object with an empty one in its place, which has\n"
+             "still to be read: what is wrong with the one is wrong with the other. None where they are not found so.");
+
+static PyObject *texts_apart(PyObject *module, PyObject *body)
+{
+    const types_t *types = PyModule_GetState(module);
+    if (!PyBytes_Check(body)) {
+        PyErr_SetString(PyExc_TypeError, "texts takes bytes");
+        return NULL;
+    }
+    texts_t *self = (texts_t *)types->texts->tp_alloc(types->texts, 0);
+    if (!self) return NULL;
+    self->content = Py_NewRef(body);
+    const uint8_t *begin = (const uint8_t *)PyBytes_AS_STRING(body), *end = begin + PyBytes_GET_SIZE(body);
+    reader_t reader = {.texts = self, .end = end};
+    const uint8_t *at = skip_white(begin, end), *opened = NULL, *closed = NULL;
+    if (at < end && *at == '{') at = find_texts(&reader, at + 1);
+    else at = NULL;
+    if (at && at < end && *at == '[') {
+        opened = at + 1;
+        closed = read_strings(&reader, opened);
+    }
+    if (!closed) {
+        Py_DECREF(self);
+        if (reader.failed) return PyErr_NoMemory();
+        Py_RETURN_NONE;
+    }
+    PyObject *rest = PyBytes_FromStringAndSize(NULL, (opened - begin) + 1 + (end - closed));
+    if (rest) {
+        char *out = PyBytes_AS_STRING(rest);
+        memcpy(out, begin, (size_t)(opened - begin));
+        out[opened - begin] = ']';
+        memcpy(out + (opened - begin) + 1, closed, (size_t)(end - closed));
+    }
+    return rest ? Py_BuildValue("(NN)", self, rest) : (Py_DECREF(self), NULL);
+}
+
+/* ---------------------------------------------------------------- lines */
 
 static PyObject *line_others(PyObject *object, void *unused)
 {
@@ -270,8 +435,8 @@ static PyObject *line_heads(PyObject *object, PyObject *unused)
 {
     (void)unused;
     lines_t *self = (lines_t *)object;
-    PyObject *heads = PyList_New(self->views.count);
-    for (Py_ssize_t i = 0; heads && i < self->views.count; i++) {
+    PyObject *heads = PyList_New(self->texts.views.count);
+    for (Py_ssize_t i = 0; heads && i < self->texts.views.count; i++) {
         const head_t *head = &self->heads[i];
         PyObject *written = PyBytes_FromStringAndSize(NULL, HEAD_ROOM + (head->id.end - head->id.begin));
         if (written) {
@@ -287,27 +452,9 @@ static PyObject *line_heads(PyObject *object, PyObject *unused)
 static void lines_dealloc(PyObject *object)
 {
     lines_t *self = (lines_t *)object;
-    PyTypeObject *type = Py_TYPE(object);
-    Py_XDECREF(self->content);
     Py_XDECREF(self->others);
-    free(self->decoded);
-    free(self->texts);
     free(self->heads);
-    type->tp_free(object);
-    Py_DECREF(type);
-}
-
-/* Room for one more text and its head. */
-static int more_room(reader_t *reader)
-{
-    lines_t *self = reader->lines;
-    if (self->views.count < reader->room) return 1;
-    reader->room = reader->room * 2 + 64;
-    text_view_t *texts = realloc(self->texts, (size_t)reader->room * sizeof *texts);
-    if (texts) self->texts = texts;
-    head_t *heads = realloc(self->heads, (size_t)reader->room * sizeof *heads);
-    if (heads) self->heads = heads;
-    return texts && heads;
+    texts_dealloc(object);
 }
 
 static int more_room_for_others(reader_t *reader)
@@ -322,7 +469,6 @@ static int more_room_for_others(reader_t *reader)
 /* All lines from `at` on; without the GIL. Stops early on `failed`. */
 static void read_lines(reader_t *reader, const uint8_t *at, long long number, Py_ssize_t most, Py_ssize_t longest)
 {
-    lines_t *self = reader->lines;
     const uint8_t *end = reader->end;
     for (; at < end; number++) {
         const uint8_t *begin = at;
@@ -342,9 +488,8 @@ static void read_lines(reader_t *reader, const uint8_t *at, long long number, Py
         if (at && (at == end || *at == '\n') && text.length <= most && at - begin <= longest) {
             if (!more_room(reader)) reader->failed = 1;
             if (reader->failed) return;
-            self->texts[self->views.count] = text;
-            self->heads[self->views.count++] = (head_t){number, id};
-            self->views.characters += text.length;
+            reader->lines->heads[reader->texts->views.count] = (head_t){number, id};
+            add_text(reader, &text);
         } else {
             reader->used = used;
             at = memchr(begin, '\n', (size_t)(end - begin));
@@ -369,13 +514,12 @@ static PyObject *lines_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTuple(args, "SLnn", &content, &first, &most, &longest)) return NULL;
     lines_t *self = (lines_t *)type->tp_alloc(type, 0);
     if (!self) return NULL;
-    self->content = Py_NewRef(content);
+    self->texts.content = Py_NewRef(content);
     const uint8_t *at = (const uint8_t *)PyBytes_AS_STRING(content);
-    reader_t reader = {.lines = self, .end = at + PyBytes_GET_SIZE(content)};
+    reader_t reader = {.texts = &self->texts, .lines = self, .end = at + PyBytes_GET_SIZE(content)};
     PyThreadState *released = PyBytes_GET_SIZE(content) > GIL_BYTES ? PyEval_SaveThread() : NULL;
     read_lines(&reader, at, first, most, longest);
     if (released) PyEval_RestoreThread(released);
-    self->views.texts = self->texts;
     if (reader.failed) PyErr_NoMemory();
     else self->others = PyList_New(reader.other_count);
     for (Py_ssize_t i = 0; self->others && i < reader.other_count; i++) {
@@ -390,13 +534,40 @@ static PyObject *lines_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
+#define VIEWS {"views", text_views, NULL, "A capsule of the texts; see textcnn/text/_texts.h.", NULL}
+#define LENGTHS {"lengths", text_lengths, NULL, "How many code points each text has: int64, as bytes.", NULL}
+#define PART {"part", text_part, METH_VARARGS, "part(begin, end) -> Texts: the texts from one to before another."}
+
+static PyMethodDef texts_methods[] = {PART, {NULL}};
+
+static PyGetSetDef texts_attributes[] = {VIEWS, LENGTHS, {NULL}};
+
+static PyType_Slot texts_slots[] = {
+    {Py_tp_doc, "Texts that stand in JSON, as a sequence."},
+    {Py_tp_dealloc, texts_dealloc},
+    {Py_tp_methods, texts_methods},
+    {Py_tp_getset, texts_attributes},
+    {Py_sq_length, text_count},
+    {Py_sq_item, text_at},
+    {0, NULL},
+};
+
+static PyType_Spec texts_spec = {
+    .name = "service._json.Texts",
+    .basicsize = sizeof(texts_t),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = texts_slots,
+};
+
 static PyMethodDef lines_methods[] = {
+    PART,
     {"heads", line_heads, METH_NOARGS, "heads() -> list of bytes: the number of each line and its id, as JSON."},
     {NULL},
 };
 
 static PyGetSetDef lines_attributes[] = {
-    {"views", line_views, NULL, "A capsule of the texts; see textcnn/text/_texts.h.", NULL},
+    VIEWS,
+    LENGTHS,
     {"others", line_others, NULL, "The lines that were not read: their numbers, and their bytes.", NULL},
     {NULL},
 };
@@ -409,13 +580,13 @@ static PyType_Slot lines_slots[] = {
     {Py_tp_dealloc, lines_dealloc},
     {Py_tp_methods, lines_methods},
     {Py_tp_getset, lines_attributes},
-    {Py_sq_length, line_count},
-    {Py_sq_item, line_text},
+    {Py_sq_length, text_count},
+    {Py_sq_item, text_at},
     {0, NULL},
 };
 
 static PyType_Spec lines_spec = {
-    .name = "service._lines.Lines",
+    .name = "service._json.Lines",
     .basicsize = sizeof(lines_t),
     .flags = Py_TPFLAGS_DEFAULT,
     .slots = lines_slots,
@@ -462,14 +633,14 @@ static PyObject *write_ranking(PyObject *module, PyObject *args)
     Py_buffer best = {0}, abstained = {0};
     const char *json;
     Py_ssize_t json_size;
-    PyTypeObject *lines_type = PyModule_GetState(module) ? *(PyTypeObject **)PyModule_GetState(module) : NULL;
+    const types_t *types = PyModule_GetState(module);
     if (!PyArg_ParseTuple(args, "O!y*y#y*O", &PyTuple_Type, &labels, &best, &json, &json_size, &abstained, &heads))
         return NULL;
     Py_ssize_t count = abstained.len, places = best.len / (Py_ssize_t)sizeof(int64_t);
     Py_ssize_t top = count ? places / count : 1, known = PyTuple_GET_SIZE(labels);
     const int64_t *label_of = best.buf;
     const uint8_t *in_doubt = abstained.buf;
-    const lines_t *lines = lines_type && Py_IS_TYPE(heads, lines_type) ? (lines_t *)heads : NULL;
+    const lines_t *lines = Py_IS_TYPE(heads, types->lines) ? (lines_t *)heads : NULL;
     const int as_lines = heads != Py_None;
     piece_t *numbers = PyMem_Malloc(((size_t)places + 1) * sizeof *numbers);
     piece_t *names = PyMem_Malloc(((size_t)known + 1) * sizeof *names);
@@ -484,7 +655,7 @@ static PyObject *write_ranking(PyObject *module, PyObject *args)
     }
     if (top < 1 || top * count != places || best.len % (Py_ssize_t)sizeof(int64_t)) goto wrong;
     if (json_size < 2 || !split_numbers(json, json_size, numbers, places)) goto wrong;
-    if (as_lines && (lines ? lines->views.count : PyList_Check(heads) ? PyList_GET_SIZE(heads) : -1) != count) goto wrong;
+    if (as_lines && (lines ? lines->texts.views.count : PyList_Check(heads) ? PyList_GET_SIZE(heads) : -1) != count) goto wrong;
 
     /* each number is written once more where it is the first, and each of them with its label and 32 characters */
     size_t room = (size_t)json_size * 2 + 1;
@@ -582,6 +753,7 @@ static PyObject *quotes(PyObject *module, PyObject *body)
 /* ---------------------------------------------------------------- the module */
 
 static PyMethodDef methods[] = {
+    {"texts", texts_apart, METH_O, texts_doc},
     {"write", write_ranking, METH_VARARGS, write_doc},
     {"quotes", quotes, METH_O, "quotes(body) -> int: quotation marks that open or close a string in valid JSON."},
     {NULL},
@@ -589,29 +761,32 @@ static PyMethodDef methods[] = {
 
 static int execute(PyObject *module)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, &lines_spec, NULL);
-    if (!type) return -1;
-    *(PyObject **)PyModule_GetState(module) = type; /* owned by the state, and let go by module_free */
-    if (PyModule_AddType(module, (PyTypeObject *)type) < 0) return -1;
+    types_t *types = PyModule_GetState(module); /* which owns them; module_free lets them go */
+    types->texts = (PyTypeObject *)PyType_FromModuleAndSpec(module, &texts_spec, NULL);
+    types->lines = (PyTypeObject *)PyType_FromModuleAndSpec(module, &lines_spec, NULL);
+    if (!types->texts || !types->lines) return -1;
+    if (PyModule_AddType(module, types->texts) < 0 || PyModule_AddType(module, types->lines) < 0) return -1;
     return PyModule_AddStringConstant(module, "INTERFACE", INTERFACE);
 }
 
 static void module_free(void *module)
 {
-    PyObject **state = PyModule_GetState(module);
-    if (state) Py_CLEAR(*state);
+    types_t *types = PyModule_GetState(module);
+    if (!types) return;
+    Py_CLEAR(types->texts);
+    Py_CLEAR(types->lines);
 }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, execute}, {0, NULL}};
 
 static struct PyModuleDef module = {
     .m_base = PyModuleDef_HEAD_INIT,
-    .m_name = "_lines",
-    .m_doc = "Lines of JSON in and out; see lines.py.",
-    .m_size = sizeof(PyObject *),
+    .m_name = "_json",
+    .m_doc = "JSON with texts in, ranked labels out; see native_json.py.",
+    .m_size = sizeof(types_t),
     .m_methods = methods,
     .m_slots = module_slots,
     .m_free = module_free,
 };
 
-PyMODINIT_FUNC PyInit__lines(void) { return PyModuleDef_Init(&module); }
+PyMODINIT_FUNC PyInit__json(void) { return PyModuleDef_Init(&module); }
