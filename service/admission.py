@@ -12,7 +12,7 @@ from service.errors import OverloadedError, RateLimitedError
 from service.keys import Key
 
 OVERLOADED = "More is waiting than can be answered in time; try again when Retry-After says."
-Refused = Callable[[str], None]  # told the reason of every refusal
+Refused = Callable[[str, int], None]  # told the reason of refusals, and how many they are
 JITTER_SECONDS = 2.0  # so that those who were refused together do not come back together
 BURST_SECONDS = 2.0  # what a key may save up, in seconds of its rate
 
@@ -23,7 +23,7 @@ class Admission:
     When nothing waits anything is let in: a request too big for the bound is still answered by an idle service.
     """
 
-    def __init__(self, *, max_wait: float, max_bytes: int, refused: Refused = lambda reason: None) -> None:
+    def __init__(self, *, max_wait: float, max_bytes: int, refused: Refused = lambda reason, count: None) -> None:
         self._refused = refused
         self.max_wait = max_wait
         self.max_bytes = max_bytes
@@ -47,7 +47,8 @@ class Admission:
     def check(self, size: int) -> None:
         """Raises OverloadedError if `size` bytes more are too many now. For before a body is read."""
         if self.bytes and (self.seconds > self.max_wait or self.bytes + size > self.max_bytes):
-            raise OverloadedError(OVERLOADED, headers={"retry-after": str(self.refuse())})
+            self.count_refused(1)
+            raise OverloadedError(OVERLOADED, headers={"retry-after": str(self.retry_after())})
 
     @contextmanager
     def let_in(self, seconds: float, size: int, *, on_loop: bool = False) -> Iterator[None]:
@@ -64,9 +65,11 @@ class Admission:
             # sums of floats drift; an empty house is the moment to set them right
             self.seconds = self.seconds - seconds if self.bytes else 0.0
 
-    def refuse(self) -> int:
-        """Counts a refusal. Returns the seconds after which to try again."""
-        self._refused("overloaded")
+    def count_refused(self, count: int) -> None:
+        self._refused("overloaded", count)
+
+    def retry_after(self) -> int:
+        """The seconds after which one who is refused may try again."""
         return max(1, math.ceil(self.seconds + random.uniform(0, JITTER_SECONDS)))
 
 
@@ -97,7 +100,7 @@ class TokenBucket:
 class RateLimits:
     """A bucket for each key that has a rate, of which each of `processes` gives an even share."""
 
-    def __init__(self, refused: Refused = lambda reason: None, *, processes: int = 1) -> None:
+    def __init__(self, refused: Refused = lambda reason, count: None, *, processes: int = 1) -> None:
         self._refused = refused
         self._processes = processes
         self._buckets: dict[tuple[str, float], TokenBucket] = {}
@@ -113,7 +116,7 @@ class RateLimits:
         """Raises RateLimitedError, with the time after which as many texts are allowed."""
         if wait := self.wait(key, texts):
             assert key is not None
-            self._refused("rate_limited")
+            self._refused("rate_limited", 1)
             raise RateLimitedError(
                 f"This key may send {key.per_second:g} texts a second.",
                 headers={"retry-after": str(math.ceil(wait))},

@@ -151,8 +151,8 @@ def create_app(
 
     rejections = cache(metrics.rejections.labels)  # finding a series takes longer than adding to it
 
-    def refused(reason: str) -> None:
-        rejections(reason).inc()
+    def refused(reason: str, count: int) -> None:
+        rejections(reason).inc(count)
 
     def bounded() -> Admission:
         return Admission(max_wait=settings.max_wait_ms / 1000, max_bytes=settings.max_queued_bytes, refused=refused)

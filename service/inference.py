@@ -37,7 +37,7 @@ class Inference:
         rates: RateLimits,
         *,
         max_timeout_ms: int,
-        refused: Refused = lambda reason: None,
+        refused: Refused = lambda reason, count: None,
     ) -> None:
         self._refused = refused
         self._admission = admission
@@ -173,7 +173,7 @@ class Inference:
         return monotonic() + left
 
     def _late(self) -> DeadlineError:
-        self._refused("deadline_passed")
+        self._refused("deadline_passed", 1)
         return DeadlineError("There was not time enough left to answer; nothing was done.")
 
 

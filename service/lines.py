@@ -17,7 +17,7 @@ import orjson
 
 from service.deployment import Deployment
 from service.errors import CODES, InvalidJSONError, InvalidRequestError, RequestError
-from service.native_json import JsonTexts, native
+from service.native_wire import JsonTexts, native
 from service.predictions import answer_texts
 from service.request_body import check_text, parse_unrepeated
 

@@ -16,7 +16,7 @@ from service.deployment import Deployment
 from service.errors import INTERNAL
 from service.metrics import Work
 from service.middleware.failures import log_failure
-from service.native_json import native
+from service.native_wire import native
 from textcnn.types import Prediction
 
 FAILED_TEXT = {"error": {"code": INTERNAL[0], "message": "The model failed on this text."}}
@@ -34,7 +34,7 @@ def answer_texts(
     """Classify and write, in the thread of bulk work: with `heads` as lines, without as the items of a JSON array.
 
     `heads` has for each line its number, and its id if it has one, as JSON: a list of bytes, or a
-    service._json.Lines. Without them raises what the model raised, if it did on all texts.
+    service._wire.Lines. Without them raises what the model raised, if it did on all texts.
     """
     write = native()
     if write and deployment.ranks and threshold is None:

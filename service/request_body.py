@@ -8,7 +8,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from service.errors import InvalidJSONError, InvalidRequestError
-from service.native_json import native
+from service.native_wire import native
 
 Form = TypeVar("Form", bound=BaseModel)
 

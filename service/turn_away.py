@@ -21,16 +21,43 @@ from service.admission import OVERLOADED, Admission
 from service.answer import Headers
 from service.errors import OverloadedError, error_answer
 from service.lifecycle import Lifecycle
+from service.middleware.metrics import Count
 from service.middleware.request_id import HEADER
+from service.native_wire import native
 
 REST_SECONDS = 0.002  # well below the 10 ms in which a refusal is to be there
 MOST_BYTES, MOST_HEADERS = 4096, 50  # of a head that is read here
 HEAD = re.compile(
     rb"POST ([!-~]++) HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r\n)*+)\r\n"  # RFC 9110, 5.6.2
 )
+LENGTH_DIGITS = 18
 LINE = re.compile(rb"([^:\r\n]++):[ \t]*+([^\r\n]*+)\r\n")
 # What changes where a request ends, or what becomes of the connection.
 UNUSUAL = frozenset({b"expect", b"proxy-connection", b"transfer-encoding", b"upgrade"})
+
+
+def usual_request(data: bytes, begin: int, most_bytes: int, most_headers: int) -> tuple[bytes, bytes, int] | None:
+    """Of the POST request that `data` has from `begin` on: its path, its x-request-id (b"": none), and where it ends.
+
+    None where it has not come whole, has a larger head, or has anything about it of which more than that may depend.
+    """
+    head = HEAD.match(data, begin, begin + most_bytes)
+    if head is None:
+        return None
+    lines = LINE.findall(head[2])
+    headers = {name.lower(): value for name, value in lines}
+    length = headers.get(b"content-length", b"")
+    if (
+        len(headers) != len(lines)  # one is repeated
+        or len(lines) > most_headers
+        or not UNUSUAL.isdisjoint(headers)
+        or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"
+        or not length.isdigit()
+        or len(length) > LENGTH_DIGITS
+        or head.end() + int(length) > len(data)
+    ):
+        return None
+    return head[1], headers.get(HEADER, b""), head.end() + int(length)
 
 
 class TurnAway:
@@ -43,7 +70,7 @@ class TurnAway:
         self,
         doors: Mapping[str, Admission],
         name: Callable[[bytes], str],
-        count: Callable[[str, str, int, float], None],
+        count: Count,
         lifecycle: Lifecycle,
     ) -> None:
         self._doors = {path.encode("ascii"): (path, admission) for path, admission in doors.items()}
@@ -57,6 +84,10 @@ class TurnAway:
         self._body = answer.body.removesuffix(b'"}}'), b'"}}'
         self._head = b"".join(b"%b: %b\r\n" % header for header in answer.headers)
         self._resting = False
+        self._refused: dict[str, int] = {}  # by path, and not counted yet
+        self._since = 0.0  # when the first of them came, of time.perf_counter
+        compiled = native()
+        self._usual_request = compiled.usual_request if compiled else usual_request
         self._common: Headers = []
         self._start = b""
 
@@ -70,13 +101,18 @@ class TurnAway:
 
     def rest(self, loop: AbstractEventLoop) -> None:
         """After a refusal: what else comes within REST_SECONDS is to be refused together, unless the loop has work."""
-        if not self._resting and not any(admission.on_loop for admission in self._admissions):
+        if not self._resting:
             self._resting = True
             loop.call_soon(self._rest)
 
     def _rest(self) -> None:
-        sleep(REST_SECONDS)  # the loop itself: the threads have the core and the interpreter to themselves
         self._resting = False
+        for path, count in self._refused.items():
+            self._count("POST", path, self._status, self._since, count)
+            self._doors[path.encode("ascii")][1].count_refused(count)
+        self._refused.clear()
+        if not any(admission.on_loop for admission in self._admissions):
+            sleep(REST_SECONDS)  # the loop itself: the threads have the core and the interpreter to themselves
 
     def early(
         self, url: bytes, headers: Iterable[tuple[bytes, bytes]], common: Headers, in_hand: int, loop: AbstractEventLoop
@@ -103,41 +139,31 @@ class TurnAway:
         What is said to one is what `early` says; what is left has to be parsed.
         """
         refusals: list[bytes] = []
-        end = 0
-        while end < len(data):
-            head = HEAD.match(data, end, end + MOST_BYTES)
-            if head is None or head[1] not in self._doors:
+        begin = 0
+        while begin < len(data):
+            found = self._usual_request(data, begin, MOST_BYTES, MOST_HEADERS)
+            if found is None or found[0] not in self._doors:
                 break
-            lines = LINE.findall(head[2])
-            headers = {name.lower(): value for name, value in lines}
-            length = headers.get(b"content-length", b"")
-            if (
-                len(headers) != len(lines)  # one is repeated
-                or len(lines) > MOST_HEADERS
-                or not UNUSUAL.isdisjoint(headers)
-                or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"
-                or not length.isdigit()
-                or head.end() + int(length) > len(data)
-            ):
-                break
-            refusal = self._refusal(head[1], headers.get(HEADER, b""), common)
+            path, given, end = found
+            refusal = self._refusal(path, given, common)
             if refusal is None:
                 break
             refusals.append(refusal)
-            end = head.end() + int(length)
-        return refusals, end
+            begin = end
+        return refusals, begin
 
     def _refusal(self, url: bytes, given: bytes, common: Headers) -> bytes | None:
         path, admission = self._doors[url]
         if not admission.is_full:
             return None
-        arrived = perf_counter()
-        seconds, name = admission.refuse(), self._name(given.strip(b" \t")).encode("ascii")
+        if not self._refused:
+            self._since = perf_counter()
+        self._refused[path] = self._refused.get(path, 0) + 1
+        seconds, name = admission.retry_after(), self._name(given.strip(b" \t")).encode("ascii")
         if common is not self._common:
             self._common = common
             self._start = STATUS_LINE[self._status] + b"".join(b"%b: %b\r\n" % header for header in common) + self._head
         before, after = self._body
-        self._count("POST", path, self._status, arrived)
         return b"%bretry-after: %d\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n%b%b%b" % (
             self._start, seconds, name, len(before) + len(name) + len(after), before, name, after
         )  # fmt: skip

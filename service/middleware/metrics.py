@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from service.answer import Answer
 from service.call import Call
-from service.metrics import Metrics
+from service.metrics import Metrics, observe_alike
 from service.route import Endpoint
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
-def make_counter(metrics: Metrics) -> Callable[[str, str, int, float], None]:
-    """A function to be told of every answer: method, template of the route, status, when the request came."""
+class Count(Protocol):
+    def __call__(self, method: str, template: str, status: int, arrived: float, times: int = 1) -> None:
+        """Told of an answer, or of several alike: the template of the route, and when the request came."""
+
+
+def make_counter(metrics: Metrics) -> Count:
     # Finding a series by its labels takes longer than adding to it.
     bound: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
-    def count(method: str, template: str, status: int, arrived: float) -> None:
+    def count(method: str, template: str, status: int, arrived: float, times: int = 1) -> None:
         key = (method, template, status)
         series = bound.get(key)
         if series is None:
@@ -30,13 +33,13 @@ def make_counter(metrics: Metrics) -> Callable[[str, str, int, float], None]:
             )
             if known:  # else clients could fill the memory with methods of their own
                 bound[key] = series
-        series[0].inc()
-        series[1].observe(perf_counter() - arrived)
+        series[0].inc(times)
+        observe_alike(series[1], perf_counter() - arrived, times)
 
     return count
 
 
-def count_requests(endpoint: Endpoint, count: Callable[[str, str, int, float], None]) -> Endpoint:
+def count_requests(endpoint: Endpoint, count: Count) -> Endpoint:
     async def counted(call: Call) -> Answer:
         answer = await endpoint(call)
         count(call.method, call.template, answer.status, call.arrived)

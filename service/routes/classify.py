@@ -14,7 +14,7 @@ from service.deployment import Deployment, Text
 from service.errors import InvalidJSONError, InvalidRequestError
 from service.inference import Inference
 from service.model_registry import ModelRegistry
-from service.native_json import JsonTexts, texts_apart
+from service.native_wire import JsonTexts, texts_apart
 from service.predictions import shown
 from service.request_body import check_text, check_texts, parse_json, quotes, request_body
 from service.route import Route

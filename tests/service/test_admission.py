@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from service.admission import Admission, RateLimits, TokenBucket
@@ -89,8 +91,8 @@ def test_an_idle_service_takes_a_request_of_any_size():
 
 
 def test_those_who_are_refused_are_told_different_times_of_the_length_of_the_queue():
-    reasons: list[str] = []
-    admission = Admission(max_wait=1.0, max_bytes=100, refused=reasons.append)
+    reasons: Counter[str] = Counter()
+    admission = Admission(max_wait=1.0, max_bytes=100, refused=lambda reason, count: reasons.update({reason: count}))
     waits = set()
     with admission.let_in(10.0, 10):
         for _ in range(100):
@@ -98,12 +100,12 @@ def test_those_who_are_refused_are_told_different_times_of_the_length_of_the_que
                 admission.check(1)
             waits.add(int(caught.value.headers["retry-after"]))
     assert waits == {11, 12}
-    assert reasons == ["overloaded"] * 100
+    assert reasons == {"overloaded": 100}
 
 
 def test_nobody_is_told_to_come_back_at_once(monkeypatch):
     monkeypatch.setattr("service.admission.random.uniform", lambda least, most: least)
-    assert Admission(max_wait=1.0, max_bytes=100).refuse() == 1
+    assert Admission(max_wait=1.0, max_bytes=100).retry_after() == 1
 
 
 def test_work_that_failed_gives_its_place_back():
@@ -151,14 +153,14 @@ def test_more_than_a_bucket_holds_is_given_when_it_is_full_and_owed(clock):
 
 
 def test_each_key_has_its_own_rate(clock):
-    reasons: list[str] = []
-    limits = RateLimits(reasons.append)
+    reasons: list[tuple[str, int]] = []
+    limits = RateLimits(lambda *why: reasons.append(why))
     slow = Key("slow", b"", frozenset(), per_second=1)
     limits.take(slow, 2)
     with pytest.raises(RateLimitedError) as caught:
         limits.take(slow, 1)
     assert caught.value.headers["retry-after"] == "1"
-    assert reasons == ["rate_limited"]
+    assert reasons == [("rate_limited", 1)]
     limits.take(Key("other", b"", frozenset(), per_second=1), 2)
     for _ in range(100):
         limits.take(Key("free", b"", frozenset()), 1000)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from service.deployment import Deployment
 from service.lines import Block, answer_block
 from service.metrics import Metrics
-from service.native_json import JsonTexts, native
+from service.native_wire import JsonTexts, native
 from textcnn import TextClassifier
 from textcnn.types import LabelScore, Prediction, Ranking
 
@@ -27,7 +27,7 @@ LABELS = ('say "hi"', "déjà vu\n", "\\", "</script>")
 PROBABILITIES = np.array([[0.9, 0.05, 0.04, 0.01], [0.25, 0.25, 0.25, 0.25], [1e-7, 0.0, 1.0, 1 / 3]], np.float32)
 
 
-compiled = pytest.mark.skipif(native() is None, reason="service._json is not compiled")
+compiled = pytest.mark.skipif(native() is None, reason="service._wire is not compiled")
 WAYS = [pytest.param("compiled", marks=compiled), "plain"]
 
 

@@ -15,12 +15,15 @@ from unittest.mock import MagicMock
 import httpx
 import pytest
 import uvicorn
+from hypothesis import example, given
+from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from service.admission import Admission
 from service.guard import Guard, Limits, guarded
 from service.lifecycle import Lifecycle
-from service.turn_away import TurnAway
+from service.native_wire import native
+from service.turn_away import MOST_BYTES, MOST_HEADERS, TurnAway, usual_request
 
 from ..patience import PATIENCE, until
 
@@ -166,10 +169,76 @@ SHAPES = {
 }
 
 
+LINES = [
+    b"host: localhost\r\n",
+    b"Connection: Keep-Alive\r\n",
+    b"X-Request-Id: \tmine \r\n",
+    b"connection: close\r\n",
+    b"connection:\r\n",
+    b"Upgrade: h2c\r\n",
+    b"EXPECT: \r\n",
+    b"transfer-encoding: chunked\r\n",
+    b"proxy-connection: keep-alive\r\n",
+    b"Content-Length: 0\r\n",
+    b"content-length: 0000000000000000000001\r\n",
+    b"content-length: \xb2\r\n",
+    b"a`^: \xe4\x80\r\n",
+    b"A`^:\x7f\r\n",
+    b"a~^:\x00\r\n",
+    b"@: b\r\n",
+    b"`: b\r\n",
+    b"[: b\r\n",
+    b"{: b\r\n",
+    b"a b: c\r\n",
+    b" a: b\r\n",
+    b": b\r\n",
+    b"a\r\n",
+    b"\r\n",
+]
+
+
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 def test_what_is_refused_without_the_parser_is_told_what_the_parser_would_have_it_told(full, shape):
     # an empty line before a request is passed over by the parser, and by nobody else
     assert said(full, shape + LAST) == said(full, b"\r\n" + shape + LAST)
+
+
+@pytest.mark.skipif(native() is None, reason="service._wire is not compiled")
+@given(
+    st.lists(st.sampled_from(LINES), max_size=5).map(b"".join),
+    st.lists(st.tuples(st.integers(0, 300), st.binary(max_size=2)), max_size=2),
+    st.integers(-1, 40),
+    st.integers(0, 6),
+)
+@example(b"".join(LINES[:3]), [], 0, 6)
+def test_compiled_code_finds_the_end_of_a_request_where_python_does(lines, changes, begin, most):
+    data = bytearray(b"POST /v1/classify HTTP/1.1\r\n" + lines + b"content-length: 3\r\n\r\n{}\n")
+    for place, other in changes:
+        data[min(place, len(data) - 1) : place + 1] = other
+    data = b"POST / HTTP/1.1\r\n"[:begin] + bytes(data) if begin > 0 else bytes(data)
+    begin = max(begin, 0)
+    for end in {len(data), len(data) - 1, len(data) // 2}:
+        found = native().usual_request(data[:end], begin, 120, most)
+        assert found == usual_request(data[:end], begin, 120, most)
+
+
+@pytest.mark.skipif(native() is None, reason="service._wire is not compiled")
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_compiled_code_finds_usual_what_python_does(shape):
+    for end in range(len(shape) + 1 if len(shape) < 1000 else 0, len(shape) + 1):
+        found = native().usual_request(shape[:end], 0, MOST_BYTES, MOST_HEADERS)
+        assert found == usual_request(shape[:end], 0, MOST_BYTES, MOST_HEADERS)
+
+
+def test_what_is_usual_is_told_by_path_id_and_end():
+    request = post(b"{}", head=HEAD + b"X-Request-ID: mine\r\n")
+    ways = [usual_request, *([native().usual_request] if native() else [])]
+    for way in ways:
+        assert way(b"12" + request + b"3", 2, MOST_BYTES, MOST_HEADERS) == (b"/v1/classify", b"mine", len(request) + 2)
+        assert way(request, 0, len(request) - 3, 4) is None, "a head that is too long"
+        assert way(request, 0, len(request) - 2, 4) is not None
+        assert way(request, 0, MOST_BYTES, 3) is None, "a header too many"
+        assert way(request, len(request), MOST_BYTES, 4) is None
 
 
 @pytest.mark.parametrize("id_", [b"", b"x-request-id: mine\r\n"], ids=["without an id", "with an id"])
@@ -343,10 +412,13 @@ def test_paths_that_do_not_wait_for_a_turn_are_answered(full):
 
 
 def test_only_a_full_service_and_only_at_its_doors_turns_away():
-    admission, lifecycle = Admission(max_wait=1.0, max_bytes=10), Lifecycle()
-    told, loop = [], MagicMock(spec=asyncio.AbstractEventLoop)
+    told, reasons, loop = [], [], MagicMock(spec=asyncio.AbstractEventLoop)
+    lifecycle = Lifecycle()
+    admission = Admission(max_wait=1.0, max_bytes=10, refused=lambda *why: reasons.append(why))
     doors = {"/v1/classify": admission}
-    turn_away = TurnAway(doors, lambda given: given.decode(), lambda *all_: told.append(all_[:3]), lifecycle)
+    turn_away = TurnAway(
+        doors, lambda given: given.decode(), lambda *all_: told.append((*all_[:3], all_[4])), lifecycle
+    )
     request = post(b"{}", head=HEAD + b"x-request-id: mine\r\n")
 
     def refused(path: bytes) -> tuple[bool, bool]:
@@ -362,7 +434,10 @@ def test_only_a_full_service_and_only_at_its_doors_turns_away():
         lifecycle.draining = True
         assert not turn_away.wanted
     assert refused(b"/v1/classify") == (False, False)
-    assert told == [("POST", "/v1/classify", 429)] * 2
+    turn_away.rest(loop)
+    for _ in range(2):  # it has counted them the first time
+        loop.call_soon.call_args.args[0]()
+    assert (told, reasons) == ([("POST", "/v1/classify", 429, 2)], [("overloaded", 2)])
 
 
 def test_the_loop_rests_once_a_pass_after_refusals_unless_the_work_is_its_own(monkeypatch):

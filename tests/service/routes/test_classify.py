@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from service.errors import InvalidJSONError, RequestError
-from service.native_json import native
+from service.native_wire import native
 from service.request_body import quotes
 from service.routes.classify import MANY, parse
 from service.schemas import ClassifyResponse, ClassifyText, ClassifyTexts
@@ -312,7 +312,7 @@ def test_no_bytes_make_the_parser_fail_in_another_way(body):
 def asked(body: bytes, way) -> object:
     """What the parser makes of a body in one way of two."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("service.native_json.native", way)
+        patch.setattr("service.native_wire.native", way)
         patch.setattr("service.request_body.native", way)
         patch.setattr("service.routes.classify.MANY", 2)
         try:
@@ -342,7 +342,7 @@ BODIES = st.tuples(WHITE, st.lists(MEMBERS, max_size=3), st.sampled_from([b"}", 
 )
 
 
-@pytest.mark.skipif(native() is None, reason="service._json is not compiled")
+@pytest.mark.skipif(native() is None, reason="service._wire is not compiled")
 @given(BODIES)
 @example(b'{"texts":["a","b"],"texts":[]}')
 @example(b'{"texts":["a","b"],"texts":["c"]}')
@@ -367,7 +367,7 @@ def test_a_body_of_many_texts_is_read_in_place_as_it_is_read_by_orjson(body):
     assert plain[-1] is not True
 
 
-@pytest.mark.skipif(native() is None, reason="service._json is not compiled")
+@pytest.mark.skipif(native() is None, reason="service._wire is not compiled")
 @pytest.mark.parametrize(
     "body",
     [

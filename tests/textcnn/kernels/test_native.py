@@ -11,7 +11,7 @@ from zlib import crc32
 import pytest
 
 import textcnn.kernels
-from service import native_json
+from service import native_wire
 from textcnn.kernels.native import INTERFACE, native
 from textcnn.text import word_ids
 
@@ -51,7 +51,7 @@ def test_an_extension_of_these_sources_is_used(
 
 @pytest.mark.parametrize(
     ("source", "stated"),
-    [("textcnn/text/_word_ids.c", word_ids.INTERFACE), ("service/_json.c", native_json.INTERFACE)],
+    [("textcnn/text/_word_ids.c", word_ids.INTERFACE), ("service/_wire.c", native_wire.INTERFACE)],
 )
 def test_what_reads_and_writes_texts_states_its_interface(source: str, stated: str) -> None:
     root = Path(textcnn.kernels.__path__[0]).parent.parent

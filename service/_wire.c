@@ -1,4 +1,5 @@
-/* JSON with texts in, ranked labels as JSON out, without a Python object for each. Plain C11.
+/* Between the wire and the model: JSON with texts in, ranked labels as JSON out, without a Python object for each; and
+ * what has to be known of a request to refuse it. Plain C11.
  *
  * Lines finds the texts of lines as they usually are: a string, or an object with `text` and perhaps an `id` that is
  * copied as it stands. Every other line it gives back whole, for lines.py to read and to say what is wrong with it.
@@ -13,7 +14,7 @@
 #include "../textcnn/text/_texts.h"
 
 #define INLINE static inline __attribute__((always_inline))
-#define INTERFACE "58ac776a" /* as in native_json.py */
+#define INTERFACE "63a043a4" /* as in native_wire.py */
 #define ASCII_END 0x80u
 #define GIL_BYTES 500000 /* read or written, 0.2 ms of work: below, taking the GIL back may cost more than it gave */
 #define DIGITS_KEPT 18 /* of a whole number that is copied; what is longer, or has a fraction, orjson may write anew */
@@ -553,7 +554,7 @@ static PyType_Slot texts_slots[] = {
 };
 
 static PyType_Spec texts_spec = {
-    .name = "service._json.Texts",
+    .name = "service._wire.Texts",
     .basicsize = sizeof(texts_t),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = texts_slots,
@@ -586,7 +587,7 @@ static PyType_Slot lines_slots[] = {
 };
 
 static PyType_Spec lines_spec = {
-    .name = "service._json.Lines",
+    .name = "service._wire.Lines",
     .basicsize = sizeof(lines_t),
     .flags = Py_TPFLAGS_DEFAULT,
     .slots = lines_slots,
@@ -750,11 +751,101 @@ static PyObject *quotes(PyObject *module, PyObject *body)
     return PyLong_FromSsize_t(count);
 }
 
+/* ---------------------------------------------------------------- a request to be refused */
+
+#define REQUEST_HEADERS 64 /* that are told apart; turn_away.py allows fewer */
+#define LENGTH_DIGITS 18
+
+/* What has a name: letters, digits and some signs (RFC 9110, 5.6.2). */
+INLINE int is_token(uint8_t byte)
+{
+    uint8_t letter = byte | 0x20;
+    return (letter >= 'a' && letter <= 'z') || (byte >= '0' && byte <= '9') || (byte && strchr("!#$%&'*+-.^_`|~", byte));
+}
+
+INLINE int is_called(span_t name, const char *lower)
+{
+    size_t size = (size_t)(name.end - name.begin);
+    if (size != strlen(lower)) return 0;
+    for (size_t i = 0; i < size; i++) {
+        uint8_t byte = name.begin[i];
+        if ((byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte) != (uint8_t)lower[i]) return 0;
+    }
+    return 1;
+}
+
+static int are_equal(span_t one, span_t other)
+{
+    if (one.end - one.begin != other.end - other.begin) return 0;
+    for (; one.begin < one.end; one.begin++, other.begin++) {
+        uint8_t a = *one.begin, b = *other.begin;
+        if (a != b && ((a | 0x20) != (b | 0x20) || (a | 0x20) < 'a' || (a | 0x20) > 'z')) return 0;
+    }
+    return 1;
+}
+
+PyDoc_STRVAR(usual_request_doc,
+             "usual_request(data, begin, most_bytes, most_headers) -> (path, id, end) | None\n\n"
+             "As service.turn_away.usual_request, which says what it is.");
+
+static PyObject *usual_request(PyObject *module, PyObject *args)
+{
+    static const char *const unusual[] = {"expect", "proxy-connection", "transfer-encoding", "upgrade"};
+    PyObject *data;
+    Py_ssize_t begin, most_bytes, most_headers;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "Snnn", &data, &begin, &most_bytes, &most_headers)) return NULL;
+    const uint8_t *all = (const uint8_t *)PyBytes_AS_STRING(data), *data_end = all + PyBytes_GET_SIZE(data);
+    if (begin < 0 || begin > data_end - all) Py_RETURN_NONE;
+    const uint8_t *at = all + begin, *end = data_end - at > most_bytes ? at + most_bytes : data_end;
+    span_t names[REQUEST_HEADERS], id = {at, at}, path;
+    int count = 0, has_length = 0;
+    long long length = 0;
+    if (end - at < 5 || memcmp(at, "POST ", 5)) Py_RETURN_NONE;
+    path.begin = at += 5;
+    while (at < end && *at > ' ' && *at < 0x7F) at++;
+    path.end = at;
+    if (path.begin == path.end || end - at < 11 || memcmp(at, " HTTP/1.1\r\n", 11)) Py_RETURN_NONE;
+    for (at += 11; end - at < 2 || at[0] != '\r' || at[1] != '\n';) {
+        span_t name = {at, at}, value;
+        while (at < end && is_token(*at)) at++;
+        name.end = at;
+        if (name.begin == name.end || at == end || *at++ != ':') Py_RETURN_NONE;
+        while (at < end && (*at == ' ' || *at == '\t')) at++;
+        value.begin = at;
+        while (at < end && (*at == '\t' || (*at >= ' ' && *at != 0x7F))) at++;
+        value.end = at;
+        if (end - at < 2 || at[0] != '\r' || at[1] != '\n') Py_RETURN_NONE;
+        at += 2;
+        if (count == REQUEST_HEADERS || count == most_headers) Py_RETURN_NONE;
+        for (int i = 0; i < count; i++)
+            if (are_equal(names[i], name)) Py_RETURN_NONE;
+        names[count++] = name;
+        for (int i = 0; i < 4; i++)
+            if (is_called(name, unusual[i])) Py_RETURN_NONE;
+        if (is_called(name, "connection") && !is_called(value, "keep-alive")) Py_RETURN_NONE;
+        if (is_called(name, "x-request-id")) id = value;
+        if (is_called(name, "content-length")) {
+            if (value.begin == value.end || value.end - value.begin > LENGTH_DIGITS) Py_RETURN_NONE;
+            for (; value.begin < value.end; value.begin++) {
+                if (*value.begin < '0' || *value.begin > '9') Py_RETURN_NONE;
+                length = length * 10 + (*value.begin - '0');
+            }
+            has_length = 1;
+        }
+    }
+    at += 2;
+    if (!has_length || length > data_end - at) Py_RETURN_NONE;
+    return Py_BuildValue("(y#y#n)", path.begin, (Py_ssize_t)(path.end - path.begin), id.begin,
+                         (Py_ssize_t)(id.end - id.begin), (Py_ssize_t)(at - all) + (Py_ssize_t)length);
+}
+
 /* ---------------------------------------------------------------- the module */
 
 static PyMethodDef methods[] = {
     {"texts", texts_apart, METH_O, texts_doc},
     {"write", write_ranking, METH_VARARGS, write_doc},
+    {"usual_request", usual_request, METH_VARARGS, usual_request_doc},
     {"quotes", quotes, METH_O, "quotes(body) -> int: quotation marks that open or close a string in valid JSON."},
     {NULL},
 };
@@ -781,12 +872,12 @@ static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, execute}, {0, NULL}};
 
 static struct PyModuleDef module = {
     .m_base = PyModuleDef_HEAD_INIT,
-    .m_name = "_json",
-    .m_doc = "JSON with texts in, ranked labels out; see native_json.py.",
+    .m_name = "_wire",
+    .m_doc = "Between the wire and the model; see native_wire.py.",
     .m_size = sizeof(types_t),
     .m_methods = methods,
     .m_slots = module_slots,
     .m_free = module_free,
 };
 
-PyMODINIT_FUNC PyInit__json(void) { return PyModuleDef_Init(&module); }
+PyMODINIT_FUNC PyInit__wire(void) { return PyModuleDef_Init(&module); }

@@ -1,4 +1,4 @@
-"""Compiled code between JSON and the model (_json.c), where there is some: texts in, ranked labels out."""
+"""Compiled code between JSON and the model (_wire.c), where there is some: texts in, ranked labels out."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from textcnn.types import TextViews
 
 log = logging.getLogger(__name__)
 
-# As _json.c states it: CRC-32 of the names and the parameters there, and of textcnn/text/_texts.h.
-INTERFACE = "58ac776a"
+# As _wire.c states it: CRC-32 of the names and the parameters there, and of textcnn/text/_texts.h.
+INTERFACE = "63a043a4"
 
 
 @cache
@@ -26,18 +26,18 @@ def native() -> ModuleType | None:
     if os.environ.get("TEXTCNN_NATIVE") == "off":
         return None  # which the kernels say
     try:
-        from service import _json
+        from service import _wire
     except ImportError as error:
-        log.warning("service._json is not compiled (%s); reinstall textcnn where there is a C compiler", error)
+        log.warning("service._wire is not compiled (%s); reinstall textcnn where there is a C compiler", error)
         return None
-    if getattr(_json, "INTERFACE", None) != INTERFACE:
-        log.warning("%s was compiled from other sources than these; pip install --editable . again", _json.__file__)
+    if getattr(_wire, "INTERFACE", None) != INTERFACE:
+        log.warning("%s was compiled from other sources than these; pip install --editable . again", _wire.__file__)
         return None
-    return _json
+    return _wire
 
 
 class JsonTexts(TextViews):
-    """The texts of `texts`: a service._json.Texts or Lines."""
+    """The texts of `texts`: a service._wire.Texts or Lines."""
 
     def __init__(self, texts: Any) -> None:
         self._texts = texts
