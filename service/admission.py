@@ -29,6 +29,7 @@ class Admission:
         self.max_bytes = max_bytes
         self.seconds = 0.0  # forecast of all the work that was let in and is not done
         self.bytes = 0
+        self.refusals = 0  # until now
         self.coming = 0  # bytes of requests that were not refused at the door, and ask in this pass of the event loop
         self.on_loop = 0  # pieces of that work that the event loop will do itself
 
@@ -66,6 +67,7 @@ class Admission:
             self.seconds = self.seconds - seconds if self.bytes else 0.0
 
     def count_refused(self, count: int) -> None:
+        self.refusals += count
         self._refused("overloaded", count)
 
     def retry_after(self) -> int:

@@ -183,11 +183,14 @@ def create_app(
             registry.close()
 
     async def keep_gauges() -> None:
+        before = seen = 0  # refusals, until the last two looks
         while True:
             await asyncio.sleep(GAUGES_SECONDS)
             metrics.queued_seconds.set(admission.seconds)
-            if admission.is_full:  # of what was refused and answered meanwhile, holes stay in the heap
+            # Of what was refused and answered meanwhile, holes stay in the heap; of the end of it, until the look after.
+            if admission.refusals > before:
                 await asyncio.get_running_loop().run_in_executor(None, trim_heaps)
+            before, seen = seen, admission.refusals
             for deployment in registry.all():
                 deployment.keep_recent()
 
