@@ -111,7 +111,7 @@ def test_texts_are_labelled_from_the_command_line_without_torch_or_pyarrow(model
 
 def test_the_core_needs_no_more_than_pyproject_says(model_folder: Path) -> None:
     """With everything of the train, serve and client extras out of reach."""
-    absent = ("torch", "pyarrow", "sklearn", "scipy", "gensim", "charset_normalizer", "fastapi", "httpx")
+    absent = ("torch", "pyarrow", "sklearn", "scipy", "gensim", "fastapi", "httpx")
     code = (
         f"import sys\nfor name in {absent!r}: sys.modules[name] = None\n"
         "import textcnn\nprint(textcnn.TextClassifier.load(sys.argv[1]).predict(['my parcel'])[0])\n"

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 # what pip installs, where it is imported by another name
-DISTRIBUTIONS = {"charset_normalizer": "charset-normalizer", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 
 
 class TextCNNError(Exception):

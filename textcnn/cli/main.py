@@ -54,7 +54,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # What the core does without, by the names under which it is imported.
-TRAIN_EXTRA = ("charset_normalizer", "gensim", "pyarrow", "scipy", "sklearn", "torch")
+TRAIN_EXTRA = ("gensim", "pyarrow", "scipy", "sklearn", "torch")
 
 
 class Commands(click.Group):

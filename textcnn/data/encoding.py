@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections import Counter
 from collections.abc import Callable
 
-from charset_normalizer import from_bytes
-
+from textcnn.data.legacy import guess_legacy
 from textcnn.errors import ConfigError
 from textcnn.registry import nearest
 
@@ -24,14 +22,9 @@ COMMON = (
     *("utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1250", "cp1251", "cp1252", "latin-1", "koi8-r"),
     *("gb18030", "gbk", "big5", "shift_jis", "euc-jp", "euc-kr", "iso-8859-2", "iso-8859-5", "iso-8859-15"),
 )
-LEGACY = ("cp1251", "cp1252", "gb18030")
 SAMPLE_BYTES = 1 << 20
 # Pure ASCII says nothing, so the search for the first other byte goes on, but not through a whole large file.
 SCAN_BYTES = 1 << 25
-# slices of the rows that are guessed apart
-VOTES = 8
-# charset-normalizer's "mess ratio" up to which a guess counts; rare characters make real texts look messy
-TOLERANCE = 0.5
 
 
 def check_encoding(name: str) -> list[str]:
@@ -77,7 +70,7 @@ def detect_encoding(read: Callable[[int], bytes]) -> tuple[str, str]:
     sound = sum(not row.isascii() for row in rows) - len(broken)
     if len(broken) <= max(sound, (seen_rows + len(rows)) // 100):
         return "utf-8", "detected, though some rows are damaged" if broken else "detected"
-    return _guess_legacy(broken), "guessed from the bytes; if the texts look wrong, name it with --encoding"
+    return guess_legacy(broken), "guessed from the bytes; if the texts look wrong, name it with --encoding"
 
 
 def is_utf8(data: bytes) -> bool:
@@ -101,15 +94,3 @@ def _utf16_without_mark(block: bytes) -> str:
     codec = "utf-16-be" if even > odd else "utf-16-le"
     text = block.decode(codec, "ignore")
     return codec if "\n" in text or "\r" in text else ""
-
-
-def _guess_legacy(rows: list[bytes]) -> str:
-    """The encoding most slices of the rows are guessed to be in: one damaged row cannot rule out the right one."""
-    votes: Counter[str] = Counter()
-    # a few rows are too little to be sliced
-    slices = max(1, min(VOTES, len(rows) // 10))
-    for start in range(slices):
-        best = from_bytes(b"\n".join(rows[start::slices]), cp_isolation=list(LEGACY), threshold=TOLERANCE).best()
-        if best is not None:
-            votes[best.encoding] += 1
-    return votes.most_common(1)[0][0] if votes else "cp1252"

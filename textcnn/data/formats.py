@@ -20,7 +20,8 @@ import pyarrow.parquet
 
 from textcnn.data.bad_rows import BadRow
 from textcnn.data.columns import shorten
-from textcnn.data.encoding import LEGACY, canonical_encoding, detect_encoding, is_utf8
+from textcnn.data.encoding import canonical_encoding, detect_encoding, is_utf8
+from textcnn.data.legacy import LEGACY
 from textcnn.data.records import Block, Splitter, blocks, split_csv, split_lines, stray_quotes
 from textcnn.data.source import Utf8Source, check_is_text, decompressed, open_bytes
 from textcnn.errors import ReadError
