@@ -119,7 +119,8 @@ class TextChunk:
 def read_examples(path: str | Path, options: ReadOptions = ReadOptions(), *, labels: bool = True) -> Examples:
     """Read a whole file. Raises ReadError, ColumnError, BadRowsError or ConfigError.
 
-    With `labels` an empty text or a missing label makes a bad row; without, only an empty text.
+    With `labels` an empty text or a missing label makes a bad row; without, only an empty text. Rows of a CSV file with
+    nothing in any cell, which spreadsheets put behind the last one, are passed over as blank lines are.
     """
     path = Path(path)
     texts: list[str] = []
@@ -130,13 +131,18 @@ def read_examples(path: str | Path, options: ReadOptions = ReadOptions(), *, lab
         for part in file.parts():
             text = _texts(part.table, file.columns, file.names, apart=options.apart)
             label, faults = _labels(part, file.columns, file.names, options.label_separator) if labels else (None, {})
-            usable = _usable(part, text, label, faults, file.bad, empty_labels=bool(options.label_separator))
+            usable = _usable(
+                part, text, label, faults, file.bad,
+                empty_labels=bool(options.label_separator), delimiter=file.delimiter,
+            )  # fmt: skip
             numbers.append(part.row_numbers[usable])
             mask = pa.array(usable)
             tables.append(part.table if usable.all() else part.table.filter(mask))
             texts += text.filter(mask).to_pylist()
             tags += pc.fill_null(label.filter(mask), "").to_pylist() if label is not None else []
         file.bad.raise_if_any()
+    if not texts and not file.bad.total:
+        raise ReadError(f"{path} has column names but no rows; expected at least one row under them")
     if not texts:
         raise ReadError(f"{path}: no row can be used; all {file.bad.total} are in {file.bad.side_file}")
     return Examples(
@@ -382,10 +388,11 @@ def _usable(
     bad: BadRows,
     *,
     empty_labels: bool,
+    delimiter: str,
 ) -> np.ndarray:
     """Which rows of the part have a text and a label, bool[N]; the others and the part's bad rows go to `bad`.
 
-    `faults` are those of labels that cannot be read.
+    `faults` are those of labels that cannot be read. A record that is nothing but delimiters is no row.
     """
     no_text = pc.equal(pc.utf8_trim_whitespace(text), "").to_numpy()
     no_label = np.zeros_like(no_text)
@@ -399,6 +406,7 @@ def _usable(
             part.record(i),
         )
         for i in np.flatnonzero(~usable).tolist()
+        if not delimiter or part.record(i).strip(f'{delimiter}" \t\r\n'.encode())
     ]
     bad.add(sorted([*part.bad, *rows], key=lambda row: row.number) if rows else part.bad)
     return usable

@@ -9,7 +9,7 @@ from textcnn.data import formats, records
 from textcnn.data.readers import ReadOptions, read_examples
 from textcnn.errors import BadRowsError, ReadError
 
-from .reading import BAD, pairs, parquet_bytes, side_rows, write
+from .reading import BAD, chunks_of, pairs, parquet_bytes, side_rows, write
 
 BAD_ROWS = [
     (3, "1 field where the header has 2", "b"),
@@ -50,6 +50,17 @@ def test_at_most_twenty_bad_rows_are_shown_and_all_are_counted(tmp_path: Path) -
     assert (error.value.total, len(error.value.shown)) == (1000, 20)
     assert "... and 980 more" in str(error.value)
     assert "quotation marks" not in str(error.value)
+
+
+def test_rows_of_empty_cells_as_spreadsheets_write_them_are_no_rows(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'text;label;note\na;x;\n;;\nb;y;1\n;;\n"";" ";""\n')
+    examples = read_examples(path)
+    assert (pairs(examples), examples.row_numbers.tolist(), examples.skipped) == ([("a", "x"), ("b", "y")], [2, 4], 0)
+    with pytest.raises(BadRowsError, match="row 3: the text is empty"):  # something is there
+        read_examples(write(tmp_path / "b.csv", "text;label;note\na;x;\n;;1\n"))
+    with pytest.raises(ReadError, match="has column names but no rows"):
+        read_examples(write(tmp_path / "c.csv", "text;label;note\n;;\n"), ReadOptions(bad_rows="skip"))
+    assert [chunk.texts for chunk in chunks_of(path)] == [["a", "", "b", "", ""]]  # each row gets its answer
 
 
 def test_a_quote_that_is_never_closed_is_named_by_its_row(tmp_path: Path) -> None:
@@ -120,7 +131,7 @@ def test_bad_rows_of_parquet_are_kept_as_json(tmp_path: Path) -> None:
 
 def test_where_a_text_may_have_several_labels_an_empty_one_is_none_and_null_is_missing(tmp_path: Path) -> None:
     options = ReadOptions(bad_rows="skip", label_separator="|")
-    table = read_examples(write(tmp_path / "a.csv", 'text,label\na,x\nb,\nc,""\nd,  \n,\n'), options)
+    table = read_examples(write(tmp_path / "a.csv", 'text,label\na,x\nb,\nc,""\nd,  \n ,x\n'), options)
     assert pairs(table) == [("a", "x"), ("b", ""), ("c", ""), ("d", "")]
     assert [reason for _, reason, _ in side_rows(table)[1:]] == ["the text is empty"]
     path = write(tmp_path / "a.jsonl", '{"text": "a", "label": ""}\n{"text": "b", "label": null}\n{"text": "c"}\n')
