@@ -43,6 +43,9 @@ MOST_WEIGHED, WEIGHED_ROWS, PRIOR = 20, 20_000, 160.0
 CHARACTERS, BEGINNING = (2, 5), 400
 # A word gives its label away when so much of what has it is of that label, and so much of the label has it.
 PURE, COMMON = 0.97, 0.2
+# So many texts of other labels would have the word if it said nothing; where nearly all texts have one label, all its
+# words are pure.
+OTHERS_EXPECTED = 5
 _SMALLEST = 1e-6
 
 
@@ -311,6 +314,7 @@ def shortcuts(table: Table) -> Iterator[Finding]:
     both = (has.T @ of_text).tocoo()
     word, label, with_both = both.row, both.col, both.data
     found = (with_both >= PURE * texts[word]) & (with_both >= COMMON * of_label[label]) & (with_both >= 10)
+    found &= texts[word] * (1 - of_label[label] / len(ids)) >= OTHERS_EXPECTED
     order = np.flatnonzero(found)[np.argsort(-with_both[found] / of_label[label[found]], kind="stable")]
     if not len(order):
         return
