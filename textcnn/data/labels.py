@@ -97,6 +97,12 @@ def check_trainable(labels: Sequence[str]) -> None:
     """
     counts = Counter(labels)
     if len(counts) > MANY_LABELS and len(counts) > len(labels) / 2:
+        if all(map(_NUMBER.fullmatch, counts)):
+            raise LabelError(
+                f"{len(counts)} different numbers in {len(labels)} rows, such as {shorten(labels[0])!r}: a classifier "
+                "gives one of a few labels. Cut the numbers into ranges (low, high), or name another column with "
+                "--label-column"
+            )
         raise LabelError(
             f"{len(counts)} different labels in {len(labels)} rows, such as {shorten(labels[0])!r}: is that the text "
             "column? Name the column of the labels with --label-column"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -144,13 +145,18 @@ def _reading(examples: Examples, bad: list[Suspect]) -> Iterator[Finding]:
         yield _unusable(bad, "")
 
 
+# which byte and where stands with the row
+_WHERE = re.compile(r"^(?:byte 0x..|a byte) at character \d+ is")
+
+
 def _unusable(bad: list[Suspect], where: str) -> Finding:
-    reasons = Counter(suspect.detail for suspect in bad)
+    reasons = Counter(_WHERE.sub("bytes are", suspect.detail) for suspect in bad)
     said = ", ".join(f"{reason} ({times:,})" for reason, times in reasons.most_common(5))
     return Finding(
         "unusable_rows",
         "problem",
-        f"{count(len(bad), 'row')} {where}cannot be used: {said}",
+        f"{count(len(bad), 'row')} {where}cannot be used: {said}; "
+        "--fix leaves them out of a copy, --bad-rows skip out of training",
         tuple(replace(suspect, file="test") if where else suspect for suspect in bad),
         {"rows": len(bad), "reasons": dict(reasons)},
     )

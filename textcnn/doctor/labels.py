@@ -9,14 +9,17 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
 from textcnn.data.columns import shorten
-from textcnn.data.labels import SEPARATORS
+from textcnn.data.labels import SEPARATORS, check_trainable
 from textcnn.doctor.findings import Finding, Level, Suspect, count
 from textcnn.doctor.table import Table
+from textcnn.errors import LabelError
 
 # Fewer rows than this teach and test a label only by chance.
 RARE = 10
 # The largest label has so many times the rows of the smallest: accuracy then says little of the smallest.
 UNEVEN = 10
+# So many different numbers may be steps of a scale; two are rather no and yes.
+ORDERED = range(3, 21)
 # A label with at most this share of another's rows, and spelled nearly alike, is taken for a slip of it.
 SLIP = 0.05
 _ALIKE = 0.85
@@ -89,7 +92,19 @@ def label_findings(table: Table) -> Iterator[Finding]:
     (largest, most), (smallest, least) = counts.most_common()[0], counts.most_common()[-1]
     if len(counts) < 2:
         yield Finding("one_label", "problem", f"every row has the label {largest!r}; there is nothing to learn")
-    elif most >= UNEVEN * least:
+    else:
+        yield from _refused(table)
+    if not table.separator and len(counts) in ORDERED and all(map(_NUMBER.fullmatch, counts)):
+        yield Finding(
+            "ordered_labels",
+            "note",
+            f"the {len(counts)} labels are numbers; if near ones are more alike than far ones (stars, grades), "
+            "model.head.type=ordinal learns their order",
+            figures={"labels": sorted(counts, key=float)},
+        )
+    if len(counts) < 2:
+        return
+    if most >= UNEVEN * least:
         yield Finding(
             "imbalance",
             "warning",
@@ -97,6 +112,14 @@ def label_findings(table: Table) -> Iterator[Finding]:
             f"be right in {most / len(table):.1%}: look at macro F1, and try train.class_weights=balanced",
             figures={"largest": largest, "smallest": smallest, "ratio": most / least, "majority": most / len(table)},
         )
+
+
+def _refused(table: Table) -> Iterator[Finding]:
+    """What training says of labels that it does not take."""
+    try:
+        check_trainable([label for labels in table.label_rows for label in labels])
+    except LabelError as error:
+        yield Finding("untrainable", "problem", f"training stops at this: {error}")
 
 
 def labels_of_test(table: Table, test: Table) -> Iterator[Finding]:

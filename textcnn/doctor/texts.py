@@ -17,7 +17,24 @@ from textcnn.doctor.table import Table
 
 # UTF-8 read as Windows-1252 or Latin-1, and characters that a reader could not decode
 _DAMAGED = re.compile("\ufffd|[ÂÃ][\u0080-\u00bf]|â€[\u0098-\u009f™œ\u201c\u201d¦]|Ð[\u0080-\u00bf]Ñ")
-_MARKUP = re.compile(r"<(?:br|p|div|span|a|b|i|li|ul|td|tr)\b[^<>]*>|&(?:amp|lt|gt|quot|nbsp|#\d+);", re.IGNORECASE)
+_MARKUP = re.compile(
+    r"</?(?:html|head|body|br|p|div|span|a|b|i|u|em|strong|font|img|h[1-6]|ul|ol|li|table|td|tr|th|style|script|"
+    r"blockquote|pre|code|hr)\b[^<>]*>|&(?:amp|lt|gt|quot|apos|nbsp|[a-z]{1,6}(?:acute|grave|uml|circ|tilde|cedil)|"
+    r"#\d+|#x[0-9a-f]+);",
+    re.IGNORECASE,
+)
+# Lines of an e-mail that the sender of this one has not written, as programs put them in several languages
+_QUOTED = re.compile(
+    r"^[ \t]*>[^\n]*\n[ \t]*>"
+    r"|^(?:On|Am|Le|El|Il|Em|Op|Den|Dnia)\b[^\n]{6,200}(?:\n[^\n]{0,100})?(?:wrote|schrieb[^\n]*|a écrit|escribió|ha scritto|escreveu|"
+    r"schreef[^\n]*|skrev[^\n]*|napisał[^\n]*)\s?:\s*$"
+    r"|^-{3,} ?(?:Original|Ursprüngliche|Message d|Mensaje|Messaggio|Mensagem|Oorspronkelijk|Forwarded|Weitergeleitete)"
+    r"|^(?:From|Von|De|Da|Van): [^\n]+\n(?:[^\n]+\n){0,3}(?:Subject|Betreff|Objet|Asunto|Oggetto|Assunto|Onderwerp): ",
+    re.MULTILINE,
+)
+_SIGNATURE = re.compile(r"^-- ?$", re.MULTILINE)
+# What is in so many of the texts costs quality in all of them.
+OFTEN = 0.05
 PERCENTILES = (0, 5, 50, 95, 100)
 # Of a foreign script alone there are so few letters in a text that uses it for a name
 MOSTLY = 0.5
@@ -31,8 +48,20 @@ def text_findings(table: Table, test: Table | None) -> Iterator[Finding]:
     yield from _unknown_words(table, test)
     yield from _scripts(table)
     yield from _languages(table)
-    yield from _matching(table, "damaged_characters", _DAMAGED, "warning", "characters that were decoded wrongly")
-    yield from _matching(table, "markup", _MARKUP, "note", "HTML tags or entities, which count as words")
+    yield from _matching(table, "damaged_characters", _DAMAGED, "characters that were decoded wrongly", level="warning")
+    yield from _matching(
+        table, "markup", _MARKUP, "HTML tags or entities, which count as words",
+        advice="; take them out of these and of every text that the model is asked about, by the same program (of "
+        "Python, html.unescape and BeautifulSoup's get_text)",
+    )  # fmt: skip
+    yield from _matching(
+        table, "quoted_replies", _QUOTED, "quoted e-mails in them, whose words count like those of the sender",
+        advice="; cut them off here and in every text that the model is asked about",
+    )  # fmt: skip
+    yield from _matching(
+        table, "signatures", _SIGNATURE, "signatures, whose words count like those of the text",
+        advice="; cut them off here and in every text that the model is asked about",
+    )  # fmt: skip
 
 
 def _lengths(table: Table) -> Iterator[Finding]:
@@ -146,13 +175,20 @@ def _languages(table: Table) -> Iterator[Finding]:
     )
 
 
-def _matching(table: Table, kind: str, pattern: re.Pattern[str], level: Level, what: str) -> Iterator[Finding]:
-    found = [(row, match) for row, text in zip(table.rows, table.texts, strict=True) if (match := pattern.search(text))]
+def _matching(
+    table: Table, kind: str, pattern: re.Pattern[str], what: str, *, level: Level | None = None, advice: str = ""
+) -> Iterator[Finding]:
+    """Without a `level` a warning where many texts match, else a note."""
+    found = [
+        (row, match)
+        for row, text in zip(table.rows, table.texts, strict=True)
+        if (match := pattern.search(text.replace("\r\n", "\n")))
+    ]
     if found:
         yield Finding(
             kind,
-            level,
-            f"{count(len(found), 'text has', 'texts have')} {what}, such as {shorten(found[0][1].group())!r}",
+            level or ("warning" if len(found) >= OFTEN * len(table) else "note"),
+            f"{count(len(found), 'text has', 'texts have')} {what}, such as {shorten(found[0][1].group())!r}{advice}",
             tuple(Suspect(int(row), shorten(match.group())) for row, match in found),
             {"rows": len(found)},
         )

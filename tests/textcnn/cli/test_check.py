@@ -26,7 +26,7 @@ def test_findings_are_listed_with_their_rows(run: Run, messy: Path) -> None:
     assert ran.code == 1, "a problem was found"
     lines = ran.out.splitlines()
     assert lines[0] == "messy.csv: 62 usable rows, 4 labels"
-    assert "PROBLEM  1 row cannot be used: the text is empty (1)" in lines
+    assert lines[1].startswith("PROBLEM  1 row cannot be used: the text is empty (1); --fix")
     assert "         rows 62" in lines
     assert any("'Repair' (1 row) for 'repair'" in line for line in lines)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -102,6 +104,28 @@ def test_spellings_and_slips_count_with_what_they_should_be() -> None:
 
 def test_one_label_is_nothing_to_learn() -> None:
     assert [found.kind for found in label_findings(table(["a"] * 20))] == ["one_label"]
+
+
+def test_numbers_may_be_steps_of_a_scale() -> None:
+    (finding,) = label_findings(table(["1", "2.0", "10"] * 20))
+    assert (finding.kind, finding.level, finding.figures) == ("ordered_labels", "note", {"labels": ["1", "2.0", "10"]})
+    assert "model.head.type=ordinal" in finding.message
+    assert not list(label_findings(table(["0", "1"] * 20)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["a", "b"], "2 of 2 labels have only one row"),
+        ([str(place / 7) for place in range(60)], "60 different numbers in 60 rows, .* Cut the numbers into ranges"),
+        ([f"text {place}" for place in range(60)], "is that the text column?"),
+        (["x", "y", "z", "x;y", "y;z", "x;z"] + ["x", "y", "z"] * 20, "--label-separator ';'"),
+    ],
+)
+def test_what_training_stops_at_is_a_problem(labels: list[str], said: str) -> None:
+    (finding,) = [found for found in label_findings(table(labels)) if found.level == "problem"]
+    assert finding.kind == "untrainable"
+    assert re.search(said.replace("?", r"\?"), finding.message)
 
 
 def test_rows_without_a_label_are_noted_where_texts_have_several() -> None:

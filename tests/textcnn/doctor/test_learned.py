@@ -121,7 +121,9 @@ def test_a_word_that_only_one_label_has_is_a_shortcut() -> None:
 def test_the_words_of_a_label_that_nearly_all_texts_have_are_no_shortcuts() -> None:
     texts, _ = tiny_corpus(400)
     labels = ["common"] * 396 + ["rare"] * 4
-    assert list(shortcuts(Table([f"always {text}" for text in texts[:396]] + texts[396:], labels, np.arange(400)))) == []
+    assert (
+        list(shortcuts(Table([f"always {text}" for text in texts[:396]] + texts[396:], labels, np.arange(400)))) == []
+    )
 
 
 @pytest.mark.parametrize("labels", [2, 3])

@@ -55,6 +55,35 @@ def test_markup_is_named() -> None:
     assert [suspect.row for suspect in found(table("a < b", "fine<br />so", "a &amp; b"))["markup"].suspects] == [3, 4]
 
 
+def test_what_few_texts_have_is_a_note_and_what_many_have_a_warning() -> None:
+    tags = table(*["fine<br />so"] * 5, *["fine"] * 90)
+    assert found(tags)["markup"].level == "warning"
+    assert found(table("fine<br />so", *["fine"] * 90))["markup"].level == "note"
+    assert "get_text" in found(tags)["markup"].message
+
+
+REPLIES = [
+    "Thanks!\n\nOn Mon, 3 Jan 2026 at 10:01, Support <s@acme.com> wrote:\n> Dear customer",
+    "Thanks!\r\n\r\nOn Mon, 3 Jan 2026 at 10:01, Support\r\n<support@acme.com> wrote:\r\n",
+    "Danke\nAm 03.01.2026 um 10:01 schrieb Hilfe:\nGuten Tag",
+    "Merci\nLe lun. 3 janv. 2026 à 10:01, Aide <a@acme.com> a écrit :\nBonjour",
+    "See below\n-----Original Message-----\nFrom: x",
+    "Bitte\nVon: Hilfe\nGesendet: Montag\nAn: mich\nBetreff: Re: Frage\n\nGuten Tag",
+    "so\n> what you said\n> and more\nis wrong",
+]
+
+
+@pytest.mark.parametrize("text", REPLIES)
+def test_quoted_emails_are_named(text: str) -> None:
+    quoted = found(table("From: here to there", "a > b\nc", "On Monday he wrote: well", text))["quoted_replies"]
+    assert [suspect.row for suspect in quoted.suspects] == [5]
+
+
+def test_signatures_are_named() -> None:
+    marked = found(table("well -- or not", "a\n--\nJane Doe", "a\r\n-- \r\nJane"))["signatures"]
+    assert [suspect.row for suspect in marked.suspects] == [3, 4]
+
+
 def test_invisible_texts_are_a_problem() -> None:
     assert found(table("fine", "\u200b"))["nothing_to_see"].level == "problem"
 
