@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,10 @@ TEXT_NAMES = (
 )
 # Columns that make the text together, or alone when only one is there.
 TITLE_NAMES = ("title", "headline", "subject", "description", "summary", "abstract")
-LABEL_NAMES = ("label", "class", "category", "target", "sentiment", "intent", "topic", "tag", "y")
+LABEL_NAMES = (
+    *("label", "class", "category", "target", "sentiment", "intent", "topic", "tag", "y"),
+    *("emotion", "rating", "stars"),
+)
 SHOWN = 30
 # Labels repeat, and texts hardly do: so many rows to each different value, and so many times the different values.
 REPEATED = 2
@@ -25,6 +29,13 @@ REPEATED = 2
 LONGER = 3
 # In ASCII, without a space, and with one of these: A-1204, 2024-05-01T10:00Z, ada@example.org, a/b.png
 _CODE = re.compile(r"[!-~]*[0-9@/][!-~]*")
+# Where a name says nothing, and the words of one that does: review_text, Review Text, reviewText
+_UNNAMED = re.compile(r"Unnamed: \d+(?:_level_\d+)?")
+_WORDS = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+")
+_ALONE = (
+    "; there is only this one column: if something else separates the fields, name it with --delimiter, and if the "
+    "names stand in a later row, take out what stands above them"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +78,16 @@ def choose_columns(
     label = _find(where, label_column, names, hint) if label_column and (labels or label_column in names) else -1
     if label in text:
         raise ColumnError(f"{where}column {names[label]!r} is asked for both as text and as label; name two columns")
-    text = text or _guess_text(names, label, labels)
-    if not text and labels and len(names) == 2 and not hint:
-        text = _guess_from_rows([row for row in first_rows() if all(row)])
+    text = text or _guess_text(names, label, labels, first_rows)
+    named = _named(names)
+    if not text and labels and len(named) == 2 and not hint:
+        text = _guess_from_rows(named, [row for row in first_rows() if all(row[place] for place in named)])
     if not text:
-        likely = "" if hint else _longest(names, label, first_rows())
+        likely = "" if hint else _longest(names, label, first_rows()) + (_ALONE if labels and len(names) == 1 else "")
         raise ColumnError(_unknown(where, "text", "--text-column", names, likely + hint))
     label = label if label >= 0 or not labels else _guess_label(names, text)
     if label < 0 and labels:
-        likely = "" if hint else _repeating(names, text, first_rows())
+        likely = "" if hint else _repeating(names, text, first_rows()) + (_ALONE if len(names) == 1 else "")
         raise ColumnError(_unknown(where, "label", "--label-column", names, likely + hint))
     for index in (*text, label):
         if index >= 0 and names.count(names[index]) > 1:
@@ -98,26 +110,44 @@ def _same(name: str, names: Sequence[str]) -> list[int]:
     return [index for index, other in enumerate(names) if other.casefold() == name.strip().casefold()]
 
 
-def _guess_text(names: Sequence[str], label: int, labels: bool) -> tuple[int, ...]:
+def _guess_text(
+    names: Sequence[str], label: int, labels: bool, first_rows: Callable[[], Sequence[Sequence[str]]]
+) -> tuple[int, ...]:
     keys = [name.strip().casefold() if index != label else "" for index, name in enumerate(names)]
     for known in TEXT_NAMES:
         if known in keys:
             return (keys.index(known),)
+    place = _only_one_like(TEXT_NAMES, names, {label})
+    if place >= 0 and _holds_words([row[place] for row in first_rows()]):
+        return (place,)
     parts = tuple(keys.index(known) for known in TITLE_NAMES if known in keys)
     if parts:
         return parts
     known_labels = [index for index, key in enumerate(keys) if index == label or key in LABEL_NAMES]
-    if len(names) == 2 and len(known_labels) == 1:
-        return (1 - known_labels[0],)
+    named = _named(names)
+    if len(named) == 2 and len(known_labels) == 1:
+        return tuple(place for place in named if place not in known_labels)
     # the only column of a file to be classified; a name with a space would more likely be its first text
     alone = len(names) == 1 and not labels and " " not in names[0].strip() and _looks_like_header(names)
     return (0,) if alone else ()
 
 
-def _guess_from_rows(rows: Sequence[Sequence[str]]) -> tuple[int, ...]:
-    """The place of the column with the text, if the other one is surely that of the labels."""
-    for text in (0, 1):
-        texts, labels = [row[text] for row in rows], [row[1 - text] for row in rows]
+def _named(names: Sequence[str]) -> list[int]:
+    """Where a column has a name: spreadsheets add some without one, pandas calls its index so or "Unnamed: 0"."""
+    return [place for place, name in enumerate(names) if name.strip() and not _UNNAMED.fullmatch(name.strip())]
+
+
+def _only_one_like(known: Sequence[str], names: Sequence[str], taken: Collection[int]) -> int:
+    """The place of the only name whose last word is a known one (tweet_text, Review Text, reviewText), or -1."""
+    last = [(_WORDS.findall(name) or [""])[-1].casefold() for name in names]
+    found = [place for place, word in enumerate(last) if word in known and place not in taken]
+    return found[0] if len(found) == 1 else -1
+
+
+def _guess_from_rows(places: Sequence[int], rows: Sequence[Sequence[str]]) -> tuple[int, ...]:
+    """Which of two columns has the text, if the other one is surely that of the labels."""
+    for text, label in (places, places[::-1]):
+        texts, labels = [row[text] for row in rows], [row[label] for row in rows]
         kinds, kinds_of_label = len(set(texts)), len(set(labels))
         if REPEATED * kinds_of_label > len(rows) or not _holds_words(texts):
             continue
@@ -144,7 +174,10 @@ def _repeating(names: Sequence[str], text: Sequence[int], rows: Sequence[Sequenc
     if not few:
         return ""
     shown = ", ".join(f"{names[place]!r} ({kinds[place]})" for place in few[:SHOWN])
-    return f"; values repeat in {shown}"
+    switches = [place for place in few if {row[place] for row in rows} <= {"0", "1"}]
+    tasks = " ".join(f"--task-column {shlex.quote(names[place])}" for place in switches)
+    answer = f". If a text has each of them (1) or not (0): {tasks}" if 1 < len(switches) <= SHOWN else ""
+    return f"; values repeat in {shown}{answer}"
 
 
 def _holds_words(texts: Sequence[str]) -> bool:
@@ -157,7 +190,10 @@ def _guess_label(names: Sequence[str], text: tuple[int, ...]) -> int:
     for known in LABEL_NAMES:
         if known in keys:
             return keys.index(known)
-    return 1 - text[0] if len(names) == 2 and len(text) == 1 else -1
+    if (place := _only_one_like(LABEL_NAMES, names, text)) >= 0:
+        return place
+    others = [place for place in _named(names) if place not in text]
+    return others[0] if len(others) == 1 and len(text) == 1 else -1
 
 
 def _unknown(where: str, what: str, flag: str, names: Sequence[str], hint: str) -> str:
@@ -191,9 +227,13 @@ def _no_header_hint(names: Sequence[str]) -> str:
 
 
 def _looks_like_header(names: Sequence[str]) -> bool:
-    """Names are short, differ from each other and are not numbers."""
-    stripped = [name.strip() for name in names]
-    return len(set(stripped)) == len(stripped) and all(
-        name and len(name) <= 60 and len(name.split()) <= 4 and not name.replace(".", "").lstrip("+-").isdecimal()
-        for name in stripped
+    """Names are short, differ from each other and are not numbers; some columns may have none."""
+    stripped = [names[place].strip() for place in _named(names)]
+    return (
+        bool(stripped)
+        and len(set(stripped)) == len(stripped)
+        and all(
+            name and len(name) <= 60 and len(name.split()) <= 4 and not name.replace(".", "").lstrip("+-").isdecimal()
+            for name in stripped
+        )
     )

@@ -26,8 +26,8 @@ _MARKUP = re.compile(
 # Lines of an e-mail that the sender of this one has not written, as programs put them in several languages
 _QUOTED = re.compile(
     r"^[ \t]*>[^\n]*\n[ \t]*>"
-    r"|^(?:On|Am|Le|El|Il|Em|Op|Den|Dnia)\b[^\n]{6,200}(?:\n[^\n]{0,100})?(?:wrote|schrieb[^\n]*|a écrit|escribió|ha scritto|escreveu|"
-    r"schreef[^\n]*|skrev[^\n]*|napisał[^\n]*)\s?:\s*$"
+    r"|^(?:On|Am|Le|El|Il|Em|Op|Den|Dnia)\b[^\n]{6,200}(?:\n[^\n]{0,100})?"
+    r"(?:wrote|schrieb[^\n]*|a écrit|escribió|ha scritto|escreveu|schreef[^\n]*|skrev[^\n]*|napisał[^\n]*)\s?:\s*$"
     r"|^-{3,} ?(?:Original|Ursprüngliche|Message d|Mensaje|Messaggio|Mensagem|Oorspronkelijk|Forwarded|Weitergeleitete)"
     r"|^(?:From|Von|De|Da|Van): [^\n]+\n(?:[^\n]+\n){0,3}(?:Subject|Betreff|Objet|Asunto|Oggetto|Assunto|Onderwerp): ",
     re.MULTILINE,

@@ -24,11 +24,15 @@ from .reading import chunks_of, pairs, parquet_bytes, write
         ("topic,question,body", ("body",), "topic"),
         ("id,utterance,intent,split", ("utterance",), "intent"),
         (" text , y ", ("text",), "y"),
+        (",tweet_text,airline_sentiment", ("tweet_text",), "airline_sentiment"),
+        ("Unnamed: 0,Review Text,Rating", ("Review Text",), "Rating"),
+        ("reviewText,overall,starRating", ("reviewText",), "starRating"),
+        ("v1,phrase,,", ("phrase",), "v1"),
     ],
 )
 def test_columns_are_guessed_from_the_header(tmp_path: Path, header: str, text: tuple[str], label: str) -> None:
-    row = ",".join("abcd"[: header.count(",") + 1])
-    examples = read_examples(write(tmp_path / "a.csv", f"{header}\n{row}\n"))
+    rows = "\n".join(",".join([*f"{'ab'[i % 2]}{'cdefgh'[i]}ij"][: header.count(",") + 1]) for i in range(6))
+    examples = read_examples(write(tmp_path / "a.csv", f"{header}\n{rows}\n"))
     assert (examples.text_columns, examples.label_column) == (text, label)
 
 
@@ -109,6 +113,18 @@ COLUMN_FAULTS = {
         "__label__x hi, you\n__label__y a\n",
         {},
         ["fastText's format", r"sed -E 's/^__label__([^ ]+) /\1\t/'"],
+    ),
+    "no text though a name is like one": (
+        "alcohol content,b,c\n1.5,x,1\n2,y,2\n",
+        {},
+        ["which column holds the text", "'alcohol content', 'b', 'c'"],
+    ),
+    "two texts by name": ("a_text,b_text,label\nx,y,z\n", {}, ["which column holds the text", "--text-column"]),
+    "a title above the names": ("Export\n\ntext,label\na,b\n", {}, ["this one column", "--delimiter", "above them"]),
+    "a column for each label": (
+        "text,rude,way off\na,1,0\nb,0,0\nc,1,1\nd,0,1\n",
+        {},
+        ["values repeat in 'rude' (2), 'way off' (2)", "--task-column rude --task-column 'way off'"],
     ),
     "no text": ("a,b,label\n1,2,3\n", {}, ["which column holds the text", "'a', 'b', 'label'", "--text-column"]),
     "no label": ("text,a,b\n1,2,3\n", {}, ["which column holds the label", "'text', 'a', 'b'", "--label-column"]),
