@@ -179,10 +179,12 @@ def tell_known_file(path: Path, model: TextClassifier) -> None:
     tell([f"{path}: {_USED[purpose.split()[0]]}" for purpose, known in (files or {}).items() if known == digest])
 
 
-def tell_source(path: Path, source: Examples | TextStream, *, tasks: Sequence[str] = ()) -> None:
+def tell_source(
+    path: Path, source: Examples | TextStream, *, tasks: Sequence[str] = (), kept: Sequence[str] = ()
+) -> None:
     """One line on how a file was taken, and one for whatever in it a person should look at.
 
-    `tasks` are columns with labels of their own.
+    `tasks` are columns with labels of their own, `kept` those that are written again.
     """
     taken = [f"text from {' and '.join(repr(name) for name in source.text_columns)}"]
     label, rows = getattr(source, "label_column", ""), ""
@@ -196,8 +198,8 @@ def tell_source(path: Path, source: Examples | TextStream, *, tasks: Sequence[st
     tell([f"{path}: {rows}{', '.join(taken)}", *(f"  {said}" for said in (*source.doubts, source.left_out) if said)])
     if tasks:
         tell([f"  labels of tasks from {' and '.join(repr(name) for name in tasks)}"])
-    used = {*source.text_columns, label, *tasks}
-    others = [repr(name) for name in source.column_names if name not in used]
+    used = {*source.text_columns, label, *tasks, *kept}
+    others = [repr(name) for name in source.column_names if name.strip() and name not in used]
     if others:
         more = f" and {len(others) - SHOWN_COLUMNS} more" if len(others) > SHOWN_COLUMNS else ""
         tell([f"  not used: {', '.join(others[:SHOWN_COLUMNS])}{more}"])

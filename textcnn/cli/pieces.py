@@ -185,14 +185,14 @@ def _rows(source: Path, config: RunConfig, keep: Sequence[str]) -> Iterator[Piec
 
     def pieces(stream: TextStream) -> Iterator[Piece]:
         for chunk in stream:
-            yield Piece(chunk.texts, stream.progress, {name: chunk.batch.column(name).to_pylist() for name in keep})
+            yield Piece(chunk.texts, stream.progress, {name: chunk.cells(name) for name in keep})
         if stream.left_out:
             tell([stream.left_out])
 
     options = replace(options_of(config), columns_needed=tuple(keep))
     with expecting_columns(config):
         stream = iter_texts(source, options, batch_rows=ROWS_AT_ONCE)
-    tell_source(source, stream)
+    tell_source(source, stream, kept=keep)
     return pieces(stream)
 
 

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from textcnn.cli.common import FILE, NumberRange, check_outputs, engine_options, reading_options, tell, texts_bar
+from textcnn.cli.common import (
+    FILE,
+    NumberRange,
+    check_outputs,
+    engine_options,
+    reading_options,
+    shown_path,
+    tell,
+    texts_bar,
+)
 from textcnn.cli.pieces import input_option, pieces_of, text_list
 
 if TYPE_CHECKING:
@@ -243,6 +252,7 @@ def _writer(output: Path | None, rows: Callable[[Any], Any]) -> Iterator[Callabl
             yield write_and_count
         if own:
             os.replace(unfinished, target)
+        tell([f"wrote {shown_path(output)}: {'1 row' if done == 1 else f'{done:,} rows'}"])
     except BaseException as error:
         if done:
             if own:

@@ -161,4 +161,7 @@ def expecting_columns(config: RunConfig, *, labels: bool = False) -> Iterator[No
 
 def _column(table: Any, name: str) -> list[str]:
     """The labels of a task, "" where there is none."""
-    return [(value or "").strip() for value in table.column(name).cast("string").to_pylist()]
+    from textcnn.data.columns import place_of
+
+    column = table.column(place_of(name, table.column_names))
+    return [(value or "").strip() for value in column.cast("string").to_pylist()]

@@ -72,8 +72,7 @@ def choose_columns(
         text_columns = text_columns or usual_text
     if _same(usual_label, names):
         label_column = label_column or usual_label
-    for name in columns_needed:
-        _find(where, name, names, hint)
+    needed = [_find(where, name, names, hint) for name in columns_needed]
     text = tuple(_find(where, name, names, hint) for name in text_columns)
     label = _find(where, label_column, names, hint) if label_column and (labels or label_column in names) else -1
     if label in text:
@@ -89,19 +88,24 @@ def choose_columns(
     if label < 0 and labels:
         likely = "" if hint else _repeating(names, text, first_rows()) + (_ALONE if len(names) == 1 else "")
         raise ColumnError(_unknown(where, "label", "--label-column", names, likely + hint))
-    for index in (*text, label):
+    for index in (*text, label, *needed):
         if index >= 0 and names.count(names[index]) > 1:
             raise ColumnError(f"{where}there are several columns {names[index]!r}; rename all but one")
     return Columns(text, label if labels else -1)
 
 
-def _find(where: str, name: str, names: Sequence[str], hint: str) -> int:
-    """The place of the column of that name, or of the only one that differs in case."""
+def place_of(name: str, names: Sequence[str]) -> int:
+    """The place of the column of that name, or of the only one that differs in case; -1 where there is none."""
     if name in names:
         return names.index(name)
     same = _same(name, names)
-    if len(same) == 1:
-        return same[0]
+    return same[0] if len(same) == 1 else -1
+
+
+def _find(where: str, name: str, names: Sequence[str], hint: str) -> int:
+    """As `place_of`. Raises ColumnError where it is not there."""
+    if (place := place_of(name, names)) >= 0:
+        return place
     raise ColumnError(f"{where}there is no column {name!r}{nearest(name, names)}; {_listing(names)}{hint}")
 
 

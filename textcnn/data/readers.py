@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from textcnn.choices import BadRowsPolicy
 from textcnn.data.bad_rows import BadRow, BadRows
-from textcnn.data.columns import Columns, choose_columns, shorten
+from textcnn.data.columns import Columns, choose_columns, place_of, shorten
 from textcnn.data.encoding import check_encoding
 from textcnn.data.formats import CsvReader, JsonLinesReader, ParquetReader, Part, Reader, json_text
 from textcnn.data.source import COMPRESSIONS, read_errors
@@ -114,6 +114,11 @@ class TextChunk:
     texts: list[str]
     row_numbers: Offsets
     batch: pa.RecordBatch
+
+    def cells(self, name: str) -> list[Any]:
+        """A column that `columns_needed` asked for; None where JSON lines have none of that name."""
+        place = place_of(name, self.batch.schema.names)
+        return self.batch.column(place).to_pylist() if place >= 0 else [None] * len(self.texts)
 
 
 def read_examples(path: str | Path, options: ReadOptions = ReadOptions(), *, labels: bool = True) -> Examples:

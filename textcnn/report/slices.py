@@ -26,9 +26,8 @@ def by_columns(table: pa.Table, right: Bools, *, without: Iterable[str]) -> dict
     """Of every column but those, by its values; numbers with many values in five ranges, other such columns not."""
     found = {}
     left_out = set(without)
-    for name in table.column_names:
-        column = table[name]
-        if name in left_out or pa.types.is_nested(column.type):
+    for name, column in zip(table.column_names, table.columns, strict=True):  # there may be two of a name
+        if not name.strip() or name in left_out or pa.types.is_nested(column.type):
             continue
         values = column.to_pylist()
         if len(set(values)) <= MOST_VALUES:

@@ -116,10 +116,29 @@ def test_columns_of_the_input_can_be_kept(run: Run, model_folder: Path, here: Pa
     command = ["predict", model_folder, "--input", "in.csv", "--keep", "id"]
     rows = [json.loads(line) for line in run(*command).out.splitlines()]
     assert [row["id"] for row in rows] == ["7", "9"]
-    assert run(*command, "--output", "out.csv").code == 0
+    ran = run(*command, "--output", "out.csv")
+    assert (ran.code, ran.err.splitlines()) == (0, ["in.csv: text from 'text', utf-8", "wrote out.csv: 2 rows"])
     assert [row["id"] for row in csv.DictReader(io.StringIO(Path("out.csv").read_text()))] == ["7", "9"]
+    other_case = ["predict", model_folder, "--input", "in.csv", "--keep", "ID"]
+    assert [json.loads(line)["ID"] for line in run(*other_case).out.splitlines()] == ["7", "9"]
     assert "the output has a column of that name" in run(*command, "--keep", "label").err
     assert "there is no column 'ids'; did you mean 'id'?" in run(*command, "--keep", "ids").err
+
+
+def test_a_column_to_keep_that_is_there_twice_is_asked_about(run: Run, model_folder: Path, here: Path) -> None:
+    Path("in.csv").write_text("note,text,note\n1,where is my parcel,2\n")
+    ran = run("predict", model_folder, "--input", "in.csv", "--keep", "note")
+    assert (ran.code, ran.err) == (2, "textcnn: in.csv: there are several columns 'note'; rename all but one\n")
+
+
+def test_a_column_to_keep_may_be_missing_from_json_lines(run: Run, model_folder: Path, here: Path) -> None:
+    lines = [{"text": "my parcel", "id": 7}, *[{"text": "my parcel " * 400}] * 400]  # of several blocks
+    Path("in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = [
+        json.loads(line)
+        for line in run("predict", model_folder, "--input", "in.jsonl", "--keep", "id").out.splitlines()
+    ]
+    assert [row["id"] for row in rows] == ["7", *[None] * 400]
 
 
 def test_the_columns_of_training_are_those_that_are_read(run: Run, here: Path) -> None:
@@ -203,7 +222,7 @@ def test_rows_that_cannot_be_used_are_set_aside_on_request(run: Run, model_folde
     Path("in.csv").write_text("text,x\na,1\nb\nc,3\n")
     ran = run("predict", model_folder, "--input", "in.csv", "--output", "out.csv", "--bad-rows", "skip")
     assert ran.code == 0
-    assert ran.err.endswith("1 bad row was left out and kept in in.csv.bad-rows.csv\n")
+    assert ran.err.endswith("1 bad row was left out and kept in in.csv.bad-rows.csv\nwrote out.csv: 2 rows\n")
     assert [row["text"] for row in rows_of(Path("out.csv"))] == ["a", "c"]
 
 

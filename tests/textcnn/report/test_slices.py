@@ -37,3 +37,9 @@ def test_columns_are_cut_by_value_or_by_range_and_free_text_is_left_out() -> Non
     assert list(slices) == ["shop", "price"]
     assert {part["name"] for part in slices["shop"]} == {"north", "south", "(none)"}
     assert sum(part["texts"] for part in slices["price"]) == 60
+
+
+def test_columns_of_one_name_or_none_are_no_mistake() -> None:
+    right = np.arange(60) % 2 == 0
+    table = pa.Table.from_arrays([pa.array(["a", "b"] * 30)] * 4, names=["shop", "shop", "", " "])
+    assert list(by_columns(table, right, without=[])) == ["shop"]
