@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from textcnn.cli.pieces import text_list
+from textcnn.cli.pieces import table_writer, text_list
 
 if TYPE_CHECKING:
+    from textcnn.data.dialect import Dialect
     from textcnn.types import Prediction
 
 DIGITS = 6
@@ -18,12 +19,19 @@ WriteAnswers = Callable[[list[str], "Sequence[Prediction]", dict[str, list[Any]]
 
 @contextmanager
 def answer_rows(
-    file: Any, kind: str, head: dict[str, Any], separator: str, several: bool, keep: Sequence[str] = ()
+    file: Any,
+    kind: str,
+    head: dict[str, Any],
+    separator: str,
+    several: bool,
+    dialect: Dialect,
+    keep: Sequence[str] = (),
 ) -> Iterator[WriteAnswers]:
     """A function that writes texts, their predictions and the columns to `keep` to `file` as jsonl, csv or parquet.
 
     With labels: text, labels, probabilities; lists in jsonl, in tables joined by `separator`. With tasks: text, and for
-    each task its label and probability. With `several` a text is a record of them, written as a list.
+    each task its label and probability. With `several` a text is a record of them, written as a list. `dialect` is that
+    of csv.
     """
     from textcnn.types import split_texts
 
@@ -42,14 +50,13 @@ def answer_rows(
         yield write_json
         return
     import pyarrow as pa
-    from pyarrow import csv, parquet
 
     if head["type"] == "multi_task":
         fields = [(name, of) for task in head["tasks"] for name, of in _columns(task, pa)]
     else:
         fields = [("labels", pa.string()), ("probabilities", pa.string())]
     schema = pa.schema([("text", pa.string()), *fields, *((name, pa.string()) for name in keep)])
-    with csv.CSVWriter(file, schema) if kind == "csv" else parquet.ParquetWriter(file, schema) as writer:
+    with table_writer(file, schema, kind, dialect) as writer:
 
         def write_table(texts: list[str], answers: Sequence[Prediction], kept: dict[str, list[Any]]) -> None:
             texts = list(map(text_list, texts)) if several else texts

@@ -73,7 +73,7 @@ def explain(
     classifier = TextClassifier.load(model, **running)
     classifier.artifact_.labels.encode(labels)  # raises LabelError before anything is read
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    pieces = open_pieces(classifier.artifact_.config)
+    pieces = open_pieces(classifier.artifact_.config).pieces
     with texts_bar(quiet=bool(texts) or sys.stdout.isatty()) as advance:
         for chunk, share, _ in pieces:
             for first in range(0, len(chunk), TEXTS_AT_ONCE):

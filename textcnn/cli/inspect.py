@@ -99,7 +99,7 @@ def _show_filters(
     from textcnn.classifier import TextClassifier
 
     classifier = TextClassifier.load(model)
-    pieces = pieces_of((), corpus, reading)(classifier.artifact_.config) if corpus else ()
+    pieces = pieces_of((), corpus, reading)(classifier.artifact_.config).pieces if corpus else ()
     texts = [text for piece in pieces for text in piece.texts]
     with progress_bar(quiet=quiet or not texts) as told:
         found = classifier.filters(texts, top_n=top_n, tell=lambda share: told("filters", share))

@@ -21,6 +21,7 @@ import click
 
 from textcnn.cli.common import FILE, tell, tell_source
 from textcnn.cli.settings import as_trained, expecting_columns, options_of
+from textcnn.data.dialect import Dialect
 
 if TYPE_CHECKING:
     from textcnn.config import RunConfig
@@ -37,6 +38,13 @@ class Piece(NamedTuple):
     kept: dict[str, list[Any]] = {}
 
 
+class Pieces(NamedTuple):
+    """All pieces of an input, and how a CSV file is written that is made of it."""
+
+    pieces: Iterable[Piece]
+    dialect: Dialect = Dialect()
+
+
 input_option = click.option(
     "--input",
     "source",
@@ -47,7 +55,7 @@ input_option = click.option(
 
 def pieces_of(
     texts: Sequence[str], source: Path | None, reading: dict[str, Any], *, keep: Sequence[str] = ()
-) -> Callable[[RunConfig], Iterable[Piece]]:
+) -> Callable[[RunConfig], Pieces]:
     """How to get the texts that arguments, --input and the reading options name, for a model of that configuration.
 
     Mistakes in these are told at once. A table's columns are those of training where no others are named; a .txt file
@@ -63,7 +71,7 @@ def pieces_of(
             raise click.UsageError(f"--{flag.replace('_', '-')} is about a table; give one with --input FILE")
     if table:
         return lambda config: _rows(table, as_trained(config, reading), keep)
-    return lambda config: _given(texts, config) if texts else _lines(lines, reading["encoding"], config)
+    return lambda config: Pieces(_given(texts, config) if texts else _lines(lines, reading["encoding"], config))
 
 
 def _given(texts: Sequence[str], config: RunConfig) -> list[Piece]:
@@ -84,6 +92,16 @@ def text_list(record: str) -> str:
     from textcnn.types import split_texts
 
     return json.dumps(split_texts(record), ensure_ascii=False)
+
+
+def table_writer(file: Any, schema: Any, kind: str, dialect: Dialect) -> Any:
+    """Arrow's writer of that schema, for csv in the dialect or for parquet."""
+    from pyarrow import csv, parquet
+
+    if kind == "parquet":
+        return parquet.ParquetWriter(file, schema)
+    file.write(dialect.start)
+    return csv.CSVWriter(file, schema, write_options=csv.WriteOptions(delimiter=dialect.delimiter))
 
 
 def _lines(source: Path | None, encoding: str, config: RunConfig) -> Iterator[Piece]:
@@ -180,7 +198,7 @@ def _size_of(reader: io.TextIOWrapper) -> int:
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
-def _rows(source: Path, config: RunConfig, keep: Sequence[str]) -> Iterator[Piece]:
+def _rows(source: Path, config: RunConfig, keep: Sequence[str]) -> Pieces:
     from textcnn.data.readers import iter_texts
 
     def pieces(stream: TextStream) -> Iterator[Piece]:
@@ -193,7 +211,7 @@ def _rows(source: Path, config: RunConfig, keep: Sequence[str]) -> Iterator[Piec
     with expecting_columns(config):
         stream = iter_texts(source, options, batch_rows=ROWS_AT_ONCE)
     tell_source(source, stream, kept=keep)
-    return pieces(stream)
+    return Pieces(pieces(stream), stream.dialect)
 
 
 def visible(text: str) -> str:

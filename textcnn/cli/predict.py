@@ -24,13 +24,14 @@ from textcnn.cli.common import (
     tell,
     texts_bar,
 )
-from textcnn.cli.pieces import input_option, pieces_of, text_list
+from textcnn.cli.pieces import input_option, pieces_of, table_writer, text_list
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from textcnn.classifier import TextClassifier
+    from textcnn.data.dialect import Dialect
     from textcnn.types import Floats
 
     Best = npt.NDArray[np.int64]
@@ -115,7 +116,7 @@ def predict(
         raise click.UsageError(f"--keep {taken[0]}: the output has a column of that name")
     if top_k > len(classifier.labels):
         raise click.UsageError(f"--top-k is {top_k}, but the model has {len(classifier.labels)} labels")
-    rows: Callable[[Any], Any]
+    rows: Callable[..., Any]
     if is_single(classifier.head):
         extras = _extras(classifier, abstain_below, coverage, familiarity)
         rows = partial(
@@ -131,11 +132,11 @@ def predict(
         separator = classifier.artifact_.config.data.label_separator
         several = classifier.texts_per_record > 1
         rows = partial(answer_rows, kind=kind, head=classifier.head, separator=separator, several=several, keep=keep)
-    pieces = open_pieces(classifier.artifact_.config)
+    pieces, dialect = open_pieces(classifier.artifact_.config)
     # where answers scroll by on the same terminal, a bar would only be in the way
     quiet = bool(texts) or (output is None and sys.stdout.isatty())
     doubtful = LeastSure(least_sure) if least_sure else None
-    with _writer(output, rows) as write, texts_bar(quiet=quiet) as advance:
+    with _writer(output, partial(rows, dialect=dialect)) as write, texts_bar(quiet=quiet) as advance:
         for chunk, share, kept in pieces:
             if is_single(classifier.head):
                 probabilities = classifier.predict_proba(chunk)
@@ -267,9 +268,9 @@ def _writer(output: Path | None, rows: Callable[[Any], Any]) -> Iterator[Callabl
 
 @contextmanager
 def _format_writer(
-    file: Any, kind: str, labels: Sequence[str], extras: Sequence[str], with_top: bool, several: bool
+    file: Any, kind: str, labels: Sequence[str], extras: Sequence[str], with_top: bool, several: bool, dialect: Dialect
 ) -> Iterator[Write]:
-    """Columns rather than objects: a row costs about as much here as in the network.
+    """Columns rather than objects: a row costs about as much here as in the network. `dialect` is that of csv.
 
     With `several` a text is a record of them, written as a JSON list.
     """
@@ -298,14 +299,13 @@ def _format_writer(
         yield write_json
         return
     import pyarrow as pa
-    from pyarrow import csv, parquet
 
     fields = [("text", pa.string()), ("label", pa.string()), ("probability", pa.float32())]
     kinds = {"abstained": pa.bool_(), "familiarity": pa.float32(), "label_set": pa.string(), "levels": pa.string()}
     fields += [("top", pa.string())] if with_top else []
     schema = pa.schema([*fields, *((name, kinds.get(name, pa.string())) for name in extras)])
     names = pa.array(labels, pa.string())
-    with csv.CSVWriter(file, schema) if kind == "csv" else parquet.ParquetWriter(file, schema) as writer:
+    with table_writer(file, schema, kind, dialect) as writer:
 
         def write_table(texts: list[str], best: Best, scores: Floats, beside: Extras) -> None:
             texts = list(map(text_list, texts)) if several else texts

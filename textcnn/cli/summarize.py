@@ -50,7 +50,7 @@ def summarize(
     classifier = TextClassifier.load(model, **running)
     asked: dict[str, Any] = {"sentences": sentences, "share": share, "labels": label, "language": language}
     classifier.summarize([""], **asked)  # a wrong label or a missing library is told before anything is read
-    pieces = open_pieces(classifier.artifact_.config)
+    pieces = open_pieces(classifier.artifact_.config).pieces
     with texts_bar(quiet=bool(texts) or sys.stdout.isatty()) as advance:
         for chunk, at, _ in pieces:
             for text, summary in zip(chunk, classifier.summarize(chunk, **asked), strict=True):

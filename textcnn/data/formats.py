@@ -20,7 +20,8 @@ import pyarrow.parquet
 
 from textcnn.data.bad_rows import BadRow
 from textcnn.data.columns import shorten
-from textcnn.data.encoding import canonical_encoding, detect_encoding, is_utf8
+from textcnn.data.dialect import Dialect
+from textcnn.data.encoding import BYTE_ORDER_MARKS, canonical_encoding, detect_encoding, is_utf8
 from textcnn.data.legacy import LEGACY
 from textcnn.data.records import Block, Splitter, blocks, split_csv, split_lines, stray_quotes
 from textcnn.data.source import Utf8Source, check_is_text, decompressed, open_bytes
@@ -53,10 +54,12 @@ class Part:
 class Reader(Protocol):
     """An open file. `encoding` and `delimiter` are "" where the format has none; `parts` can be read once.
 
-    `doubts` are sentences that say what was guessed of the format and may be wrong.
+    `doubts` are sentences that say what was guessed of the format and may be wrong. `dialect` is that of CSV files for
+    whoever wrote this one.
     """
 
     names: list[str]
+    dialect: Dialect
     has_header: bool
     encoding: str
     delimiter: str
@@ -79,7 +82,9 @@ class _TextReader:
         self.path = path
         self.doubts: list[str] = []
         with open_bytes(path, compression) as stream:
-            check_is_text(path, stream.read(8))
+            head = stream.read(8)
+        check_is_text(path, head)
+        self._has_mark = any(head.startswith(mark) for mark, _ in BYTE_ORDER_MARKS)
         self.encoding = canonical_encoding(encoding) if encoding else self._detect(compression)
         self._file = path.open("rb")
         self._bytes = os.fstat(self._file.fileno()).st_size
@@ -136,6 +141,7 @@ class CsvReader(_TextReader):
                 delimiter = delimiter or said.group(1).decode()
             head = _header_line(start)
             self.delimiter = delimiter or _detect_delimiter(head, path)
+            self.dialect = Dialect.like(delimiter=self.delimiter, mark=self._has_mark, encoding=self.encoding)
             self._quoting = self.delimiter != "\t" or stray_quotes(start, "\t") <= STRAY_QUOTES
             if not self._quoting:
                 self.doubts.append("quotes are taken as plain characters, as they stand within fields")
@@ -253,6 +259,7 @@ class JsonLinesReader(_TextReader):
 
     has_header = False
     delimiter = ""
+    dialect = Dialect()
     expected = "one JSON object a line"
 
     def __init__(self, path: Path, compression: str | None, *, encoding: str, delimiter: str) -> None:
@@ -346,6 +353,7 @@ class ParquetReader:
     has_header = False
     encoding = ""
     delimiter = ""
+    dialect = Dialect()
 
     def __init__(self, path: Path, compression: str | None, *, encoding: str, delimiter: str) -> None:
         self.doubts: list[str] = []

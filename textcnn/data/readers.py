@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from textcnn.choices import BadRowsPolicy
 from textcnn.data.bad_rows import BadRow, BadRows
 from textcnn.data.columns import Columns, choose_columns, place_of, shorten
+from textcnn.data.dialect import Dialect
 from textcnn.data.encoding import check_encoding
 from textcnn.data.formats import CsvReader, JsonLinesReader, ParquetReader, Part, Reader, json_text
 from textcnn.data.source import COMPRESSIONS, read_errors
@@ -83,7 +84,8 @@ class Examples:
 
     `row_numbers` count as a spreadsheet does: a header is row 1; in .jsonl the first line is row 1, in .parquet the
     first record. `table` holds every column. For a person: `doubts` are sentences on what was guessed of the format and
-    may be wrong, `left_out` is one on the rows that went to the side file, "" where none did.
+    may be wrong, `left_out` is one on the rows that went to the side file, "" where none did. `dialect` is that of
+    CSV files for the same people.
     """
 
     texts: list[str]
@@ -98,6 +100,7 @@ class Examples:
     side_file: Path | None
     doubts: tuple[str, ...]
     left_out: str
+    dialect: Dialect
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -163,6 +166,7 @@ def read_examples(path: str | Path, options: ReadOptions = ReadOptions(), *, lab
         file.bad.side_file,
         file.doubts,
         file.bad.left_out,
+        file.dialect,
     )
 
 
@@ -191,6 +195,7 @@ class TextStream(Iterator[TextChunk]):
         self.progress = 0.0
         self.encoding = self._file.encoding
         self.delimiter = self._file.delimiter
+        self.dialect = self._file.dialect
         self.doubts = self._file.doubts
         self.column_names = tuple(self._file.names)
         self.text_columns = tuple(self._file.names[index] for index in self._file.columns.text)
@@ -266,6 +271,7 @@ class _Opened:
         self.names = self._reader.names
         self.encoding = self._reader.encoding
         self.delimiter = self._reader.delimiter
+        self.dialect = self._reader.dialect
         self.doubts = tuple(self._reader.doubts)
         self.progress = self._reader.progress
 

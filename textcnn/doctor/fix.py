@@ -22,12 +22,13 @@ SUSPECT_COLUMNS = ("file", "row", "problem", "detail", "label", "suggestion", "t
 
 
 def write_suspects(path: Path, checkup: Checkup) -> int:
-    """Every suspect row with its problem as CSV, worst findings first; how many. Raises DataError."""
+    """Every suspect row with its problem as CSV like the data, worst findings first; how many. Raises DataError."""
     examples = checkup.examples
     place = {int(row): i for i, row in enumerate(examples.row_numbers)}
     written = 0
     with _file(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        file.write(examples.dialect.start.decode())
+        writer = csv.writer(file, delimiter=examples.dialect.delimiter, lineterminator="\n")
         writer.writerow(SUSPECT_COLUMNS)
         for found in checkup.findings:
             for suspect in found.suspects:
@@ -57,7 +58,7 @@ def clean_copy_path(data: Path) -> Path:
 
 
 def write_clean_copy(path: Path, checkup: Checkup) -> Fixed:
-    """The usable rows with every column, as CSV: repetitions dropped, spellings of labels made one.
+    """The usable rows with every column, as CSV like the data: repetitions dropped, spellings of labels made one.
 
     Rows that only look suspicious stay as they are: those are for a person to judge. Raises DataError if the file
     cannot be written.
@@ -83,7 +84,8 @@ def write_clean_copy(path: Path, checkup: Checkup) -> Fixed:
             f"column {nested[0]!r} holds lists or objects, which a CSV file cannot hold; fix the rows by hand"
         )
     with _file(path, binary=True) as file:
-        arrow_csv.write_csv(table, file)
+        file.write(examples.dialect.start)
+        arrow_csv.write_csv(table, file, arrow_csv.WriteOptions(delimiter=examples.dialect.delimiter))
     changed = sum(new != old for new, old in zip(labels, examples.labels, strict=True))
     return Fixed(path, int(kept.sum()), int((~kept).sum()), len(unusable), changed)
 

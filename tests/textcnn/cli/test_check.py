@@ -57,6 +57,23 @@ def test_suspects_come_as_a_table(run: Run, messy: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("encoding", "start"), [("cp1252", b"\xef\xbb\xbf"), ("utf-8-sig", b"\xef\xbb\xbf"), ("utf-8", b"")]
+)
+def test_what_is_made_of_a_file_opens_in_the_program_that_wrote_that(
+    run: Run, here: Path, encoding: str, start: bytes
+) -> None:
+    texts = [f"Päckchen {i}; größer als {word}" for i, word in enumerate(["Öl", "Käse", "Brötchen", "Tür"] * 3)]
+    lines = ["text;label;Preis", *(f'"{text}";{"ab"[i % 2]};1,5' for i, text in enumerate([*texts, texts[0]]))]
+    Path("mails.csv").write_bytes("\r\n".join(lines).encode(encoding))
+    assert run("check", "mails.csv", "--fix", "--suspects", "suspects.csv").code == 0
+    clean, suspects = Path("mails.clean.csv").read_bytes(), Path("suspects.csv").read_bytes()
+    assert clean.startswith(start + b'"text";"label";"Preis"\n')
+    assert suspects.startswith(start + b"file;row;problem;")
+    assert clean.removeprefix(start).decode().splitlines()[1] == '"Päckchen 0; größer als Öl";"a";"1,5"'
+    assert run("check", "mails.clean.csv").out.startswith("mails.clean.csv: 12 usable rows, 2 labels")
+
+
 def test_a_cleaned_copy_stands_beside_the_original(run: Run, messy: Path) -> None:
     before = messy.read_bytes()
     ran = run("check", "messy.csv", "--fix")

@@ -125,6 +125,27 @@ def test_columns_of_the_input_can_be_kept(run: Run, model_folder: Path, here: Pa
     assert "there is no column 'ids'; did you mean 'id'?" in run(*command, "--keep", "ids").err
 
 
+@pytest.mark.parametrize(
+    ("encoding", "delimiter", "start"),
+    [
+        ("cp1252", ";", '\ufeff"text";"label"'),
+        ("utf-8-sig", ",", '\ufeff"text","label"'),
+        ("utf-16", "\t", '\ufeff"text","label"'),
+        ("utf-8", "\t", '"text","label"'),
+        ("utf-8", ";", '"text";"label"'),
+    ],
+)
+def test_answers_open_in_the_program_that_wrote_the_texts(
+    run: Run, model_folder: Path, here: Path, encoding: str, delimiter: str, start: str
+) -> None:
+    Path("in.csv").write_bytes(f'id{delimiter}text\r\nü1{delimiter}"wo ist; das Päckchen"\r\n'.encode(encoding))
+    assert run("predict", model_folder, "--input", "in.csv", "--keep", "id", "--output", "out.csv").code == 0
+    written = Path("out.csv").read_text("utf-8")
+    assert written.startswith(start)
+    assert "wo ist; das Päckchen" in written and '"ü1"' in written
+    assert run("predict", model_folder, "--input", "out.csv").out.count("\n") == 1, "and is read again"
+
+
 def test_a_column_to_keep_that_is_there_twice_is_asked_about(run: Run, model_folder: Path, here: Path) -> None:
     Path("in.csv").write_text("note,text,note\n1,where is my parcel,2\n")
     ran = run("predict", model_folder, "--input", "in.csv", "--keep", "note")
