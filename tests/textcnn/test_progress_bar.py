@@ -30,6 +30,21 @@ def test_work_that_may_end_sooner_is_left_at_most() -> None:
         assert "at most" in last_line(bar._stream)
 
 
+@pytest.mark.parametrize(
+    ("columns", "figures"),
+    [(100, ", loss 0.684, accuracy 56.6%, 5,436 texts/s"), (80, ", loss 0.684, accuracy 56.6%"), (40, "")],
+)
+def test_a_narrow_terminal_has_fewer_figures_and_the_time_that_is_left(
+    monkeypatch: pytest.MonkeyPatch, columns: int, figures: str
+) -> None:
+    with ProgressBar(Terminal(), at_most=True) as bar:
+        monkeypatch.setattr(bar._bar, "dynamic_ncols", lambda _: (columns, 24))
+        bar.show("epoch 1/2", 0.5, "loss 0.684, accuracy 56.6%, 5,436 texts/s")
+        shown = last_line(bar._stream)
+    assert re.fullmatch(rf"epoch 1/2\S* \|.+\|  50%{re.escape(figures)}, at most \S+ left", shown)
+    assert len(shown) <= columns
+
+
 def test_where_nobody_knows_the_size_there_is_no_bar_and_no_time_left() -> None:
     with ProgressBar(Terminal()) as bar:
         bar.show("4,096 texts", None, "800 texts/s")
