@@ -115,6 +115,8 @@ def train(
     check_place(folder, overwrite=overwrite)
 
     asked, (texts, labels, config) = config, read_labelled(data, config, quiet)
+    if config.model.head["type"] == "single_label":
+        _tell_joined(labels)
     held_out = read_labelled(validation, asked, quiet, like=config.data)[:2] if validation else None
     tested = read_labelled(test, asked, quiet, like=config.data)[:2] if test else None
     said = _files_of(feedback)
@@ -244,6 +246,22 @@ def _hold_out(texts: list[str], labels: Any, config: Any) -> Any:
     keys = LabelRows.read(labels, config.model.head["type"], data.label_separator).keys
     parts = stratified_split(texts, keys, fraction=data.test_fraction, seed=data.seed)
     return tuple(([texts[row] for row in rows], pick_labels(labels, rows)) for rows in parts)
+
+
+def _tell_joined(labels: Any) -> None:
+    """A line where labels look like several in one."""
+    from textcnn.doctor.labels import joined_by
+
+    names = set(labels)
+    separator = joined_by(names)
+    if separator:
+        joined = [name for name in names if separator in name]
+        tell(
+            [
+                f"{len(joined):,} of {len(names):,} labels are others joined by {separator!r}, such as {min(joined)!r}"
+                f": if a text may have several labels, stop here and give --label-separator {separator!r}"
+            ]
+        )
 
 
 def _check_known(test: Path, found: Any, known: Any, config: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +41,14 @@ class BadRows:
         self._policy = policy
         self._folder = side_folder or path.parent
         self._shown: list[tuple[int, str]] = []
+        self._backslashes = False
         self._file: IO[bytes] | None = None
 
     def add(self, rows: Iterable[BadRow]) -> None:
         for row in rows:
             self.total += 1
+            # of a CSV file: in JSON a quote stands so
+            self._backslashes |= b'\\"' in row.record and (" fields where " in row.reason or "quote" in row.reason)
             if len(self._shown) < SHOWN:
                 self._shown.append((row.number, row.reason))
             if self._policy == "skip":
@@ -59,7 +63,12 @@ class BadRows:
         lines += [f"  row {number}: {reason}" for number, reason in self._shown]
         if self.total > len(self._shown):
             lines.append(f"  ... and {self.total - len(self._shown)} more")
-        if any(" fields where " in reason for _, reason in self._shown):
+        if self._backslashes:
+            lines.append(
+                "Quotation marks stand behind backslashes there, and CSV files double them: "
+                f"""sed 's/\\\\"/""/g' {shlex.quote(str(self._path))} > FILE.csv"""
+            )
+        elif any(" fields where " in reason for _, reason in self._shown):
             lines.append('A field that has the delimiter in it needs quotation marks around it: "good, but dear".')
         lines.append("Correct them, or leave them out with --bad-rows skip, which keeps them unchanged in a side file.")
         raise BadRowsError("\n".join(lines), shown=self._shown, total=self.total)

@@ -48,6 +48,17 @@ def test_several_labels_in_a_column(run: Run, several: Path) -> None:
     assert "are for models that give one label a text" in run("predict", "models/several", "x", "--top-k", "2").err
 
 
+def test_labels_that_look_like_several_in_one_are_told_with_the_option_to_give(run: Run, here: Path) -> None:
+    topics = sorted(set(TOPICS))
+    labels = [f"{topics[0]}; {topics[1]}" if i % 7 == 0 else topic for i, topic in enumerate(TOPICS)]
+    labels = [f"{topics[1]}; {topics[0]}" if i % 11 == 1 else label for i, label in enumerate(labels)]
+    write_csv(Path("joined.csv"), TEXTS, labels)
+    ran = run("train", "joined.csv", *TINY, "train.max_epochs=1")
+    assert ran.code == 0
+    assert f"2 of {len(topics) + 2} labels are others joined by ';', such as" in ran.err
+    assert "--label-separator ';'" in ran.err
+
+
 def test_none_of_the_labels_is_an_answer(run: Run, here: Path) -> None:
     labels = [{"billing": "money;shop", "repair": "shop"}.get(topic, "") for topic in TOPICS]
     write_csv(Path("some.csv"), TEXTS, labels)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,16 @@ def test_at_most_twenty_bad_rows_are_shown_and_all_are_counted(tmp_path: Path) -
     assert (error.value.total, len(error.value.shown)) == (1000, 20)
     assert "... and 980 more" in str(error.value)
     assert "quotation marks" not in str(error.value)
+
+
+def test_quotes_behind_backslashes_are_told_from_missing_ones(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'text,label\n"he said \\"no, never\\", twice",x\n')
+    with pytest.raises(BadRowsError) as error:
+        read_examples(path)
+    (command,) = [line for line in str(error.value).splitlines() if "sed 's" in line]
+    assert command.endswith(f"""CSV files double them: sed 's/\\\\"/""/g' {path} > FILE.csv""")
+    fixed = write(tmp_path / "b.csv", re.sub(r"\\\"", '""', path.read_text()))  # as sed does
+    assert pairs(read_examples(fixed)) == [('he said "no, never", twice', "x")]
 
 
 def test_rows_of_empty_cells_as_spreadsheets_write_them_are_no_rows(tmp_path: Path) -> None:
