@@ -29,7 +29,7 @@ from service.guard import Limits, guarded, look_over
 from service.keys import read_keys
 from service.lifecycle import Lifecycle
 from service.memory import return_memory
-from service.settings import Settings
+from service.settings import Settings, misspelled
 from service.supervisor import STARTUP_FAILURE, WORKER, Ending, supervise
 from textcnn.errors import TextCNNError
 
@@ -60,6 +60,8 @@ def serve(settings: Settings) -> int:
     if settings.keys:
         # Its old meaning, "read your files again", is done without being told; its default would end the service.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for doubt in misspelled():
+        log.warning(doubt)
     # what can be wrong is said before anything listens, and by one process
     _check_access(settings)
     _check_tls(settings)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import os
+import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ByteSize, Field, ValidationError
+from pydantic import ByteSize, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -14,7 +19,9 @@ ENV_PREFIX = "TEXTCNN_"
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
-AtLeastOne = Annotated[int, Field(ge=1)]
+AtLeastOne = Annotated[int, Field(ge=1, le=10**12)]  # more than there is, and as seconds still a float
+# What Kubernetes puts into the environment of every container beside a Service that is called textcnn.
+SERVICE_LINK = "tcp://"
 
 
 def default_models_folder() -> Path:
@@ -105,6 +112,17 @@ class Settings(BaseSettings):
     playground: bool = Field(True, description="serve /playground, a page to try the models on")
     workers: AtLeastOne = Field(1, description="processes, each with its own copy of the model")
 
+    @field_validator("host", "admin_host")
+    @classmethod
+    def _without_brackets(cls, host: str) -> str:
+        """An IPv6 address as it stands in a URL is one."""
+        return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+    @field_validator("hosts")
+    @classmethod
+    def _as_clients_send_them(cls, hosts: str) -> str:
+        return ",".join(_name_on_the_wire(name.strip()) for name in hosts.split(",") if name.strip())
+
     @property
     def is_local(self) -> bool:
         """Whether only this machine can reach it."""
@@ -122,12 +140,40 @@ class Settings(BaseSettings):
     @property
     def host_names(self) -> frozenset[str]:
         """What the Host header may say; empty: anything."""
-        given = frozenset(name.strip().lower() for name in self.hosts.split(",") if name.strip())
+        given = frozenset(filter(None, self.hosts.split(",")))
         return given or (LOCAL_NAMES | {self.host} if self.is_local else frozenset())
 
 
 def _is_local(host: str) -> bool:
-    return host in LOCAL_NAMES or host.startswith("127.")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name, and names may lead anywhere
+        return host.lower() == "localhost"
+
+
+def _name_on_the_wire(name: str) -> str:
+    """In lower case and ASCII, as it stands in a Host header."""
+    try:
+        found = name.lower().encode("idna").decode("ascii")
+    except UnicodeError:
+        found = ""
+    if not re.fullmatch(r"[a-z0-9._:\[\]-]+", found):
+        raise PydanticCustomError(
+            "host_name", "{name} is no name of a host; give names in full, such as a.example", {"name": repr(name)}
+        )
+    return found
+
+
+def misspelled() -> list[str]:
+    """Of the variables of the environment those that are nearly a setting's, a sentence each."""
+    names = [name.upper() for name in Settings.model_fields]
+    found = []
+    for variable in sorted(os.environ):
+        prefix, name = variable[: len(ENV_PREFIX)].upper(), variable[len(ENV_PREFIX) :].upper()
+        near = difflib.get_close_matches(name, names, 1, 0.75)
+        if prefix == ENV_PREFIX and name not in names and near:
+            found.append(f"{variable} is no setting, and has no effect; did you mean {ENV_PREFIX}{near[0]}?")
+    return found
 
 
 def describe_faults(error: ValidationError) -> str:
@@ -137,4 +183,9 @@ def describe_faults(error: ValidationError) -> str:
         name = str(fault["loc"][0])
         flag, variable = "--" + name.replace("_", "-"), ENV_PREFIX + name.upper()
         lines.append(f"{flag} / {variable}: {fault['msg']} (given: {fault['input']!r})")
+        if str(fault["input"]).startswith(SERVICE_LINK):
+            lines.append(
+                f"  Kubernetes sets {variable} where a Service is called textcnn: give {flag}, or say "
+                "enableServiceLinks: false in the pod's specification"
+            )
     return "\n".join(lines)

@@ -52,6 +52,11 @@ def test_a_wrong_setting_ends_with_a_message_and_code_2():
     assert "Traceback" not in result.stderr
 
 
+def test_a_misspelled_variable_is_named_before_anything_else():
+    result = run("--model", "nix", TEXTCNN_KEY="keys.jsonl")
+    assert json.loads(result.stderr.splitlines()[0])["message"].endswith("did you mean TEXTCNN_KEYS?")
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_no_model_ends_with_where_it_looked_before_anything_listens(tmp_path, workers):
     for flags, said in ((["--models", str(tmp_path)], str(tmp_path)), (["--model", "nix"], "no complete model 'nix'")):
