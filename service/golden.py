@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from service.deployment import Classifier
+from service.files import read_file
 from textcnn.errors import ArtifactError
 from textcnn.types import Prediction, join_texts
 
@@ -32,7 +33,7 @@ def said(prediction: Prediction) -> Any:
 def check_golden(classifier: Classifier, file: Path) -> None:
     """Raises ArtifactError naming the first examples that come out otherwise, or what is wrong with the file."""
     try:
-        lines = file.read_bytes().split(b"\n")
+        lines = read_file(file).split(b"\n")
     except FileNotFoundError:
         return
     except OSError as error:

@@ -6,6 +6,7 @@ python -m service.keys add NAME --file keys.jsonl --scope infer     makes a key,
 from __future__ import annotations
 
 import argparse
+import codecs
 import hashlib
 import hmac
 import json
@@ -19,6 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from service.errors import InvalidJSONError
+from service.files import read_file
+from service.request_body import parse_unrepeated
 from textcnn.errors import TextCNNError
 
 KeyScope = Literal["infer", "admin", "metrics"]
@@ -85,18 +89,27 @@ def read_keys(path: Path | None) -> KeyRing:
 
 def _keys_of(path: Path) -> list[Key]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeysError(f"cannot read the keys in {path}: {getattr(error, 'strerror', None) or error}") from None
-    return [_key(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+        lines = read_file(path).removeprefix(codecs.BOM_UTF8).splitlines()
+    except OSError as error:
+        raise KeysError(f"cannot read the keys in {path}: {error.strerror}") from None
+    lines_of: dict[bytes, int] = {}
+    keys = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            key = _key(line, where := f"{path}, line {number}")
+            first = lines_of.setdefault(key.digest, number)
+            if first != number:
+                raise KeysError(f"{where} has the same key as line {first}; expected all its scopes in one line")
+            keys.append(key)
+    return keys
 
 
-def _key(line: str, where: str) -> Key:
+def _key(line: bytes, where: str) -> Key:
     expected = 'expected {"name": "...", "sha256": "64 hexadecimal digits", "scopes": ["infer"], "per_second": 100}'
     try:
-        given = json.loads(line)
-    except ValueError:
-        raise KeysError(f"{where} is not JSON; {expected}") from None
+        given = parse_unrepeated(line, where)
+    except InvalidJSONError as error:
+        raise KeysError(f"{str(error).removeprefix('The ')} {expected.capitalize()}") from None
     if not isinstance(given, dict) or given.keys() - FIELDS or not {"name", "sha256", "scopes"} <= given.keys():
         raise KeysError(f"{where} has other fields; {expected}")
     digest, scopes, rate = given["sha256"], given["scopes"], given.get("per_second", 0)

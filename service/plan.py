@@ -17,6 +17,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
+from service.files import WITHOUT_WAITING, read_file
 from textcnn.errors import ArtifactError
 
 FILE = "serving.json"
@@ -76,7 +77,7 @@ def read_plans(models: Path) -> Plans:
     """What serving.json says; nothing where there is none. Raises ArtifactError."""
     path = models / FILE
     try:
-        return _FORM.validate_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
+        return _FORM.validate_json(read_file(path).removeprefix(codecs.BOM_UTF8))
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -94,7 +95,7 @@ async def locked_plans(models: Path) -> AsyncIterator[None]:
 
     path = models / LOCK
     try:
-        file = path.open("ab")
+        file = open(os.open(path, os.O_WRONLY | os.O_CREAT | WITHOUT_WAITING, 0o666), "wb")
     except OSError as error:
         raise ArtifactError(f"cannot write {path}: {error.strerror}") from None
     with file:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from service.golden import check_golden
@@ -22,6 +24,12 @@ def test_one_that_does_not_is_refused_with_the_first_lines(classifier, tmp_path)
     file.write_text('{"text": "a cherry", "label": "cherry"}\n' + '{"text": "a cherry", "label": "banana"}\n' * 5)
     with pytest.raises(ArtifactError, match=r"5 of 6 .*line 2: 'cherry' where 'banana' is expected.*and 2 more"):
         check_golden(classifier, file)
+
+
+def test_a_file_that_cannot_be_read_says_why(classifier, tmp_path):
+    os.mkfifo(tmp_path / "golden.jsonl")
+    with pytest.raises(ArtifactError, match=r"cannot read .*golden.jsonl: it is no regular file"):
+        check_golden(classifier, tmp_path / "golden.jsonl")
 
 
 def test_the_line_that_is_named_is_that_of_the_file(classifier, tmp_path):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import stat
 
 import pytest
@@ -46,6 +47,12 @@ def test_without_a_file_there_are_no_keys():
     ("line", "part"),
     [
         ("{", "line 1 is not JSON"),
+        ("[" * 100_000, "line 1 is not JSON: depth limit"),
+        (json.dumps({"name": "\ud800", "sha256": HASH, "scopes": ["infer"]}), "line 1 is not JSON: .* surrogate"),
+        (
+            '{"name": "a", "sha256": "%s", "scopes": ["infer"], "scopes": ["admin"]}' % HASH,
+            "line 1 gives a field twice",
+        ),
         ("[]", "other fields"),
         ('{"name": "a"}', "other fields"),
         (json.dumps({"name": "a", "sha256": HASH, "scopes": ["infer"], "key": "secret"}), "other fields"),
@@ -69,6 +76,20 @@ def test_a_file_that_cannot_be_used_says_where_and_why(tmp_path, line, part):
     (tmp_path / "keys").write_text(line + "\n")
     with pytest.raises(KeysError, match=part):
         read_keys(tmp_path / "keys")
+
+
+def test_a_key_has_one_line_and_a_name_may_have_several(tmp_path):
+    def line(name: str, digit: str, scope: str) -> str:
+        return json.dumps({"name": name, "sha256": digit * 64, "scopes": [scope]}, ensure_ascii=False) + "\n"
+
+    file = tmp_path / "keys"
+    file.write_text(
+        line("a", "0", "infer") + line("shop\u2028one", "1", "infer") + "\n" + line("b", "0", "admin"), "utf-8"
+    )
+    with pytest.raises(KeysError, match=r"line 4 has the same key as line 1; expected all its scopes in one line"):
+        read_keys(file)
+    file.write_text(line("shop", "0", "infer") + line("shop", "1", "infer"))
+    assert [key.name for key in read_keys(file).keys] == ["shop", "shop"]
 
 
 def test_a_file_that_was_changed_is_read_again(tmp_path, caplog):
@@ -110,8 +131,11 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path):
     with pytest.raises(KeysError, match="none: No such file"):
         read_keys(tmp_path / "none")
     (tmp_path / "keys").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(KeysError, match="keys: 'utf-8' codec can't decode"):
+    with pytest.raises(KeysError, match="keys, line 1 is not JSON: str is not valid UTF-8"):
         read_keys(tmp_path / "keys")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(KeysError, match="pipe: it is no regular file"):
+        read_keys(tmp_path / "pipe")
 
 
 def test_a_key_for_which_nothing_is_said_is_for_asking_as_often_as_one_likes(tmp_path, capsys):

@@ -50,6 +50,10 @@ def test_a_file_that_cannot_be_used_says_where(tmp_path, content, where):
 
 
 def test_a_file_that_cannot_be_read_says_why(tmp_path):
+    os.mkfifo(tmp_path / "serving.json")
+    with pytest.raises(ArtifactError, match=r"cannot read .*serving.json: it is no regular file"):
+        read_plans(tmp_path)
+    (tmp_path / "serving.json").unlink()
     (tmp_path / "serving.json").mkdir()
     with pytest.raises(ArtifactError, match=r"cannot read .*serving.json: Is a directory"):
         read_plans(tmp_path)
@@ -99,6 +103,11 @@ async def test_one_at_a_time_may_change_the_plans(tmp_path):
 async def test_a_folder_where_no_plan_can_be_changed_is_told(tmp_path):
     (tmp_path / LOCK).mkdir()
     with pytest.raises(ArtifactError, match=r"cannot write .*serving.json.lock: Is a directory"):
+        async with locked_plans(tmp_path):
+            pass
+    (tmp_path / LOCK).rmdir()
+    os.mkfifo(tmp_path / LOCK)  # nothing on the event loop may wait for somebody to read it
+    with pytest.raises(ArtifactError, match=r"cannot write .*serving.json.lock: No such device or address"):
         async with locked_plans(tmp_path):
             pass
 
