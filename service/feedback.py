@@ -22,11 +22,24 @@ class FeedbackFolderError(TextCNNError):
 
 def check_folder(folder: Path) -> None:
     """Raises FeedbackFolderError where nothing can be written at `folder`. Makes nothing."""
-    home = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
-        raise FeedbackFolderError(
-            f"cannot keep feedback in {folder}: {home} is {'not writable' if home.is_dir() else 'a file'}"
-        )
+    try:
+        home = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if _is_taken(parent))
+        if home.is_dir() and os.access(home, os.W_OK | os.X_OK):
+            return
+        home.stat()
+        reason = f"{home} is {'not writable' if home.is_dir() else 'a file'}"
+    except OSError as error:  # a link to nothing, a name that is too long
+        reason = f"{error.filename}: {error.strerror}"
+    raise FeedbackFolderError(f"cannot keep feedback in {folder}: {reason}")
+
+
+def _is_taken(path: Path) -> bool:
+    """Whether something has that name, were it a link to nothing."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 class FeedbackLog:

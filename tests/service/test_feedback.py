@@ -150,6 +150,11 @@ def test_a_place_where_nothing_can_be_kept_is_told_at_the_start(tmp_path, monkey
     (tmp_path / "file").write_text("")
     with pytest.raises(FeedbackFolderError, match="file is a file"):
         check_folder(tmp_path / "file" / "folder")
+    (tmp_path / "lost").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    for name, said in (("lost", "lost: No such file"), ("loop/x", "loop.*: Too many levels"), ("a" * 300, "too long")):
+        with pytest.raises(FeedbackFolderError, match=said):
+            check_folder(tmp_path / name)
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK | os.X_OK)
     with pytest.raises(FeedbackFolderError, match=f"{tmp_path} is not writable"):
         check_folder(tmp_path / "new")
