@@ -22,6 +22,7 @@ import uvicorn
 from service import logs
 from service.app import create_app
 from service.feedback import check_folder
+from service.files import read_file
 from service.find_model import find_served
 from service.follow import follow
 from service.gpus import take_gpu
@@ -133,12 +134,31 @@ def _check_tls(settings: Settings) -> None:
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-        if settings.tls_client_ca:
-            context.load_verify_locations(settings.tls_client_ca)
+        _load_pair(context, settings)
     except (OSError, ssl.SSLError) as error:
         # OpenSSL's own words are of no help: they do not even name the file
-        raise CannotListenError(f"the TLS certificate, key or client CA cannot be used: {error}") from None
+        key = f" with the key {settings.tls_key}" if settings.tls_key else ""
+        raise CannotListenError(f"the TLS certificate {settings.tls_cert}{key} cannot be used: {error}") from None
+    try:
+        if settings.tls_client_ca:
+            read_file(settings.tls_client_ca)
+            context.load_verify_locations(settings.tls_client_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise CannotListenError(f"--tls-client-ca {settings.tls_client_ca} cannot be used: {error}") from None
+
+
+def _load_pair(context: ssl.SSLContext, settings: Settings) -> None:
+    """The certificate and its key into `context`. Raises OSError, ssl.SSLError."""
+    assert settings.tls_cert
+    for file in (settings.tls_cert, settings.tls_key):
+        if file:
+            read_file(file)  # who waits for a pipe, waits for ever
+    context.load_cert_chain(settings.tls_cert, settings.tls_key, _no_password)
+
+
+def _no_password() -> str:
+    """In the place of OpenSSL's, which asks on the terminal, and again whenever a certificate is renewed."""
+    raise OSError("the key is encrypted; write it without (openssl pkey), in a file that only the service can read")
 
 
 class WatchedServer(uvicorn.Server):
@@ -276,11 +296,11 @@ def _tls(settings: Settings) -> dict[str, Any]:
 
 def _renew(config: uvicorn.Config, settings: Settings) -> None:
     """Show the certificate that the files have now to whom connects from now on."""
-    assert settings.tls_cert and config.ssl
+    assert config.ssl
     try:
         # tried aside first: half a pair would spoil the one in use
         for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), config.ssl):
-            context.load_cert_chain(settings.tls_cert, settings.tls_key)
+            _load_pair(context, settings)
     except (OSError, ssl.SSLError) as error:
         log.error("the TLS certificate stays as it was: %s", error)
 

@@ -14,6 +14,12 @@ from pathlib import Path
 import httpx
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from service.keys import add_key
 
@@ -240,7 +246,30 @@ def test_a_certificate_that_cannot_be_used_ends_with_a_message(start, tmp_path, 
     (tmp_path / "empty.pem").write_text("")
     code, log = start("--tls-cert", str(tmp_path / "empty.pem"), "--workers", workers).ended()
     assert code == 2
-    assert "TLS" in log and "listening on" not in log and "Traceback" not in log
+    assert f"the TLS certificate {tmp_path}/empty.pem cannot be used" in log
+    assert "listening on" not in log and "Traceback" not in log
+
+
+def test_a_key_that_wants_a_pass_phrase_is_refused_and_nobody_is_asked_for_one(tmp_path):
+    pair = trustme.CA().issue_cert("localhost")
+    pair.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    key = load_pem_private_key(pair.private_key_pem.bytes(), None)
+    encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    (tmp_path / "key.pem").write_bytes(encrypted)
+    result = run("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"), "--port", "0")
+    assert result.returncode == 2
+    assert result.stderr.startswith("python -m service: the TLS certificate")
+    assert "with the key" in result.stderr and "the key is encrypted" in result.stderr
+
+
+@pytest.mark.parametrize("flag", ["--tls-cert", "--tls-key", "--tls-client-ca"])
+def test_nobody_waits_for_a_pipe_in_the_place_of_a_certificate(tmp_path, flag):
+    os.mkfifo(tmp_path / "pipe")
+    trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / "cert.pem")
+    flags = {"--tls-cert": str(tmp_path / "cert.pem"), flag: str(tmp_path / "pipe")}
+    result = run(*(part for pair in flags.items() for part in pair), "--port", "0")
+    assert result.returncode == 2
+    assert f"{tmp_path}/pipe cannot be used" in result.stderr and "it is no regular file" in result.stderr
 
 
 @pytest.mark.parametrize("flag", ["--tls-key", "--tls-client-ca"])
