@@ -163,6 +163,12 @@ def create_app(
 
     async def bring_up() -> None:
         try:
+            await load_and_follow()
+        finally:  # also of what is cancelled while it loads
+            registry.close()
+
+    async def load_and_follow() -> None:
+        try:
             await registry.start()
         except Exception as error:  # a damaged model may fail in any way; who waits has to be told
             expected = isinstance(error, TextCNNError)
@@ -177,10 +183,7 @@ def create_app(
         gc.set_threshold(*GARBAGE)
         fields = {"models": [f"{deployment.name}/{deployment.version}" for deployment in registry.all()]}
         log.info("ready", extra={"fields": {**fields, "default": registry.default}})
-        try:
-            await registry.watch()
-        finally:
-            registry.close()
+        await registry.watch()
 
     async def keep_gauges() -> None:
         before = seen = 0  # refusals, until the last two looks

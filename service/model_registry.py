@@ -59,6 +59,7 @@ class ModelRegistry:
         self._plans: Plans = {}
         self._changing = asyncio.Lock()
         self._stamp = self._file_stamp()
+        self._closed = False
         # where the operator named a version, that one answers, whatever the file says
         self._paths, self._default, self._fixed = find_served(self._root, settings.model, settings.default_model)
 
@@ -211,7 +212,8 @@ class ModelRegistry:
         return plan
 
     def close(self) -> None:
-        """Let go of every version."""
+        """Let go of every version. Memory is the system's soon, when the process ends."""
+        self._closed = True
         for deployment in self.all():
             deployment.retire()
         self._loaded.clear()
@@ -263,6 +265,8 @@ class ModelRegistry:
 
     def _tidy(self) -> None:
         """Memory of versions that are let go, and of loading, goes back to the system."""
+        if self._closed:  # threads for it there may be no more
+            return
         # A deployment and its batcher hold each other, and their tables are too large to wait for the collector.
         gc.collect()
         asyncio.get_running_loop().run_in_executor(None, trim_heaps)

@@ -61,6 +61,23 @@ def test_a_model_that_cannot_be_loaded_is_logged_and_reported(make_model, tmp_pa
     assert "Traceback" not in caplog.text
 
 
+def test_a_service_that_ends_while_it_loads_closes_its_registry(make_model, tmp_path, classifier, monkeypatch):
+    from starlette.testclient import TestClient
+
+    make_model("fake/1")
+    begun, closed = threading.Event(), threading.Event()
+    monkeypatch.setattr("service.app.ModelRegistry.close", lambda registry: closed.set())
+
+    def load(path):
+        begun.set()
+        assert closed.wait(PATIENCE)
+        return classifier
+
+    with TestClient(create_app(Settings(models=tmp_path), load=load)):
+        assert begun.wait(PATIENCE)
+    assert closed.is_set()
+
+
 def test_a_slow_model_does_not_keep_other_paths_waiting(make_client, classifier):
     classifier.slow = True
     client = make_client()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -284,6 +285,19 @@ async def test_memory_is_given_back_when_a_version_could_not_be_loaded(registry,
         await registry.activate("m", "bad")
     async with asyncio.timeout(PATIENCE):
         await given_back.wait()
+
+
+async def test_a_registry_that_is_closed_gives_nothing_back_for_there_may_be_no_threads_any_more(registry, monkeypatch):
+    monkeypatch.setattr("service.model_registry.FREE_SECONDS", 0.0)
+    collected: list[str] = []
+    monkeypatch.setattr("service.model_registry.gc", SimpleNamespace(collect=lambda: collected.append("collected")))
+    await registry.start()
+    with pytest.raises(ArtifactError):
+        await registry.activate("m", "bad")
+    registry.close()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert collected == []
 
 
 async def test_another_process_changing_the_file_is_followed(registry, make_model, tmp_path, loads, monkeypatch):
