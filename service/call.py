@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from service.answer import Headers
-from service.errors import BodyTooLargeError, ClientGoneError, UnsupportedMediaTypeError
+from service.errors import BodyTooLargeError, ClientGoneError, InvalidRequestError, UnsupportedMediaTypeError
 from service.keys import Key
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -54,6 +54,12 @@ class Call:
         """Names and values of the query, in order."""
         given: bytes = self.scope.get("query_string", b"")
         return parse_qsl(given.decode("latin-1"), keep_blank_values=True, errors="replace") if given else []
+
+    def refuse_in_query(self, fields: frozenset[str]) -> None:
+        """Raises InvalidRequestError for a field of the body that stands in the address, where it has no effect."""
+        for name, _ in self.query():
+            if name in fields:
+                raise InvalidRequestError(f"{name} belongs into the body, not into the address.")
 
     def media_type(self) -> bytes:
         """The media type of the body, without parameters. Raises UnsupportedMediaTypeError for a compressed body."""

@@ -44,6 +44,7 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference, sh
     async def classify(call: Call) -> Answer:
         """The most probable labels of one text (`text`) or of several (`texts`), best first."""
         call.need(b"application/json")
+        call.refuse_in_query(FIELDS)
         inference.check(call)
         asked = parse(await call.body(), **limits)
         deployment = registry.choose(asked.model)

@@ -30,6 +30,7 @@ def routes(settings: Settings, registry: ModelRegistry, inference: Inference) ->
     async def explain(call: Call) -> Answer:
         """Why a text gets a label: its n-grams, strongest first, and what each adds to the label's logit."""
         call.need(b"application/json")
+        call.refuse_in_query(FIELDS)
         inference.check(call, to_explain=True)
         body = await call.body()
         content = _read(body, **limits)

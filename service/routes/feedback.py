@@ -23,6 +23,7 @@ from service.routes.classify import ERRORS
 from service.schemas import Feedback, FeedbackResponse, Text
 from service.settings import Settings
 
+FIELDS = frozenset(Feedback.model_fields)
 MOST_WAITING = 1000
 RETRY_SECONDS = "60"  # a full disk takes somebody to look at it
 
@@ -40,6 +41,7 @@ def routes(settings: Settings, registry: ModelRegistry, metrics: Metrics) -> lis
         """Keep a text with the label that is right, for training later. Answered when it is on the disk."""
         nonlocal writer, waiting
         call.need(b"application/json")
+        call.refuse_in_query(FIELDS)
         content = parse_unrepeated(await call.body())
         if type(content) is dict and "text" in content:
             check_text(content["text"], "text", settings.max_text_chars)

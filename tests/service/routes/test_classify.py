@@ -270,6 +270,16 @@ def test_only_plain_json_is_read(client, headers):
     assert response.json()["error"]["code"] == "unsupported_media_type"
 
 
+@pytest.mark.parametrize("path", ["/v1/classify", "/v1/explain", "/v1/feedback"])
+def test_what_belongs_into_the_body_is_not_passed_over_in_the_address(make_client, tmp_path, path):
+    client = make_client(feedback=tmp_path / "feedback")
+    body = {"text": "a cherry"} | ({"label": "cherry"} if path == "/v1/feedback" else {})
+    answer = client.post(f"{path}?_=1&model=fake", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["message"] == "model belongs into the body, not into the address."
+    assert client.post(f"{path}?_=1", json=body).status_code == 200, "what others put into an address is their business"
+
+
 def test_as_many_texts_are_explained_as_at_explain(client):
     assert client.post("/v1/classify", json={"texts": ["a"] * 64, "explain": True}).status_code == 200
     response = client.post("/v1/classify", json={"texts": ["a"] * 65, "explain": True})
