@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import groupby, islice, pairwise
-from math import inf
+from math import inf, isfinite
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -303,6 +303,9 @@ class Deployment:
                 [questions[place].text for place in places],
                 labels=labels, top_n=top_n, method=questions[places[0]].method,
             )  # fmt: skip
+            for explanation in found:
+                if not (isfinite(explanation.logit) and isfinite(explanation.probability)):
+                    raise FloatingPointError("a logit is no finite number; the weights of the model may be too large")
             answers.update(zip(places, found, strict=True))
         self._ran("explain", started)
         return [answers[place] for place in range(len(questions))]

@@ -194,6 +194,13 @@ class WorkMetrics:
         self._infer_seconds.observe(max(0.0, seconds - tokenizing))
 
 
+def _number(total: float) -> float:
+    """The sum of probabilities. Raises FloatingPointError where one of them is no number, as JSON knows none such."""
+    if total != total:
+        raise FloatingPointError("a probability is no number; the weights of the model may be too large")
+    return total
+
+
 class VersionMetrics:
     """The series of one version of a model, found once."""
 
@@ -227,6 +234,7 @@ class VersionMetrics:
     def ranked(self, ranking: Ranking) -> None:
         """As `predicted`, from columns."""
         best, scores = ranking.best[:, 0], ranking.probabilities[:, 0].astype(np.float64)
+        total = _number(float(scores.sum()))
         if without := int(np.count_nonzero(ranking.abstained)):
             best = best[~ranking.abstained]
             self._unlabelled["abstained"].inc(without)
@@ -236,7 +244,7 @@ class VersionMetrics:
         for bucket, count in enumerate(np.bincount(np.searchsorted(SHARES, scores)).tolist()):
             if count:
                 self._confidence._buckets[bucket].inc(count)
-        self._confidence._sum.inc(float(scores.sum()))
+        self._confidence._sum.inc(total)
 
     def expect(self, figures: Mapping[str, Any]) -> None:
         """Hold the answers against what training measured, where it did."""
@@ -278,13 +286,17 @@ class VersionMetrics:
             self._unknown.inc(int(np.count_nonzero(batch.unknown)))
 
     def predicted(self, predictions: Sequence[Prediction]) -> None:
+        """Raises FloatingPointError where a probability is no number; then none is counted."""
         first = predictions[0]
         if first.tasks is None and first.labels is None and not any(one.abstained for one in predictions):
             labels = Counts([one.top[0].label for one in predictions])
             best = [one.top[0].probability for one in predictions]
+            total = _number(sum(best))
         else:
-            labels = Counts(label for one in predictions for label in one.given)
             best = [probability for one in predictions for probability in one.confidences]
+            total = _number(sum(best))
+            _number(sum(score.probability for one in predictions for score in one.top))  # of any number of labels
+            labels = Counts(label for one in predictions for label in one.given)
             if without := sum(not one.given for one in predictions):
                 reason = "abstained" if first.labels is None else "no_label"
                 self._unlabelled[reason].inc(without)
@@ -293,4 +305,4 @@ class VersionMetrics:
         # A whole batch at a time, past Histogram.observe: one call a text costs a third of what classifying it does.
         for bucket, count in Counts(bisect_left(SHARES, probability) for probability in best).items():
             self._confidence._buckets[bucket].inc(count)
-        self._confidence._sum.inc(sum(best))
+        self._confidence._sum.inc(total)

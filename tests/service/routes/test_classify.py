@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from math import nan
 
 import pytest
 from hypothesis import example, given
@@ -114,6 +117,41 @@ def test_many_texts_are_answered_like_each_alone(make_client, classifier, monkey
         return response.json()["predictions"]
 
     assert ask(texts) == [prediction for text in texts for prediction in ask([text])]
+
+
+@pytest.mark.parametrize("head", ["single_label", "abstaining", "multi_label", "multi_task"])
+def test_a_probability_that_is_no_number_is_a_failure_and_never_an_answer(make_client, classifier, head):
+    def answer_as(prediction):
+        found = ANSWERS.get(head, lambda one: one)(prediction)
+        if prediction.label != "cherry":
+            return found
+        first, *others, last = prediction.top
+        if head == "multi_label":  # the others of a softmax would be none either
+            return replace(found, top=(first, *others, replace(last, probability=nan)))
+        wrong = replace(found, top=tuple(replace(score, probability=nan) for score in prediction.top))
+        return replace(wrong, tasks={"fruit": prediction, "colour": wrong}) if head == "multi_task" else wrong
+
+    classifier.head, classifier.answer_as = {"type": head}, answer_as
+    if head == "multi_task":
+        classifier.labels = tuple(f"{task}={label}" for task in ("fruit", "colour") for label in classifier.labels)
+    client = make_client()
+    for path, body in (
+        ("/v1/classify", {"text": "cherry", "top_k": 3}),
+        ("/v1/classify", {"texts": ["cherry"] * MANY}),
+    ):
+        if head != "multi_label" or "text" in body:  # it does not stand among the best label alone
+            assert client.post(path, json=body).status_code == 500
+    for texts in (["apple", "cherry"], ["banana"] * (MANY + 1) + ["cherry"]):
+        *others, last = client.post("/v1/classify", json={"texts": texts, "top_k": 3}).json()["predictions"]
+        assert last == {"error": {"code": "internal_error", "message": "The model failed on this text."}}
+        assert all("error" not in other for other in others)
+    lines = client.post(
+        "/v1/classify/stream?top_k=3", content=b'"cherry"\n"apple"', headers={"content-type": "application/x-ndjson"}
+    ).text.splitlines()
+    assert ["error" in line for line in lines] == [True, False]
+    figures = client.get("/metrics").text
+    assert 'textcnn_failed_texts_total{model="fake",version="3"} 0.0' not in figures
+    assert not re.search(r"textcnn_confidence_sum\S* nan", figures, re.IGNORECASE)
 
 
 def test_many_texts_on_all_of_which_the_model_fails_are_an_error(make_client):

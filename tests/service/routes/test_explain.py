@@ -3,6 +3,8 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from math import inf, nan
 
 import pytest
 
@@ -33,6 +35,21 @@ def test_a_label_can_be_named_and_texts_are_answered_in_order(client):
 
 def test_a_text_on_which_the_model_fails_alone_is_an_error(client):
     assert client.post("/v1/explain", json={"text": "boom"}).status_code == 500
+
+
+@pytest.mark.parametrize("wrong", [{"logit": inf}, {"logit": nan}, {"probability": nan}])
+def test_an_explanation_of_what_is_no_number_is_a_failure(make_client, classifier, monkeypatch, wrong):
+    usual = classifier._explain_one
+
+    def explain_one(text, label):
+        return replace(usual(text, label), **wrong) if "cherry" in text else usual(text, label)
+
+    monkeypatch.setattr(classifier, "_explain_one", explain_one)
+    client = make_client()
+    assert client.post("/v1/explain", json={"text": "cherry"}).status_code == 500
+    first, second = client.post("/v1/explain", json={"texts": ["cherry", "apple"]}).json()["explanations"]
+    assert first["error"]["code"] == "internal_error"
+    assert second["label"] == "apple"
 
 
 def test_explanations_that_take_long_are_refused_without_keeping_anybody_from_classifying(
