@@ -128,8 +128,8 @@ def test_a_probability_that_is_no_number_is_a_failure_and_never_an_answer(make_c
         first, *others, last = prediction.top
         if head == "multi_label":  # the others of a softmax would be none either
             return replace(found, top=(first, *others, replace(last, probability=nan)))
-        wrong = replace(found, top=tuple(replace(score, probability=nan) for score in prediction.top))
-        return replace(wrong, tasks={"fruit": prediction, "colour": wrong}) if head == "multi_task" else wrong
+        wrong = replace(prediction, top=tuple(replace(score, probability=nan) for score in prediction.top))
+        return replace(found, tasks={"fruit": prediction, "colour": wrong}) if head == "multi_task" else wrong
 
     classifier.head, classifier.answer_as = {"type": head}, answer_as
     if head == "multi_task":
