@@ -86,7 +86,8 @@ class App:
         self._ready_first = ready_first
         self._max_body_bytes = settings.max_body_bytes
         self._background = background
-        endpoint = dispatch(RouteTable(routes), keys)
+        main = "GET /admin/models" if for_admins else "POST /v1/classify"
+        endpoint = dispatch(RouteTable(routes, main), keys)
         # outermost last: a failure is turned into an answer inside of what counts and names answers
         if for_admins:
             endpoint = check_host(check_origin(endpoint), settings.admin_host_names, "--admin-host")

@@ -51,7 +51,9 @@ def validated(form: type[Form], content: Any) -> Form:
         return form.model_validate(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the body"
+        if not first["loc"]:
+            raise InvalidRequestError("The body must be a JSON object.") from None
+        where = ".".join(map(str, first["loc"]))
         raise InvalidRequestError(f"{where}: {first['msg']}.") from None
 
 

@@ -41,10 +41,11 @@ class Route:
 
 
 class RouteTable:
-    """Finds the route of a call. Paths without names cost one look-up."""
+    """Finds the route of a call; without names that costs one look-up. Who finds none is told of the `main` one."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route], main: str) -> None:
         self.routes = list(routes)
+        self._main = main
         self._exact: dict[str, dict[str, Route]] = {}
         self._templates: list[tuple[re.Pattern[str], dict[str, Route]]] = []
         templates: dict[str, dict[str, Route]] = {}
@@ -62,7 +63,7 @@ class RouteTable:
         """Sets `call.template` and `call.parameters`. Raises NotFoundError or MethodNotAllowedError."""
         by_method = self._exact.get(call.path) or self._match(call)
         if by_method is None:
-            raise NotFoundError("There is nothing at this path. The main one is POST /v1/classify.")
+            raise NotFoundError(f"There is nothing at this path. The main one is {self._main}.")
         route = by_method.get(call.method)
         if route is None:
             call.template = next(iter(by_method.values())).path

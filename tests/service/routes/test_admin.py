@@ -87,6 +87,16 @@ def test_what_cannot_be_done_changes_nothing(admin, method, path, body, status):
     assert admin.post("/v1/classify", json={"text": "a"}).json()["version"] == "3"
 
 
+def test_what_is_wrong_is_said_as_an_operator_speaks(admin):
+    assert "GET /admin/models." in admin.get("/admin/nothing").json()["error"]["message"]
+    assert "POST /v1/classify." in admin.get("/nothing").json()["error"]["message"]
+    for body in ("[]", "null", '"3"'):
+        answer = admin.post(
+            "/admin/models/fake/activate", content=body, headers={"content-type": "application/json"}
+        ).json()
+        assert answer["error"]["message"] == "The body must be a JSON object."
+
+
 @pytest.mark.parametrize("body", [b'{"version": "1", "version": "2"}', b'{"version": '])
 def test_what_is_not_json_or_gives_a_field_twice_is_refused(admin, body):
     response = admin.post("/admin/models/fake/activate", content=body, headers={"content-type": "application/json"})
