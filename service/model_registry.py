@@ -12,6 +12,7 @@ from typing import Any
 
 from service.deployment import Classifier, Deployment, warm_up
 from service.errors import InvalidRequestError, NotReadyError, UnknownModelError
+from service.files import read_file
 from service.find_model import find_served, list_versions
 from service.golden import FILE as GOLDEN
 from service.golden import check_golden
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 Load = Callable[[Path], Classifier]
 POLL_SECONDS = 0.5
+MANIFEST = "manifest.json"
 NAMES_SHOWN = 20  # in a message
 FREE_SECONDS = 1.0  # from the last answer of a version until its thread, and what its requests left, are gone
 NOT_LOADED = "The model is still loading; try again shortly. /health/ready says when it answers."
@@ -57,6 +59,7 @@ class ModelRegistry:
         self._root = settings.models
         self._loaded: dict[str, dict[str, Deployment]] = {}
         self._plans: Plans = {}
+        self._manifests: dict[tuple[str, str], bytes] = {}  # of what was loaded, as it was then
         self._changing = asyncio.Lock()
         self._stamp = self._file_stamp()
         self._closed = False
@@ -173,7 +176,17 @@ class ModelRegistry:
 
     async def activate(self, name: str, version: str) -> ModelPlan:
         """Make a version live. Raises UnknownModelError, or ArtifactError and leaves all as it was."""
-        return await self.change(name, lambda plan: plan.activated(version))
+
+        def edit(plan: ModelPlan) -> ModelPlan:
+            loaded = version in self._loaded.get(name, {})
+            if loaded and _manifest(path := self._path(name, version)) != self._manifests[name, version]:
+                raise ArtifactError(
+                    f"{path} was written anew after it was loaded, and what was loaded answers; give the new one "
+                    "another version, or start the service again"
+                )
+            return plan.activated(version)
+
+        return await self.change(name, edit)
 
     async def roll_back(self, name: str) -> ModelPlan:
         """Make what was live before live again; it is loaded, so this takes no time. Raises ArtifactError."""
@@ -271,14 +284,21 @@ class ModelRegistry:
         gc.collect()
         asyncio.get_running_loop().run_in_executor(None, trim_heaps)
 
-    async def _bring_up(self, name: str, version: str) -> Deployment:
+    def _path(self, name: str, version: str) -> Path:
+        """Raises ArtifactError for what is no name, but might lead out of the folder."""
         path = self._paths.get(name)
-        if path is None or path.name != version:
-            if not is_name(name) or not is_name(version):
-                raise ArtifactError(f"{name}/{version} is no name of a model")
-            path = self._root / name / version
+        if path is not None and path.name == version:
+            return path
+        if not is_name(name) or not is_name(version):
+            raise ArtifactError(f"{name}/{version} is no name of a model")
+        return self._root / name / version
+
+    async def _bring_up(self, name: str, version: str) -> Deployment:
+        path, manifest = self._path(name, version), b""
 
         def load() -> tuple[Classifier, list[tuple[int, float]]]:
+            nonlocal manifest
+            manifest = _manifest(path)
             classifier = self._load(path)
             check_golden(classifier, path.parent / GOLDEN)
             return classifier, warm_up(classifier)
@@ -292,6 +312,7 @@ class ModelRegistry:
             log.exception("a model cannot be loaded", extra={"fields": {"model": name, "version": version}})
             raise ArtifactError(f"{path} cannot be loaded: {type(error).__name__}, which the log has in full") from None
         self._metrics.reloads.labels("ok").inc()
+        self._manifests[name, version] = manifest
         deployment = Deployment(
             classifier,
             self._metrics,
@@ -312,6 +333,14 @@ class ModelRegistry:
         except OSError:
             return None
         return status.st_mtime_ns, status.st_ino
+
+
+def _manifest(path: Path) -> bytes:
+    """What tells a model from another in its place: it has the hashes of all its files."""
+    try:
+        return read_file(path / MANIFEST)
+    except OSError:  # which whoever loads it says
+        return b""
 
 
 def _drawn(weights: dict[str, int]) -> str:

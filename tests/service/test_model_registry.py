@@ -147,6 +147,22 @@ async def test_a_version_is_activated_and_rolled_back_without_loading_again(regi
     assert loads.count("m/1") == loads.count("m/2") == 1
 
 
+async def test_a_version_that_was_written_anew_in_its_place_is_not_said_to_answer(registry, loads, tmp_path):
+    await registry.start()
+    await registry.activate("m", "2")
+    for version in ("1", "2"):
+        file = tmp_path / "models" / "m" / version / "manifest.json"
+        file.write_text("{}")  # the same again, as whoever copies all models does
+        await registry.activate("m", version)
+        file.write_text('{"created": "later"}')
+        with pytest.raises(ArtifactError, match=f"m/{version} was written anew after it was loaded"):
+            await registry.activate("m", version)
+        assert registry.choose().version == version
+    await registry.roll_back("m")  # to what is loaded, whatever became of the disk
+    assert registry.choose().version == "1"
+    assert sorted(loads) == ["m/1", "m/2", "other/1"]
+
+
 async def test_a_broken_version_replaces_nothing(registry, tmp_path):
     await registry.start()
     before = registry.choose()
