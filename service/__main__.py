@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main(arguments: list[str]) -> int:
     """Run the service. A mistake of the user ends with a message and exit code 2, Ctrl-C with 130."""
+    # prometheus_client reads it when it is imported; a folder that was meant for others, or is not there, is not ours.
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     try:
         from pydantic import ValidationError
         from pydantic_settings import CliApp

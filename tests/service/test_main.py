@@ -63,6 +63,15 @@ def test_a_misspelled_variable_is_named_before_anything_else():
     assert json.loads(result.stderr.splitlines()[0])["message"].endswith("did you mean TEXTCNN_KEYS?")
 
 
+def test_a_folder_for_the_figures_of_other_programs_is_not_taken_for_ours(tmp_path):
+    code = "from service.__main__ import main; main(['--model', 'nix'])\nfrom service.metrics import Metrics; Metrics()"
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "none")}
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "no complete model 'nix'" in result.stderr
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_no_model_ends_with_where_it_looked_before_anything_listens(tmp_path, workers):
     for flags, said in ((["--models", str(tmp_path)], str(tmp_path)), (["--model", "nix"], "no complete model 'nix'")):
