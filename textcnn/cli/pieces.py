@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from textcnn.cli.common import FILE, tell, tell_source
+from textcnn.cli.common import FILE, tell, tell_source, typed_path
 from textcnn.cli.settings import as_trained, expecting_columns, options_of
 from textcnn.data.dialect import Dialect
 
@@ -64,6 +64,10 @@ def pieces_of(
     """
     if texts and source:
         raise click.UsageError("give texts or --input, not both")
+    for text in texts:
+        if os.path.isfile(text):
+            inside = f"for what stands in it: --input {typed_path(Path(text))}"
+            tell([f"{text} is taken for a text, though a file has that name; {inside}"])
     lines = source if source and source.suffix == ".txt" else None
     table = None if lines or str(source) == "-" else source
     for flag, given in (*reading.items(), ("keep", keep)):

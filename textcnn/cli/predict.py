@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -139,7 +140,7 @@ def predict(
     with _writer(output, partial(rows, dialect=dialect)) as write, texts_bar(quiet=quiet) as advance:
         for chunk, share, kept in pieces:
             if is_single(classifier.head):
-                probabilities = classifier.predict_proba(chunk)
+                probabilities = _numbers(classifier.predict_proba(chunk), chunk)
                 beside = {name: column(chunk, probabilities) for name, column in extras.items()}
                 (doubtful.add if doubtful else write)(chunk, *most_probable(probabilities, top_k), {**beside, **kept})
             else:
@@ -147,6 +148,20 @@ def predict(
             advance(len(chunk), share)
         if doubtful and doubtful.rows:
             write(*doubtful.columns())
+
+
+def _numbers(probabilities: Floats, texts: Sequence[str]) -> Floats:
+    """The same. Raises DataError where a text has none, for CSV and JSON cannot say so."""
+    import numpy as np
+
+    from textcnn.errors import DataError
+
+    if wrong := np.flatnonzero(np.isnan(probabilities).any(1)).tolist():
+        text = textwrap.shorten(texts[wrong[0]], 60, placeholder=" ...")
+        raise DataError(
+            f"the model's probabilities of {text!r} are no numbers: its weights are too large, train it again"
+        )
+    return probabilities
 
 
 class LeastSure:

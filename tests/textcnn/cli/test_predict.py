@@ -59,6 +59,33 @@ def test_texts_from_the_command_line(run: Run, model_folder: Path, expected: lis
     assert [json.loads(line) for line in ran.out.splitlines()] == expected
 
 
+def test_a_text_that_is_the_name_of_a_file_is_told_to_be_taken_for_a_text(
+    run: Run, model_folder: Path, here: Path
+) -> None:
+    Path("my mails.csv").write_text("text\na\n")
+    ran = run("predict", model_folder, "my mails.csv", "\udcff", str(here), "where is it?")
+    assert [json.loads(line)["text"] for line in ran.out.splitlines()][::3] == ["my mails.csv", "where is it?"]
+    assert ran.err == (
+        "my mails.csv is taken for a text, though a file has that name; for what stands in it: --input 'my mails.csv'\n"
+    )
+
+
+def test_probabilities_that_are_no_numbers_are_told_with_their_text(
+    mistake: Any, run: Run, model_folder: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = TextClassifier.predict_proba
+
+    def wrong(model: TextClassifier, texts: Any) -> Any:
+        found = usual(model, texts)
+        found[[text.startswith("huge") for text in texts], 1] = float("nan")
+        return found
+
+    monkeypatch.setattr(TextClassifier, "predict_proba", wrong)
+    said = mistake("predict", model_folder, "a parcel", "huge " * 30)
+    assert said.startswith("textcnn: the model's probabilities of 'huge huge") and "...' are no numbers" in said
+    assert run("predict", model_folder, "a parcel").code == 0
+
+
 @pytest.mark.parametrize("output", ["out.jsonl", "out.csv", "out.parquet", "OUT.NDJSON"])
 @pytest.mark.parametrize("source", ["in.csv", "in.jsonl", "in.parquet"])
 def test_tables_of_every_kind_in_and_out(
