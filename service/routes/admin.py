@@ -16,8 +16,6 @@ from service.request_body import Form, parse_unrepeated, validated
 from service.route import Route
 from textcnn.errors import ArtifactError, EngineError
 
-ERRORS = (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 500)
-
 
 class Activation(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -65,7 +63,7 @@ def routes(registry: ModelRegistry) -> list[Route]:
                 f"Model {name[:64]!r} cannot change while it runs: such a name takes letters A to Z, digits, '.', '_' "
                 "and '-' only, 64 at most. Rename its folder and start again."
             )
-        if not there or not is_name(name):
+        if not there:
             raise UnknownModelError(f"There is no model {name[:64]!r} on disk.")
         return name
 

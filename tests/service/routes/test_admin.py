@@ -90,6 +90,11 @@ def test_what_cannot_be_done_changes_nothing(admin, method, path, body, status):
 def test_what_is_wrong_is_said_as_an_operator_speaks(admin):
     assert "GET /admin/models." in admin.get("/admin/nothing").json()["error"]["message"]
     assert "POST /v1/classify." in admin.get("/nothing").json()["error"]["message"]
+    for method, path in (("POST", "activate"), ("POST", "rollback"), ("PUT", "plan")):
+        answer = admin.request(
+            method, f"/admin/models/none/{path}", json={"version": "3"} if path == "activate" else {}
+        )
+        assert (answer.status_code, answer.json()["error"]["message"]) == (404, "There is no model 'none' on disk.")
     for body in ("[]", "null", '"3"'):
         answer = admin.post(
             "/admin/models/fake/activate", content=body, headers={"content-type": "application/json"}
