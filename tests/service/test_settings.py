@@ -78,6 +78,31 @@ def test_a_number_that_no_clock_could_count_is_refused(setting):
         Settings(**{setting: 10**400})
 
 
+@pytest.mark.parametrize(
+    ("setting", "taken", "refused"),
+    [
+        ("port", [0, 65_535], [-1, 65_536]), ("admin_port", [0, 65_535], [-1, 65_536]), ("threads", [0], [-1]),
+        ("drain_seconds", [0.01, 3600], [0, -1, 3600.5, float("nan")]), ("header_timeout", [3600], [0, 3600.5]),
+    ],
+)  # fmt: skip
+def test_what_would_make_no_sense_is_refused(setting, taken, refused):
+    for value in taken:
+        assert getattr(Settings(**{setting: value}), setting) == value
+    for value in refused:
+        with pytest.raises(ValidationError):
+            Settings(**{setting: value})
+
+
+def test_of_itself_it_is_one_process_for_this_machine_alone_that_keeps_nothing():
+    settings = Settings()
+    assert settings.is_local and settings.admin_port == 0 and settings.workers == 1
+    assert settings.feedback is settings.keys is settings.tls_cert is None
+    assert not settings.allow_anonymous
+    assert Settings(host="[fe80::1").host == "[fe80::1"
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 1
+
+
 def test_a_variable_that_is_nearly_a_setting_is_named_with_the_one_that_may_be_meant(monkeypatch):
     for name in ("TEXTCNN_KEY", "textcnn_modle", "TEXTCNN_PORT", "textcnn_host", "TEXTCNN_NATIVE", "TEXTCNN_RUNS"):
         monkeypatch.setenv(name, "")

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from service.keys import add_key
 from service.schemas import FeedbackResponse
 
+from ...patience import PATIENCE
 from ..strictly import strictly
 
 
@@ -84,3 +88,57 @@ def test_a_full_disk_is_told_with_its_reason_and_later_lines_are_kept(client, tm
 
 def test_without_a_folder_there_is_no_such_path(make_client):
     assert make_client().post("/v1/feedback", json={"text": "a", "label": "a"}).status_code == 404
+
+
+def test_what_is_said_of_a_model_that_is_not_here_is_kept_with_the_name_of_who_said_it(make_client, tmp_path):
+    key = add_key(tmp_path / "keys", "shop", ["infer"], 0)
+    client = make_client(feedback=tmp_path / "feedback", keys=tmp_path / "keys")
+    for about in ({"model": "none"}, {"model": "fake", "version": "9"}, {"version": "9"}, {"model": "fake"}):
+        body = {"text": "a", "label": "a", **about}
+        assert client.post("/v1/feedback", json=body, headers={"authorization": f"Bearer {key}"}).status_code == 200
+    assert [(line["key"], line.get("model"), line.get("version")) for line in kept(tmp_path)] == [
+        ("shop", "none", None), ("shop", "fake", "9"), ("shop", None, "9"), ("shop", "fake", None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "said"),
+    [(OSError("a disk without a number"), 507, "Not kept: the disk fails."), (RuntimeError("secret"), 500, "its log")],
+)
+def test_a_failure_of_another_kind_is_told_without_its_words(client, monkeypatch, failure, status, said):
+    def fail(log, lines):
+        raise failure
+
+    monkeypatch.setattr("service.feedback.FeedbackLog.append", fail)
+    response = client.post("/v1/feedback", json={"text": "a", "label": "a"})
+    assert response.status_code == status
+    assert said in response.text and "secret" not in response.text
+
+
+def test_what_a_slow_disk_does_not_keep_up_with_is_refused_and_later_taken_again(client, tmp_path, monkeypatch):
+    writing, may_end, fsync = threading.Event(), threading.Event(), os.fsync
+
+    def slowly(handle):
+        writing.set()
+        assert may_end.wait(PATIENCE)
+        fsync(handle)
+
+    def say(text):
+        return client.post("/v1/feedback", json={"text": text, "label": "a"})
+
+    monkeypatch.setattr("service.routes.feedback.MOST_WAITING", 1)
+    monkeypatch.setattr("service.feedback.os.fsync", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(say, "first")
+        assert writing.wait(PATIENCE)
+        refused = say("second")
+        may_end.set()
+        assert first.result().status_code == 200
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+    assert say("third").status_code == 200
+    assert [line["text"] for line in kept(tmp_path)] == ["first", "third"]
+
+
+def test_the_documented_errors_are_those_that_there_are(client):
+    documented = client.get("/openapi.json").json()["paths"]["/v1/feedback"]["post"]["responses"]
+    assert set(documented) == {"200", "400", "401", "403", "413", "415", "421", "422", "429", "500", "507"}

@@ -111,6 +111,36 @@ def test_bodies_as_their_documents_give_them_are_answered_so(limited, path, body
     assert (response.status_code, response.json()) == (200, answer)
 
 
+@pytest.mark.parametrize("inputs", [5, None, {}, True, [[]], [["a"], "b"], [["a"], []], [["a"], 5]])
+def test_what_is_no_input_is_told_in_the_words_of_tei(limited, inputs):
+    response = limited.post("/predict", json={"inputs": inputs})
+    assert (response.status_code, response.json()["error_type"]) == (422, "Validation")
+    assert response.json()["error"].startswith("`inputs` must be a string")
+
+
+def test_one_text_in_a_list_is_one_answer_of_tei_and_a_model_that_fails_is_its_backend(limited):
+    one = limited.post("/predict", json={"inputs": "cherry"})
+    assert limited.post("/predict", json={"inputs": ["cherry"]}).json() == one.json()
+    failed = limited.post("/predict", json={"inputs": "boom"})
+    assert (failed.status_code, failed.json()["error_type"]) == (424, "Backend")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/v1/models/fake:predict", {"instances": [["a", "b"]]}, "instances[0] must be a string"),
+        ("/v1/models/fake:predict", {"instances": [[]]}, "instances[0] must be a string"),
+        ("/invocations", {"dataframe_split": {"data": 5}}, "dataframe_split must be"),
+        ("/invocations", {"dataframe_split": {"columns": ["text"]}}, "dataframe_split must be"),
+        ("/invocations", {"dataframe_split": [["a"]]}, "dataframe_split must be"),
+    ],
+)
+def test_rows_that_are_no_texts_are_refused_with_what_they_must_be(limited, path, body, said):
+    response = limited.post(path, json=body)
+    assert response.status_code == 422
+    assert said in response.text
+
+
 def test_a_list_of_lists_is_a_batch_for_tei_and_a_list_of_two_is_a_pair(limited):
     assert [row[0]["label"] for row in limited.post("/predict", json={"inputs": [["cherry"], ["a"]]}).json()] == [
         "cherry",
