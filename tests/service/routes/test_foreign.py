@@ -177,6 +177,7 @@ REFUSED = [
     ("/v1/models/fake:classify", {"instances": ["a"]}),
     (INFER, {}), (INFER, {"inputs": [tensor(), tensor()]}), (INFER, {"inputs": [tensor(datatype="FP32")]}),
     (INFER, {"inputs": [tensor(shape=[2])]}), (INFER, {"inputs": [tensor(shape=[1, 2])]}),
+    (INFER, {"inputs": [tensor(shape=[1.0])]}), (INFER, {"inputs": [tensor(shape=[True])]}),
     (INFER, {"inputs": [tensor(data=[1])]}), (INFER, {"inputs": [tensor(parameters={"binary_data_size": 4})]}),
     (INFER, {"inputs": [tensor()], "outputs": [{"name": "other"}]}),
     (INFER, {"inputs": [tensor()], "outputs": [{"name": "label", "parameters": 1}]}),
