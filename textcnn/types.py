@@ -93,14 +93,18 @@ class TokenBatch:
         return np.diff(self.offsets)
 
     def take(self, indices: npt.ArrayLike) -> TokenBatch:
-        """The texts at `indices` (int[M]), in that order, copied together without a Python loop."""
+        """The texts at `indices` (int[M]), in that order, copied together without a Python loop.
+
+        Of the spelling they keep what is theirs, so words outside the vocabulary get other ids.
+        """
         chosen = np.asarray(indices, np.int64)
         lengths = self.lengths[chosen]
         offsets = np.zeros(len(chosen) + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])
         # position of every new token in the old array: start of its text + its place within the text
         shift = np.repeat(self.offsets[chosen] - offsets[:-1], lengths)
-        return TokenBatch(self.values[np.arange(offsets[-1]) + shift], offsets, self.spelling)
+        values = self.values[np.arange(offsets[-1]) + shift]
+        return TokenBatch(values, offsets) if self.spelling is None else self.spelling.part(values, offsets)
 
     @classmethod
     def concatenate(cls, batches: Iterable[TokenBatch]) -> TokenBatch:
@@ -139,6 +143,14 @@ class Spelling:
     vocabulary: int
     letters: TokenBatch
     characters: Characters | None = None
+
+    def part(self, values: Ids, offsets: Offsets) -> TokenBatch:
+        """Some of the batch's texts, with the spelling of their words alone; the ids are changed in place."""
+        places = np.flatnonzero(values >= self.vocabulary)
+        words, numbers = np.unique(values[places] - self.vocabulary, return_inverse=True)
+        values[places] = self.vocabulary + numbers
+        characters = self.characters and Characters(self.characters.known, self.characters.unknown.take(words))
+        return TokenBatch(values, offsets, Spelling(self.vocabulary, self.letters.take(words), characters))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,8 +11,8 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, partial
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -21,16 +21,9 @@ from textcnn.choices import TablePrecision
 from textcnn.inference.engine import EngineOptions, weights_of, why_not_numpy
 from textcnn.kernels.merge_windows import merge_windows
 from textcnn.kernels.native import cores, native
-from textcnn.kernels.table_gather import (
-    FUSED,
-    affine,
-    gather_evidence,
-    gather_logits,
-    gather_max,
-    gather_sum,
-    pack,
-    project,
-)
+from textcnn.kernels.ngram_linear import NgramLinear
+from textcnn.kernels.table_gather import affine, gather_max, gather_sum, pack, project
+from textcnn.kernels.table_logits import FUSED, TableLogits
 from textcnn.kernels.windows import Windows
 from textcnn.kernels.word_parts import add_word_parts
 from textcnn.members import merged_model
@@ -41,7 +34,6 @@ TEXTS_OVER_BUDGET = 64  # texts at once where some words are not in the table
 ROWS_AT_ONCE = 4096
 SAMPLED_WORDS = 1000
 TINY = 1e-6
-Found = TypeVar("Found")
 
 
 # Those that may be taken after max over time, in place, as nn/activations.py has them.
@@ -120,31 +112,22 @@ class NgramTable:
         features = np.concatenate([part for part, _ in found])
         return features, np.concatenate([starts for _, starts in found if starts is not None]) if argmax else None
 
-    def logits(
-        self, batch: TokenBatch, bias: Floats, activation: str, head_weight: Floats, head_bias: Floats
-    ) -> Floats | None:
-        """What `gather_logits` gives; None where words exceed the budget."""
-        return self._in_one_go(gather_logits, batch, bias, activation, head_weight, head_bias)
-
-    def evidence(
-        self, batch: TokenBatch, bias: Floats, activation: str, head_weight: Floats, head_bias: Floats,
-        beside: Floats | None,
-    ) -> tuple[Floats, Offsets, Evidence] | None:  # fmt: skip
-        """What `gather_evidence` gives; None where words exceed the budget."""
-        return self._in_one_go(
-            partial(gather_evidence, beside=beside), batch, bias, activation, head_weight, head_bias
+    def with_layers(
+        self, bias: Floats, activation: str, head_weight: Floats, head_bias: Floats, beside: NgramLinear | None = None
+    ) -> TableLogits:
+        """What comes behind the table, and n-grams beside it, in one go: for batches of words that are all `filled`."""
+        return TableLogits(
+            self._table, self._filled, self.windows, bias, activation, head_weight, head_bias,
+            scale=self._scale, spells=self._spell is not None, beside=beside, threads=self.threads,
         )  # fmt: skip
 
-    def _in_one_go(self, kernel: Callable[..., Found | None], batch: TokenBatch, *layers: Any) -> Found | None:
-        for _ in range(2):
-            found = kernel(
-                self._table, self._filled, batch.values, batch.offsets, self.windows, *layers,
-                scale=self._scale, threads=self.threads,
-            )  # fmt: skip
-            if found is not None or int(batch.values.max()) >= len(self._table):
-                return found
-            self._fill(batch.values)
-        raise AssertionError("rows that were filled are there")
+    def filled(self, batch: TokenBatch) -> bool:
+        """Compute the rows of a batch's words that are not there yet; False where words exceed the budget."""
+        values = batch.values if self._spell else batch.unspelled().values
+        if int(values.max(initial=0)) >= len(self._table):
+            return False
+        self._fill(values)
+        return True
 
     def sums(self, batch: TokenBatch, *, reverse: bool = False) -> Floats:
         """Every token's row added to those before it (after it, if `reverse`): float32[N, features].
@@ -273,6 +256,30 @@ class NgramTable:
             yield table, TokenBatch(local.astype(np.int32), part.offsets)
 
 
+class DirectLogits:
+    """From token ids to logits in one go, where the table has the words or can have them; else None."""
+
+    def __init__(self, table: NgramTable, layers: TableLogits) -> None:
+        self._table, self._layers = table, layers
+
+    def logits(self, batch: TokenBatch) -> Floats | None:
+        """See TableLogits."""
+        found = self._layers.logits(batch)
+        return self._layers.logits(batch) if found is None and self._table.filled(batch) else found
+
+    def evidence(self, batch: TokenBatch) -> tuple[Floats, Offsets, Evidence] | None:
+        """See TableLogits."""
+        found = self._layers.evidence(batch)
+        return self._layers.evidence(batch) if found is None and self._table.filled(batch) else found
+
+
+def largest_evidence(behind: Winners, batch: TokenBatch) -> tuple[Floats, Offsets, Evidence]:
+    """The logits, which of each text's is the largest, int64[B], and the windows behind that, merged."""
+    largest = behind.logits.argmax(axis=1)
+    merged = merge_windows(behind.activations, behind.weight, behind.starts, behind.ends, largest, batch.offsets)
+    return behind.logits, largest, merged
+
+
 class NgramTableEngine:
     """Embedding -> one convolution -> max over time -> linear layer, by table."""
 
@@ -286,9 +293,14 @@ class NgramTableEngine:
         self._activation = activation
         self.head_weight = np.ascontiguousarray(head_weight, np.float32)
         self.head_bias = np.ascontiguousarray(head_bias, np.float32)
-        # what is behind the largest windows, and whether the kernel does it all; asked for once a text
-        self._layers = self.bias, activation, self.head_weight, self.head_bias
-        self._fused = activation in FUSED and native() is not None
+        self._direct = self.direct()
+
+    def direct(self, beside: NgramLinear | None = None) -> DirectLogits | None:
+        """The way that answers in one go, with n-grams beside the network; None where the kernels have none."""
+        if self._activation not in FUSED or native() is None:
+            return None
+        layers = self.bias, self._activation, self.head_weight, self.head_bias
+        return DirectLogits(self.table, self.table.with_layers(*layers, beside))
 
     @classmethod
     def why_not(cls, artifact: Artifact, options: EngineOptions) -> str | None:
@@ -325,27 +337,16 @@ class NgramTableEngine:
 
     def logits(self, batch: TokenBatch) -> Floats:
         """float32[B, num_classes]; the same bits for a text alone and in any batch."""
-        found = self.table.logits(batch, *self._layers) if self._fused else None
+        found = self._direct.logits(batch) if self._direct else None
         if found is not None:
             return found
         features, _ = self.features(batch)
         return affine(features, self.head_weight, self.head_bias)
 
-    def evidence(self, batch: TokenBatch, beside: Floats | None = None) -> tuple[Floats, Offsets, Evidence]:
-        """The same logits, which of each text's is the largest, int64[B], and the n-grams behind that.
-
-        `beside` float32[B, num_classes] is added to the logits first.
-        """
-        found = self.table.evidence(batch, *self._layers, beside) if self._fused else None
-        if found is not None:
-            return found
-        behind = self.winners(batch)
-        logits = behind.logits if beside is None else behind.logits + beside
-        largest = logits.argmax(axis=1)
-        merged = merge_windows(
-            behind.activations, behind.weight, behind.starts, behind.ends, largest, batch.offsets
-        )  # fmt: skip
-        return logits, largest, merged
+    def evidence(self, batch: TokenBatch) -> tuple[Floats, Offsets, Evidence]:
+        """The same logits, which of each text's is the largest, int64[B], and the n-grams behind that."""
+        found = self._direct.evidence(batch) if self._direct else None
+        return found or largest_evidence(self.winners(batch), batch)
 
     def winners(self, batch: TokenBatch) -> Winners:
         """The same logits, and the windows behind them."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from textcnn.inference.engine import Engine
+from textcnn.inference.ngram_table import NgramTableEngine, largest_evidence
 from textcnn.kernels.native import cores
 from textcnn.kernels.ngram_linear import NgramLinear
 from textcnn.types import Evidence, Floats, Offsets, Parts, TokenBatch, Winners
@@ -15,8 +16,10 @@ from textcnn.types import Evidence, Floats, Offsets, Parts, TokenBatch, Winners
 
 def beside_ngrams(engine: Engine, wide: NgramLinear, *, threads: int, spells: bool = False) -> WideEngine:
     """An engine and the linear classifier beside it as one; `spells` as in WideEngine."""
-    kind = DirectWideEngine if hasattr(engine, "evidence") else WideEngine
-    return kind(engine, wide, threads=threads or cores(), spells=spells)
+    threads = threads or cores()
+    if isinstance(engine, NgramTableEngine):
+        return DirectWideEngine(engine, wide, threads=threads, spells=spells)
+    return WideEngine(engine, wide, threads=threads, spells=spells)
 
 
 def network_engine(engine: Engine) -> Engine:
@@ -73,12 +76,24 @@ class WideEngine:
 
 
 class DirectWideEngine(WideEngine):
-    """Beside an engine that has the n-grams behind the largest logits in one go."""
+    """Beside a table, with which the n-grams are one compiled call where a text has no other words than it knows."""
+
+    def __init__(self, engine: NgramTableEngine, wide: NgramLinear, *, threads: int, spells: bool) -> None:
+        super().__init__(engine, wide, threads=threads, spells=spells)
+        self._direct = engine.direct(wide)
+
+    def logits(self, batch: TokenBatch) -> Floats:
+        """float32[B, num_classes]."""
+        found = self._direct.logits(batch) if self._direct else None
+        return super().logits(batch) if found is None else found
 
     def evidence(self, batch: TokenBatch) -> tuple[Floats, Offsets, Evidence]:
         """The logits, which of each text's is the largest, int64[B], and the n-grams behind that."""
-        beside = np.zeros((len(batch), len(self.wide.bias)), np.float32)
-        self.wide.add_logits(batch, beside, threads=self._threads)
-        logits, largest, found = self.engine.evidence(self._read(batch), beside)
-        merged, _ = self.wide.add_evidence(found, batch, largest)
+        found = self._direct.evidence(batch) if self._direct else None
+        if found is None:
+            behind = self.winners(batch)
+            assert behind is not None, "a table always has them"
+            found = largest_evidence(behind, batch)
+        logits, largest, windows = found
+        merged, _ = self.wide.add_evidence(windows, batch, largest)
         return logits, largest, merged

@@ -17,7 +17,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define PREFETCH(p) __builtin_prefetch((p), 0, 2)
-#define INTERFACE "bc344771" /* as in native.py, which says what it is of */
+#define INTERFACE "e738b03b" /* as in native.py, which says what it is of */
 #define PACK 64
 #define CACHE_FLOATS (192 * 1024) /* of a second-level cache of 1 MB, three quarters */
 
@@ -221,9 +221,14 @@ static void *take(buffers_t *b, PyObject *array, int writable)
     return b->views[b->used++].buf;
 }
 
-static PyObject *finish(buffers_t *b)
+static void release(buffers_t *b)
 {
     for (int i = 0; i < b->used; i++) PyBuffer_Release(&b->views[i]);
+}
+
+static PyObject *finish(buffers_t *b)
+{
+    release(b);
     if (b->failed) return PyErr_Occurred() ? NULL : PyErr_NoMemory();
     Py_RETURN_NONE;
 }
@@ -318,102 +323,6 @@ static int cells_for(cells_t *c, int64_t features)
 static void free_cells(cells_t *c)
 {
     free(c->added), free(c->of), free(c->cells), free(c->number);
-}
-
-/* Features, bias, activation and the head's matrix product for texts begin..end (and what is added `beside`), a few texts
- * at a time so that their features stay in the first cache; and, where there is an array for them, what the windows behind the largest logit
- * contribute. Returns how many windows those are, or -1 where a word is not `there`: what is written then means nothing. */
-#define LOGITS_AT_ONCE 32
-static PyObject *gather_logits(PyObject *self, PyObject *args)
-{
-    PyObject *rows, *there_o, *values, *offsets_o, *width, *filters, *left, *right, *scale, *bias_o, *weight, *head_bias,
-        *beside_o, *out, *largest_o, *out_offsets, *out_first, *out_last, *totals;
-    gather_t g = {0};
-    affine_t a = {0};
-    merge_t m = {0};
-    cells_t cells = {0};
-    buffers_t b = {0};
-    long long stride, words, out_dim, begin, end;
-    int64_t count = 0;
-    int precision, relu, known = 1;
-    if (!PyArg_ParseTuple(args, "OOLLiOOOOOOiiOOpOOLOOOOOOOLL", &rows, &there_o, &words, &stride, &precision, &values,
-                          &offsets_o, &width, &filters, &left, &right, &g.groups, &g.features, &scale, &bias_o, &relu,
-                          &weight, &head_bias, &out_dim, &beside_o, &out, &largest_o, &out_offsets, &out_first, &out_last,
-                          &totals, &begin, &end))
-        return NULL;
-    g.stride = stride;
-    g.rows = take(&b, rows, 0);
-    const char *there = take(&b, there_o, 0);
-    g.values = take(&b, values, 0);
-    const int64_t *offsets = take(&b, offsets_o, 0);
-    g.width = take(&b, width, 0);
-    g.num_filters = take(&b, filters, 0);
-    g.left = take(&b, left, 0);
-    g.right = take(&b, right, 0);
-    g.scale = take(&b, scale, 0);
-    const float *bias = take(&b, bias_o, 0);
-    a.weight = take(&b, weight, 0);
-    a.bias = take(&b, head_bias, 0);
-    const float *beside = take(&b, beside_o, 0);
-    float *logits = take(&b, out, 1), *features = NULL;
-    int64_t *largest = take(&b, largest_o, 1);
-    m.out_offsets = take(&b, out_offsets, 1);
-    m.out_first = take(&b, out_first, 1);
-    m.out_last = take(&b, out_last, 1);
-    m.out = take(&b, totals, 1);
-    int32_t *starts = NULL;
-    a.in_dim = g.features, a.out_dim = out_dim;
-    m.features = g.features, m.weight = a.weight;
-    g.failed = &b.failed;
-    size_t room = LOGITS_AT_ONCE * (size_t)g.features;
-    if (!b.failed && !(features = malloc(sizeof(float) * room))) b.failed = 1;
-    if (!b.failed && largest && (!(starts = malloc(2 * sizeof(int32_t) * room)) || !cells_for(&cells, g.features)))
-        b.failed = 1;
-    if (!b.failed) {
-        Py_BEGIN_ALLOW_THREADS
-        void (*gather)(const gather_t *, int64_t, int64_t) =
-            precision == 4 ? kernels->gather_f32 : precision == 2 ? kernels->gather_f16 : kernels->gather_i8;
-        for (int64_t i = offsets[begin]; known && i < offsets[end]; i++)
-            known = (uint32_t)g.values[i] < (uint64_t)words && there[g.values[i]];
-        g.out = features, a.x = features, g.argmax = starts;
-        if (largest) m.out_offsets[0] = 0;
-        m.activations = features, m.first = starts, m.last = starts ? starts + room : NULL;
-        for (int64_t text = begin; known && count >= 0 && !b.failed && text < end; text += LOGITS_AT_ONCE) {
-            int64_t texts = end - text < LOGITS_AT_ONCE ? end - text : LOGITS_AT_ONCE;
-            g.offsets = offsets + text, a.out = logits + text * out_dim;
-            gather(&g, 0, texts);
-            for (int64_t t = 0; t < texts; t++) {
-                float *x = features + t * g.features;
-                int empty = g.offsets[t] == g.offsets[t + 1];
-                for (int f = 0; f < g.features; f++) {
-                    float sum = x[f] + bias[f];
-                    x[f] = empty || (relu && sum < 0) ? 0 : sum;
-                }
-            }
-            kernels->affine(&a, 0, texts);
-            for (int64_t i = 0; beside && i < texts * out_dim; i++) a.out[i] += beside[text * out_dim + i];
-            if (!largest) continue;
-            for (int64_t t = 0; t < texts; t++) {
-                const float *row = a.out + t * out_dim;
-                int64_t best = 0;
-                for (int64_t o = 1; o < out_dim; o++) best = row[o] > row[best] ? o : best;
-                largest[text + t] = best;
-                int32_t *first = starts + t * g.features, *last = first + room;
-                for (int group = 0; group < g.groups; group++)
-                    for (int f = 0; f < g.num_filters[group]; f++) *last++ = *first++ + g.width[group];
-            }
-            m.offsets = offsets + text, m.targets = largest + text;
-            count = kernels->merge(&m, &cells, 0, texts, count);
-            m.out_offsets += texts;
-        }
-        if (count < 0) b.failed = 1;
-        Py_END_ALLOW_THREADS
-    }
-    free(features), free(starts), free_cells(&cells);
-    PyObject *none = finish(&b);
-    if (!none) return NULL;
-    Py_DECREF(none);
-    return PyLong_FromLongLong(known ? count : -1);
 }
 
 static PyObject *softmax(PyObject *self, PyObject *args)
@@ -741,23 +650,47 @@ static PyObject *word_parts(PyObject *self, PyObject *args)
     return finish(&b);
 }
 
-/* The n-grams of token ids that a linear model knows, and its weights. `entries` is a hash table of 1 << (64 - shift) pairs
- * (key, row), with linear probing and keys of -1 where it is free; `filter` (Bloom 1970) has two bits set for each of them.
- * Each of `rows` is the n-gram's scale and, behind it, the weight of every class. Row `known` + i is spelled[i]: that of the
- * unknown word with id `vocabulary` + i. */
+/* ---- n-grams of tokens and of characters --------------------------------------------------------------------------- */
+
+/* The texts of a call. Ids from `vocabulary` on are words outside it: `vocabulary` + i has the code points from bounds[i] on.
+ * Where nobody says how such words are written, `letters` is NULL. */
 typedef struct {
-    const int32_t *values;
-    const int64_t *offsets, *entries;
-    const uint64_t *filter;
-    const float *rows, *spelled;
-    long long known, vocabulary, outside;
-    int64_t classes;
+    const int32_t *values, *letters;
+    const int64_t *offsets, *bounds;
+    int64_t vocabulary, outside;
+} texts_t;
+
+static void take_texts(buffers_t *b, texts_t *x, PyObject *values, PyObject *offsets, long long vocabulary,
+                       PyObject *letters, PyObject *bounds)
+{
+    x->values = take(b, values, 0);
+    x->offsets = take(b, offsets, 0);
+    x->letters = take(b, letters, 0);
+    x->bounds = take(b, bounds, 0);
+    x->vocabulary = vocabulary;
+    x->outside = x->bounds ? b->views[b->used - 1].len / (Py_ssize_t)sizeof(int64_t) - 1 : 0;
+}
+
+/* The n-grams that a linear model knows, and its weights. `entries` is a hash table of 1 << (64 - shift) pairs (key, row),
+ * with linear probing and keys of -1 where it is free; `filter` (Bloom 1970) has two bits set for each of them. Each of
+ * `rows` is the n-gram's scale and, behind it, the weight of every class. `length` is that of a word whose character n-grams
+ * these are. */
+typedef struct {
+    const float *rows, *bias;
+    int64_t *entries;
+    uint64_t *filter;
+    int64_t known, classes;
+    double length;
     int shift, filter_shift, longest;
+    buffers_t held;
 } ngrams_t;
 
+#define NGRAMS "textcnn.kernels.ngrams"
 #define NGRAM_BITS 21 /* of a token's id in a key */
 #define LONGEST_NGRAM 3
 #define STARTS_AT_ONCE 64
+#define CHARACTER_NGRAMS 7 /* sizes, 2 to 8 */
+#define LONGEST_WORD 64    /* characters, as in spelling.py */
 
 INLINE uint64_t ngram_hash(int64_t key)
 {
@@ -768,56 +701,73 @@ INLINE uint64_t ngram_hash(int64_t key)
 /* Two bits of a word of the filter. */
 INLINE uint64_t ngram_bits(uint64_t hash) { return (uint64_t)1 << (hash & 63) | (uint64_t)1 << (hash >> 6 & 63); }
 
-INLINE const float *ngram_row(const ngrams_t *g, int32_t row)
+static int bit_length(uint64_t n)
 {
-    return row < g->known ? g->rows + row * (g->classes + 1) : g->spelled + (row - g->known) * (g->classes + 1);
+    int bits = 0;
+    while (n) bits++, n >>= 1;
+    return bits ? bits : 1;
 }
 
-/* The row of every n-gram that begins at tokens from..to - 1 of a text, -1 where there is none: rows[(start - from) *
- * longest + n - 1] of the one of n tokens. Most are unknown, which the filter tells from the cache; the others' cache lines
- * are fetched while the next are looked at. */
-static void find_ngrams(const ngrams_t *g, const int32_t *ids, int64_t length, int64_t from, int64_t to, int32_t *rows)
+/* At most half full; 8 to 16 bits of the filter for each key, so that it stays in the second-level cache. 0: no memory. */
+static int index_keys(ngrams_t *g, const int64_t *keys)
 {
-    int64_t keys[STARTS_AT_ONCE * LONGEST_NGRAM];
-    int32_t places[STARTS_AT_ONCE * LONGEST_NGRAM];
-    const int64_t mask = ((int64_t)1 << (64 - g->shift)) - 1;
-    int64_t count = 0, maybe = 0;
-    for (int64_t start = from; start < to; start++) {
-        int64_t key = 0;
-        for (int n = 0; n < g->longest; n++, count++) {
-            /* 0 stands between texts, 1 is any unknown word */
-            int known = key >= 0 && start + n < length && ids[start + n] > 1 && ids[start + n] < 1 << NGRAM_BITS;
-            key = known ? key | (int64_t)ids[start + n] << (NGRAM_BITS * n) : -1;
-            uint64_t hash = ngram_hash(key), bits = ngram_bits(hash);
-            rows[count] = -1;
-            keys[maybe] = key, places[maybe] = (int32_t)count;
-            maybe += known && (g->filter[hash >> g->filter_shift] & bits) == bits;
-        }
+    int bits = bit_length(2 * (uint64_t)g->known), filter_bits = bit_length((uint64_t)g->known / 8);
+    const int64_t mask = ((int64_t)1 << bits) - 1;
+    g->shift = 64 - bits, g->filter_shift = 64 - filter_bits;
+    g->entries = malloc((2 * sizeof(int64_t)) << bits);
+    g->filter = calloc((size_t)1 << filter_bits, sizeof(uint64_t));
+    if (!g->entries || !g->filter) return 0;
+    memset(g->entries, -1, (2 * sizeof(int64_t)) << bits);
+    for (int64_t i = 0; i < g->known; i++) {
+        uint64_t hash = ngram_hash(keys[i]);
+        int64_t slot = (int64_t)(hash >> g->shift);
+        g->filter[hash >> g->filter_shift] |= ngram_bits(hash);
+        while (g->entries[2 * slot] >= 0) slot = (slot + 1) & mask;
+        g->entries[2 * slot] = keys[i], g->entries[2 * slot + 1] = i;
     }
-    for (int64_t i = 0; i < maybe; i++) PREFETCH(g->entries + 2 * (ngram_hash(keys[i]) >> g->shift));
-    for (int64_t i = 0; i < maybe; i++) {
-        int64_t slot = (int64_t)(ngram_hash(keys[i]) >> g->shift);
-        while (g->entries[2 * slot] >= 0 && g->entries[2 * slot] != keys[i]) slot = (slot + 1) & mask;
-        if (g->entries[2 * slot] < 0) continue;
-        rows[places[i]] = (int32_t)g->entries[2 * slot + 1];
-        PREFETCH(g->rows + rows[places[i]] * (g->classes + 1));
-    }
-    for (int64_t start = from; g->spelled && start < to; start++) {
-        int64_t word = ids[start] - g->vocabulary;
-        if (word < 0 || word >= g->outside || g->spelled[word * (g->classes + 1)] <= 0) continue;
-        rows[(start - from) * g->longest] = (int32_t)(g->known + word);
-    }
+    return 1;
 }
 
-static void take_ngrams(buffers_t *b, ngrams_t *g, PyObject *values, PyObject *offsets, PyObject *entries, PyObject *filter,
-                        PyObject *rows, PyObject *spelled)
+static void free_ngrams(ngrams_t *g)
 {
-    g->values = take(b, values, 0);
-    g->offsets = take(b, offsets, 0);
-    g->entries = take(b, entries, 0);
-    g->filter = take(b, filter, 0);
-    g->rows = take(b, rows, 0);
-    g->spelled = take(b, spelled, 0);
+    release(&g->held);
+    free(g->entries), free(g->filter), free(g);
+}
+
+static void forget_ngrams(PyObject *capsule) { free_ngrams(PyCapsule_GetPointer(capsule, NGRAMS)); }
+
+static PyObject *ngram_index(PyObject *self, PyObject *args)
+{
+    PyObject *keys_o, *rows, *bias;
+    buffers_t b = {0};
+    long long known, classes;
+    double length;
+    int longest, done = 0;
+    if (!PyArg_ParseTuple(args, "OLOLOid", &keys_o, &known, &rows, &classes, &bias, &longest, &length)) return NULL;
+    ngrams_t *g = calloc(1, sizeof *g);
+    if (!g) return PyErr_NoMemory();
+    g->known = known, g->classes = classes, g->longest = longest, g->length = length;
+    g->rows = take(&g->held, rows, 0);
+    g->bias = take(&g->held, bias, 0);
+    const int64_t *keys = take(&b, keys_o, 0);
+    if (!b.failed && !g->held.failed) {
+        Py_BEGIN_ALLOW_THREADS done = index_keys(g, keys);
+        Py_END_ALLOW_THREADS
+        if (!done) PyErr_NoMemory();
+    }
+    release(&b);
+    PyObject *made = done ? PyCapsule_New(g, NGRAMS, forget_ngrams) : NULL;
+    if (!made) free_ngrams(g);
+    return made;
+}
+
+/* What ngram_index made, or NULL for None; sets `failed` with an exception otherwise. */
+static const ngrams_t *take_ngrams(buffers_t *b, PyObject *capsule)
+{
+    if (b->failed || capsule == Py_None) return NULL;
+    const ngrams_t *g = PyCapsule_GetPointer(capsule, NGRAMS);
+    if (!g) b->failed = 1;
+    return g;
 }
 
 /* The rows of those of the keys that there are, in order; returns how many. */
@@ -836,132 +786,164 @@ static int64_t find_keys(const ngrams_t *g, const int64_t *keys, int64_t count, 
     return found;
 }
 
-#define CHARACTER_NGRAMS 7 /* sizes, 2 to 8 */
-#define LONGEST_WORD 64    /* characters, as in spelling.py */
+/* The scale of a word and, behind it, the weight of every class, from its letters between two marks; `g` knows n-grams of
+ * characters, by a polynomial hash. Zeros, and 0, where none of the word is known. */
+static int spell_word(const ngrams_t *g, const int32_t *letters, int64_t count, float *row)
+{
+    int32_t codes[LONGEST_WORD + 2], rows[(LONGEST_WORD + 2) * CHARACTER_NGRAMS];
+    int64_t keys[(LONGEST_WORD + 2) * CHARACTER_NGRAMS], maybe = 0;
+    memset(row, 0, sizeof(float) * (size_t)(g->classes + 1));
+    if (count <= 0) return 0;
+    count = count < LONGEST_WORD ? count : LONGEST_WORD;
+    codes[0] = 2, codes[count + 1] = 3;
+    memcpy(codes + 1, letters, sizeof(int32_t) * (size_t)count);
+    for (int64_t start = 0; start < count + 1; start++) {
+        uint64_t key = 0;
+        for (int64_t n = 0; n < g->longest && start + n < count + 2; n++) {
+            key = key * 0x9E3779B97F4A7C15u + (uint32_t)codes[start + n] + 1;
+            int64_t whole = (int64_t)(key & INT64_MAX);
+            uint64_t hash = ngram_hash(whole), bits = ngram_bits(hash);
+            keys[maybe] = whole;
+            maybe += n > 0 && (g->filter[hash >> g->filter_shift] & bits) == bits;
+        }
+    }
+    int64_t found = find_keys(g, keys, maybe, rows);
+    if (!found) return 0;
+    double square = 0;
+    for (int64_t i = 0; i < found; i++) {
+        const float *one = g->rows + rows[i] * (g->classes + 1);
+        square += (double)one[0] * one[0];
+        for (int64_t c = 1; c <= g->classes; c++) row[c] += one[c];
+    }
+    float share = (float)(g->length / sqrt(square));
+    row[0] = (float)g->length;
+    for (int64_t c = 1; c <= g->classes; c++) row[c] *= share;
+    return 1;
+}
 
-/* The scale and the weights of words from their letters, each between two marks; `g` knows n-grams of characters, by a
- * polynomial hash. */
 static PyObject *spell_words(PyObject *self, PyObject *args)
 {
-    PyObject *letters_o, *offsets_o, *entries, *filter, *rows_o, *out_o;
-    ngrams_t g = {0};
+    PyObject *characters, *letters_o, *bounds_o, *out_o;
     buffers_t b = {0};
-    long long classes, begin, end;
-    double length;
-    if (!PyArg_ParseTuple(args, "OOOiOiiOLdOLL", &letters_o, &offsets_o, &entries, &g.shift, &filter, &g.filter_shift,
-                          &g.longest, &rows_o, &classes, &length, &out_o, &begin, &end))
-        return NULL;
-    g.classes = classes;
-    take_ngrams(&b, &g, letters_o, offsets_o, entries, filter, rows_o, Py_None);
+    long long begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOLL", &characters, &letters_o, &bounds_o, &out_o, &begin, &end)) return NULL;
+    const ngrams_t *g = take_ngrams(&b, characters);
+    const int32_t *letters = take(&b, letters_o, 0);
+    const int64_t *bounds = take(&b, bounds_o, 0);
     float *out = take(&b, out_o, 1);
-    if (!b.failed) {
-        Py_BEGIN_ALLOW_THREADS
-        int32_t codes[LONGEST_WORD + 2], rows[(LONGEST_WORD + 2) * CHARACTER_NGRAMS];
-        int64_t keys[(LONGEST_WORD + 2) * CHARACTER_NGRAMS];
-        for (int64_t word = begin; word < end; word++) {
-            int64_t count = g.offsets[word + 1] - g.offsets[word], maybe = 0, found = 0;
-            float *row = out + word * (classes + 1);
-            memset(row, 0, sizeof(float) * (size_t)(classes + 1));
-            if (count <= 0) continue;
-            count = count < LONGEST_WORD ? count : LONGEST_WORD;
-            codes[0] = 2, codes[count + 1] = 3;
-            memcpy(codes + 1, g.values + g.offsets[word], sizeof(int32_t) * (size_t)count);
-            for (int64_t start = 0; start < count + 1; start++) {
-                uint64_t key = 0;
-                for (int64_t n = 0; n < g.longest && start + n < count + 2; n++) {
-                    key = key * 0x9E3779B97F4A7C15u + (uint32_t)codes[start + n] + 1;
-                    int64_t whole = (int64_t)(key & INT64_MAX);
-                    uint64_t hash = ngram_hash(whole), bits = ngram_bits(hash);
-                    keys[maybe] = whole;
-                    maybe += n > 0 && (g.filter[hash >> g.filter_shift] & bits) == bits;
-                }
-            }
-            found = find_keys(&g, keys, maybe, rows);
-            double square = 0;
-            for (int64_t i = 0; i < found; i++) {
-                const float *one = g.rows + rows[i] * (classes + 1);
-                square += (double)one[0] * one[0];
-                for (int64_t c = 1; c <= classes; c++) row[c] += one[c];
-            }
-            if (!found) continue;
-            float share = (float)(length / sqrt(square));
-            row[0] = (float)length;
-            for (int64_t c = 1; c <= classes; c++) row[c] *= share;
-        }
-        Py_END_ALLOW_THREADS
-    }
-    return finish(&b);
+    RUN(for (int64_t word = begin; word < end; word++)
+            spell_word(g, letters + bounds[word], bounds[word + 1] - bounds[word], out + word * (g->classes + 1)));
 }
 
-static PyObject *ngram_index(PyObject *self, PyObject *args)
+/* Rows of n-grams, and behind them those of the unknown words of a text, which are made as they are met. */
+typedef struct {
+    const ngrams_t *g, *characters;
+    float *spelled;
+    int64_t count;
+} met_t;
+
+INLINE const float *ngram_row(const met_t *m, int32_t row)
 {
-    PyObject *keys_o, *entries_o, *filter_o;
-    buffers_t b = {0};
-    long long count;
-    int shift, filter_shift;
-    if (!PyArg_ParseTuple(args, "OOiOiL", &keys_o, &entries_o, &shift, &filter_o, &filter_shift, &count)) return NULL;
-    const int64_t *keys = take(&b, keys_o, 0);
-    int64_t *entries = take(&b, entries_o, 1);
-    uint64_t *filter = take(&b, filter_o, 1);
-    if (!b.failed) {
-        Py_BEGIN_ALLOW_THREADS
-        const int64_t mask = ((int64_t)1 << (64 - shift)) - 1;
-        for (int64_t i = 0; i < count; i++) {
-            uint64_t hash = ngram_hash(keys[i]);
-            int64_t slot = (int64_t)(hash >> shift);
-            filter[hash >> filter_shift] |= ngram_bits(hash);
-            while (entries[2 * slot] >= 0) slot = (slot + 1) & mask;
-            entries[2 * slot] = keys[i], entries[2 * slot + 1] = i;
-        }
-        Py_END_ALLOW_THREADS
-    }
-    return finish(&b);
+    int64_t size = m->g->classes + 1;
+    return row < m->g->known ? m->g->rows + row * size : m->spelled + (row - m->g->known) * size;
 }
 
-/* out += bias + the sum of the n-grams' weights, over the length of the vector of their scales. */
+/* The row of every n-gram that begins at tokens from..to - 1 of a text, -1 where there is none: rows[(start - from) *
+ * longest + n - 1] of the one of n tokens. Most are unknown, which the filter tells from the cache; the others' cache lines
+ * are fetched while the next are looked at. */
+static void find_ngrams(met_t *m, const texts_t *x, int64_t text, int64_t from, int64_t to, int32_t *rows)
+{
+    const ngrams_t *g = m->g;
+    const int32_t *ids = x->values + x->offsets[text];
+    int64_t keys[STARTS_AT_ONCE * LONGEST_NGRAM], length = x->offsets[text + 1] - x->offsets[text];
+    int32_t places[STARTS_AT_ONCE * LONGEST_NGRAM];
+    const int64_t mask = ((int64_t)1 << (64 - g->shift)) - 1;
+    int64_t count = 0, maybe = 0, outside = 0;
+    int64_t first = x->letters && x->vocabulary < 1 << NGRAM_BITS ? x->vocabulary : 1 << NGRAM_BITS; /* that is no word */
+    for (int64_t start = from; start < to; start++) {
+        int64_t key = 0;
+        outside += ids[start] >= first;
+        for (int n = 0; n < g->longest; n++, count++) {
+            /* 0 stands between texts, 1 is any unknown word */
+            int known = key >= 0 && start + n < length && ids[start + n] > 1 && ids[start + n] < first;
+            key = known ? key | (int64_t)ids[start + n] << (NGRAM_BITS * n) : -1;
+            uint64_t hash = ngram_hash(key), bits = ngram_bits(hash);
+            rows[count] = -1;
+            keys[maybe] = key, places[maybe] = (int32_t)count;
+            maybe += known && (g->filter[hash >> g->filter_shift] & bits) == bits;
+        }
+    }
+    for (int64_t i = 0; i < maybe; i++) PREFETCH(g->entries + 2 * (ngram_hash(keys[i]) >> g->shift));
+    for (int64_t i = 0; i < maybe; i++) {
+        int64_t slot = (int64_t)(ngram_hash(keys[i]) >> g->shift);
+        while (g->entries[2 * slot] >= 0 && g->entries[2 * slot] != keys[i]) slot = (slot + 1) & mask;
+        if (g->entries[2 * slot] < 0) continue;
+        rows[places[i]] = (int32_t)g->entries[2 * slot + 1];
+        PREFETCH(g->rows + rows[places[i]] * (g->classes + 1));
+    }
+    for (int64_t start = from; m->characters && outside && start < to; start++) {
+        int64_t word = ids[start] - x->vocabulary;
+        if (word < 0 || word >= x->outside) continue;
+        float *row = m->spelled + m->count * (g->classes + 1);
+        if (!spell_word(m->characters, x->letters + x->bounds[word], x->bounds[word + 1] - x->bounds[word], row)) continue;
+        rows[(start - from) * g->longest] = (int32_t)(g->known + m->count++);
+    }
+}
+
+/* Room for `add_ngrams` to work in; NULL: there is no memory. */
+static float *room_for_ngrams(const ngrams_t *g, const texts_t *x)
+{
+    return malloc(sizeof(float) * (size_t)(g->classes + 1) * (x->outside ? 1 + STARTS_AT_ONCE : 1));
+}
+
+/* out += bias + the sum of the n-grams' weights, over the length of the vector of their scales; of texts begin..end. */
+static void add_ngrams(const ngrams_t *g, const ngrams_t *characters, const texts_t *x, float *out, int64_t begin,
+                       int64_t end, float *room)
+{
+    int32_t rows[STARTS_AT_ONCE * LONGEST_NGRAM];
+    int64_t classes = g->classes;
+    float *sum = room;
+    for (int64_t text = begin; text < end; text++) {
+        int64_t length = x->offsets[text + 1] - x->offsets[text];
+        double square = 0;
+        memset(sum, 0, sizeof(float) * (size_t)(classes + 1));
+        for (int64_t from = 0; from < length; from += STARTS_AT_ONCE) {
+            int64_t to = from + STARTS_AT_ONCE < length ? from + STARTS_AT_ONCE : length, found = 0;
+            met_t met = {g, characters, room + classes + 1, 0};
+            find_ngrams(&met, x, text, from, to, rows);
+            for (int64_t i = 0; i < (to - from) * g->longest; i++) { /* no branch that nothing foretells */
+                rows[found] = rows[i];
+                found += rows[i] >= 0;
+            }
+            for (int64_t i = 0; i < found; i++) {
+                const float *row = ngram_row(&met, rows[i]);
+                square += (double)row[0] * row[0];
+                for (int64_t c = 0; c < classes; c++) sum[c] += row[c + 1];
+            }
+        }
+        float share = square > 0 ? (float)(1 / sqrt(square)) : 0;
+        for (int64_t c = 0; c < classes; c++) out[text * classes + c] += sum[c] * share + g->bias[c];
+    }
+}
+
 static PyObject *ngram_logits(PyObject *self, PyObject *args)
 {
-    PyObject *values, *offsets, *entries, *filter, *rows_o, *spelled, *bias_o, *out_o;
-    ngrams_t g = {0};
+    PyObject *words, *characters_o, *values, *offsets, *letters, *bounds, *out_o;
+    texts_t x;
     buffers_t b = {0};
-    long long classes, begin, end;
-    if (!PyArg_ParseTuple(args, "OOOiOiiOLLOLOLOLL", &values, &offsets, &entries, &g.shift, &filter, &g.filter_shift,
-                          &g.longest, &rows_o, &g.known, &g.vocabulary, &spelled, &g.outside, &bias_o, &classes, &out_o,
-                          &begin, &end))
+    long long vocabulary, begin, end;
+    if (!PyArg_ParseTuple(args, "OOOOLOOOLL", &words, &characters_o, &values, &offsets, &vocabulary, &letters, &bounds,
+                          &out_o, &begin, &end))
         return NULL;
-    g.classes = classes;
-    take_ngrams(&b, &g, values, offsets, entries, filter, rows_o, spelled);
-    const float *bias = take(&b, bias_o, 0);
-    float *out = take(&b, out_o, 1), *sum = NULL;
-    if (!b.failed && !(sum = malloc(sizeof(float) * (size_t)(classes + 1)))) b.failed = 1;
+    const ngrams_t *g = take_ngrams(&b, words), *characters = take_ngrams(&b, characters_o);
+    take_texts(&b, &x, values, offsets, vocabulary, letters, bounds);
+    float *out = take(&b, out_o, 1), *room = NULL;
+    if (!b.failed && !(room = room_for_ngrams(g, &x))) b.failed = 1;
     if (!b.failed) {
-        Py_BEGIN_ALLOW_THREADS
-        int32_t rows[STARTS_AT_ONCE * LONGEST_NGRAM];
-        for (int64_t text = begin; text < end; text++) {
-            const int32_t *ids = g.values + g.offsets[text];
-            int64_t length = g.offsets[text + 1] - g.offsets[text];
-            double square = 0;
-            memset(sum, 0, sizeof(float) * (size_t)(classes + 1));
-            for (int64_t from = 0; from < length; from += STARTS_AT_ONCE) {
-                int64_t to = from + STARTS_AT_ONCE < length ? from + STARTS_AT_ONCE : length;
-                find_ngrams(&g, ids, length, from, to, rows);
-                int64_t found = 0;
-                for (int64_t i = 0; i < (to - from) * g.longest; i++) { /* no branch that nothing foretells */
-                    rows[found] = rows[i];
-                    found += rows[i] >= 0;
-                }
-                for (int64_t i = 0; i < found; i++) {
-                    const float *row = ngram_row(&g, rows[i]);
-                    square += (double)row[0] * row[0];
-                    for (int64_t c = 0; c < classes; c++) sum[c] += row[c + 1];
-                }
-            }
-            float share = square > 0 ? (float)(1 / sqrt(square)) : 0;
-            for (int64_t c = 0; c < classes; c++) out[text * classes + c] += sum[c] * share + bias[c];
-        }
+        Py_BEGIN_ALLOW_THREADS add_ngrams(g, characters, &x, out, begin, end, room);
         Py_END_ALLOW_THREADS
     }
-    free(sum);
+    free(room);
     return finish(&b);
 }
 
@@ -969,19 +951,18 @@ static PyObject *ngram_logits(PyObject *self, PyObject *args)
  * `beside` gets the part that is the n-gram's, `places` where each of those windows went. Returns how many there are. */
 static PyObject *ngram_evidence(PyObject *self, PyObject *args)
 {
-    PyObject *values, *offsets, *entries, *filter, *rows_o, *spelled, *targets_o, *signs_o, *there_offsets, *there_first, *there_last,
-        *there_total, *out_offsets, *out_first, *out_last, *out_total, *beside_o, *places_o;
-    ngrams_t g = {0};
+    PyObject *words, *characters_o, *values, *offsets, *letters, *bounds_of_letters, *targets_o, *signs_o, *there_offsets,
+        *there_first, *there_last, *there_total, *out_offsets, *out_first, *out_last, *out_total, *beside_o, *places_o;
+    texts_t x;
     buffers_t b = {0};
-    long long classes, texts;
+    long long vocabulary, texts;
     int64_t count = 0;
-    if (!PyArg_ParseTuple(args, "OOOiOiiOLLOLLOOOOOOOOOOOOL", &values, &offsets, &entries, &g.shift, &filter,
-                          &g.filter_shift, &g.longest, &rows_o, &g.known, &g.vocabulary, &spelled, &g.outside, &classes,
-                          &targets_o, &signs_o, &there_offsets, &there_first, &there_last, &there_total, &out_offsets,
-                          &out_first, &out_last, &out_total, &beside_o, &places_o, &texts))
+    if (!PyArg_ParseTuple(args, "OOOOLOOOOOOOOOOOOOOL", &words, &characters_o, &values, &offsets, &vocabulary, &letters,
+                          &bounds_of_letters, &targets_o, &signs_o, &there_offsets, &there_first, &there_last, &there_total,
+                          &out_offsets, &out_first, &out_last, &out_total, &beside_o, &places_o, &texts))
         return NULL;
-    g.classes = classes;
-    take_ngrams(&b, &g, values, offsets, entries, filter, rows_o, spelled);
+    met_t met = {take_ngrams(&b, words), take_ngrams(&b, characters_o), NULL, 0};
+    take_texts(&b, &x, values, offsets, vocabulary, letters, bounds_of_letters);
     const int64_t *targets = take(&b, targets_o, 0);
     const float *signs = take(&b, signs_o, 0);
     const int64_t *bounds = take(&b, there_offsets, 0), *there_from = take(&b, there_first, 0);
@@ -990,43 +971,50 @@ static PyObject *ngram_evidence(PyObject *self, PyObject *args)
     int64_t *to_bounds = take(&b, out_offsets, 1), *first = take(&b, out_first, 1), *last = take(&b, out_last, 1);
     double *total = take(&b, out_total, 1), *beside = take(&b, beside_o, 1);
     int32_t *places = take(&b, places_o, 1), *rows = NULL;
-    int64_t longest_text = 0;
+    const ngrams_t *g = met.g;
+    int64_t longest_text = 0, most_outside = 0;
     for (int64_t text = 0; !b.failed && text < texts; text++) {
-        int64_t length = g.offsets[text + 1] - g.offsets[text];
+        int64_t length = x.offsets[text + 1] - x.offsets[text], outside = 0;
+        for (int64_t i = x.offsets[text]; x.letters && i < x.offsets[text + 1]; i++) outside += x.values[i] >= x.vocabulary;
         longest_text = length > longest_text ? length : longest_text;
+        most_outside = outside > most_outside ? outside : most_outside;
     }
-    if (!b.failed && !(rows = malloc(sizeof(int32_t) * (size_t)(longest_text * g.longest + 1)))) b.failed = 1;
+    if (!b.failed) {
+        rows = malloc(sizeof(int32_t) * (size_t)(longest_text * g->longest + 1));
+        met.spelled = malloc(sizeof(float) * (size_t)(most_outside * (g->classes + 1) + 1));
+        if (!rows || !met.spelled) b.failed = 1;
+    }
     if (!b.failed) {
         Py_BEGIN_ALLOW_THREADS
         to_bounds[0] = 0;
         for (int64_t text = 0; text < texts; text++) {
-            const int32_t *ids = g.values + g.offsets[text];
-            int64_t length = g.offsets[text + 1] - g.offsets[text], at = bounds[text];
+            int64_t length = x.offsets[text + 1] - x.offsets[text], at = bounds[text];
             double square = 0;
+            met.count = 0;
             for (int64_t from = 0; from < length; from += STARTS_AT_ONCE) {
                 int64_t to = from + STARTS_AT_ONCE < length ? from + STARTS_AT_ONCE : length;
-                find_ngrams(&g, ids, length, from, to, rows + from * g.longest);
+                find_ngrams(&met, &x, text, from, to, rows + from * g->longest);
             }
-            for (int64_t i = 0; i < length * g.longest; i++) {
+            for (int64_t i = 0; i < length * g->longest; i++) {
                 if (rows[i] < 0) continue;
-                double scale = *ngram_row(&g, rows[i]);
+                double scale = *ngram_row(&met, rows[i]);
                 square += scale * scale;
             }
             double share = square > 0 ? 1 / sqrt(square) : 0;
-            for (int64_t i = 0; i <= length * g.longest; i++) {
-                int64_t from = i / g.longest, to = from + i % g.longest + 1;
-                int end = i == length * g.longest;
+            for (int64_t i = 0; i <= length * g->longest; i++) {
+                int64_t from = i / g->longest, to = from + i % g->longest + 1;
+                int end = i == length * g->longest;
                 if (!end && rows[i] < 0) continue;
                 while (at < bounds[text + 1] && (end || there_from[at] < from || (there_from[at] == from && there_to[at] < to))) {
                     places[at] = (int32_t)count, first[count] = there_from[at], last[count] = there_to[at];
                     beside[count] = 0, total[count++] = there[at++];
                 }
                 if (end) break;
-                const float *row = ngram_row(&g, rows[i]) + 1;
+                const float *row = ngram_row(&met, rows[i]) + 1;
                 double added = 0;
                 if (!signs) added = row[targets[text]];
                 else
-                    for (int64_t c = 0; c < classes; c++) added += (double)signs[text * classes + c] * row[c];
+                    for (int64_t c = 0; c < g->classes; c++) added += (double)signs[text * g->classes + c] * row[c];
                 first[count] = from, last[count] = to, total[count] = beside[count] = added * share;
                 if (at < bounds[text + 1] && there_from[at] == from && there_to[at] == to) {
                     total[count] += there[at];
@@ -1038,11 +1026,176 @@ static PyObject *ngram_evidence(PyObject *self, PyObject *args)
         }
         Py_END_ALLOW_THREADS
     }
-    free(rows);
+    free(rows), free(met.spelled);
     PyObject *none = finish(&b);
     if (!none) return NULL;
     Py_DECREF(none);
     return PyLong_FromLongLong(count);
+}
+
+/* ---- from token ids to logits ------------------------------------------------------------------------------------- */
+
+/* A table, bias and activation, and a head. */
+typedef struct {
+    gather_t gather;
+    affine_t head;
+    const char *there; /* which of so many words have a row */
+    int64_t words;
+    const float *bias;
+    int precision, relu, spells; /* to the network, words outside the vocabulary are not all one */
+    buffers_t held;
+} layers_t;
+
+#define LAYERS "textcnn.kernels.layers"
+
+static void free_layers(layers_t *l)
+{
+    release(&l->held);
+    free(l);
+}
+
+static void forget_layers(PyObject *capsule) { free_layers(PyCapsule_GetPointer(capsule, LAYERS)); }
+
+static PyObject *layers(PyObject *self, PyObject *args)
+{
+    PyObject *rows, *there, *width, *filters, *left, *right, *scale, *bias, *weight, *head_bias;
+    long long words, stride, classes;
+    layers_t *l = calloc(1, sizeof *l);
+    if (!l) return PyErr_NoMemory();
+    gather_t *g = &l->gather;
+    if (!PyArg_ParseTuple(args, "OOLLiOOOOiiOOpOOLp", &rows, &there, &words, &stride, &l->precision, &width, &filters, &left,
+                          &right, &g->groups, &g->features, &scale, &bias, &l->relu, &weight, &head_bias, &classes,
+                          &l->spells)) {
+        free(l);
+        return NULL;
+    }
+    g->stride = stride;
+    g->rows = take(&l->held, rows, 0);
+    l->there = take(&l->held, there, 0);
+    g->width = take(&l->held, width, 0);
+    g->num_filters = take(&l->held, filters, 0);
+    g->left = take(&l->held, left, 0);
+    g->right = take(&l->held, right, 0);
+    g->scale = take(&l->held, scale, 0);
+    l->bias = take(&l->held, bias, 0);
+    l->head.weight = take(&l->held, weight, 0);
+    l->head.bias = take(&l->held, head_bias, 0);
+    l->head.in_dim = g->features, l->head.out_dim = classes;
+    l->words = words;
+    PyObject *made = l->held.failed ? NULL : PyCapsule_New(l, LAYERS, forget_layers);
+    if (!made) free_layers(l);
+    return made;
+}
+
+/* The ids of tokens first..last - 1 as the network knows them, those of words outside the vocabulary being UNKNOWN; NULL
+ * where it takes them as they are. `known` becomes 0 where a word is not `there`, -1 where there is no memory. */
+#define UNKNOWN 1
+static int32_t *known_values(const layers_t *l, const texts_t *x, int64_t first, int64_t last, int *known)
+{
+    const int32_t *given = x->values;
+    const int64_t beyond = x->letters && !l->spells ? x->vocabulary : INT64_MAX;
+    int all = 1, outside = 0;
+    for (int64_t i = first; all && i < last; i++) {
+        int32_t id = given[i] < beyond ? given[i] : UNKNOWN;
+        outside |= id != given[i];
+        all = (uint32_t)id < (uint64_t)l->words && l->there[id];
+    }
+    *known = all;
+    if (!all || !outside) return NULL;
+    int32_t *values = malloc(sizeof(int32_t) * (size_t)last); /* pages before `first` are not written to */
+    if (!values) *known = -1;
+    for (int64_t i = first; values && i < last; i++) values[i] = given[i] < beyond ? given[i] : UNKNOWN;
+    return values;
+}
+
+/* Features, bias, activation and the head's matrix product for texts begin..end, and what n-grams beside the network add,
+ * a few texts at a time so that their features stay in the first cache; and, where there is an array for them, what the
+ * windows behind the largest logit contribute. Returns how many windows those are, or -1 where a word is not `there`: what
+ * is written then means nothing. */
+#define LOGITS_AT_ONCE 32
+static PyObject *gather_logits(PyObject *self, PyObject *args)
+{
+    PyObject *layers_o, *words, *characters_o, *values, *offsets, *letters, *bounds, *out, *largest_o, *out_offsets,
+        *out_first, *out_last, *totals;
+    texts_t x;
+    merge_t m = {0};
+    cells_t cells = {0};
+    buffers_t b = {0};
+    long long vocabulary, begin, end;
+    int64_t count = 0;
+    int known = 1;
+    if (!PyArg_ParseTuple(args, "OOOOOLOOOOOOOOLL", &layers_o, &words, &characters_o, &values, &offsets, &vocabulary,
+                          &letters, &bounds, &out, &largest_o, &out_offsets, &out_first, &out_last, &totals, &begin, &end))
+        return NULL;
+    const layers_t *l = PyCapsule_GetPointer(layers_o, LAYERS);
+    if (!l) return NULL;
+    const ngrams_t *beside = take_ngrams(&b, words), *characters = take_ngrams(&b, characters_o);
+    take_texts(&b, &x, values, offsets, vocabulary, letters, bounds);
+    float *logits = take(&b, out, 1), *features = NULL, *room = NULL;
+    int64_t *largest = take(&b, largest_o, 1);
+    m.out_offsets = take(&b, out_offsets, 1);
+    m.out_first = take(&b, out_first, 1);
+    m.out_last = take(&b, out_last, 1);
+    m.out = take(&b, totals, 1);
+    gather_t g = l->gather;
+    affine_t a = l->head;
+    int64_t classes = a.out_dim;
+    int32_t *starts = NULL, *own = NULL;
+    m.features = g.features, m.weight = a.weight;
+    g.failed = &b.failed;
+    size_t all = LOGITS_AT_ONCE * (size_t)g.features;
+    if (!b.failed && !(features = malloc(sizeof(float) * (all + LOGITS_AT_ONCE * (size_t)classes)))) b.failed = 1;
+    if (!b.failed && beside && !(room = room_for_ngrams(beside, &x))) b.failed = 1;
+    if (!b.failed && largest && (!(starts = malloc(2 * sizeof(int32_t) * all)) || !cells_for(&cells, g.features)))
+        b.failed = 1;
+    if (!b.failed) {
+        Py_BEGIN_ALLOW_THREADS
+        void (*gather)(const gather_t *, int64_t, int64_t) =
+            l->precision == 4 ? kernels->gather_f32 : l->precision == 2 ? kernels->gather_f16 : kernels->gather_i8;
+        own = known_values(l, &x, x.offsets[begin], x.offsets[end], &known);
+        if (known < 0) b.failed = 1;
+        if (known > 0) memset(logits + begin * classes, 0, sizeof(float) * (size_t)((end - begin) * classes));
+        if (known > 0 && beside) add_ngrams(beside, characters, &x, logits, begin, end, room);
+        g.values = own ? own : x.values, g.out = features, g.argmax = starts;
+        a.x = features, a.out = features + all;
+        if (largest) m.out_offsets[0] = 0;
+        m.activations = features, m.first = starts, m.last = starts ? starts + all : NULL;
+        for (int64_t text = begin; known > 0 && count >= 0 && !b.failed && text < end; text += LOGITS_AT_ONCE) {
+            int64_t texts = end - text < LOGITS_AT_ONCE ? end - text : LOGITS_AT_ONCE;
+            g.offsets = x.offsets + text;
+            gather(&g, 0, texts);
+            for (int64_t t = 0; t < texts; t++) {
+                float *feature = features + t * g.features;
+                int empty = g.offsets[t] == g.offsets[t + 1];
+                for (int f = 0; f < g.features; f++) {
+                    float sum = feature[f] + l->bias[f];
+                    feature[f] = empty || (l->relu && sum < 0) ? 0 : sum;
+                }
+            }
+            kernels->affine(&a, 0, texts);
+            float *rows = logits + text * classes;
+            for (int64_t i = 0; i < texts * classes; i++) rows[i] = a.out[i] + rows[i];
+            if (!largest) continue;
+            for (int64_t t = 0; t < texts; t++, rows += classes) {
+                int64_t best = 0;
+                for (int64_t c = 1; c < classes; c++) best = rows[c] > rows[best] ? c : best;
+                largest[text + t] = best;
+                int32_t *first = starts + t * g.features, *last = first + all;
+                for (int group = 0; group < g.groups; group++)
+                    for (int f = 0; f < g.num_filters[group]; f++) *last++ = *first++ + g.width[group];
+            }
+            m.offsets = x.offsets + text, m.targets = largest + text;
+            count = kernels->merge(&m, &cells, 0, texts, count);
+            m.out_offsets += texts;
+        }
+        if (count < 0) b.failed = 1;
+        Py_END_ALLOW_THREADS
+    }
+    free(features), free(room), free(starts), free(own), free_cells(&cells);
+    PyObject *none = finish(&b);
+    if (!none) return NULL;
+    Py_DECREF(none);
+    return PyLong_FromLongLong(known ? count : -1);
 }
 
 static PyMethodDef methods[] = {
@@ -1050,7 +1203,6 @@ static PyMethodDef methods[] = {
     {"gather_sum", gather_sum, METH_VARARGS, NULL},
     {"project", project, METH_VARARGS, NULL},
     {"affine", affine, METH_VARARGS, NULL},
-    {"gather_logits", gather_logits, METH_VARARGS, NULL},
     {"softmax", softmax, METH_VARARGS, NULL},
     {"winners", winners, METH_VARARGS, NULL},
     {"conv_max_backward", conv_max_backward, METH_VARARGS, NULL},
@@ -1068,6 +1220,8 @@ static PyMethodDef methods[] = {
     {"spell_words", spell_words, METH_VARARGS, NULL},
     {"ngram_logits", ngram_logits, METH_VARARGS, NULL},
     {"ngram_evidence", ngram_evidence, METH_VARARGS, NULL},
+    {"layers", layers, METH_VARARGS, NULL},
+    {"gather_logits", gather_logits, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

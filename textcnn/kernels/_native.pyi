@@ -1,6 +1,7 @@
 """What _native.c offers. Arrays are C-contiguous and their sizes must fit: nothing is checked here.
 
-`begin` and `end` say which part of the work is done, so that threads can share it; the GIL is released meanwhile.
+`begin` and `end` say which part of the work is done, so that threads can share it; the GIL is released meanwhile. What
+is the same in every call (`layers`, `ngram_index`) is made once, and keeps its arrays.
 """
 
 from typing import Any
@@ -12,6 +13,7 @@ Array = npt.NDArray[Any]
 Ids = npt.NDArray[np.int32]
 Places = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Capsule = object
 
 INTERFACE: str
 instruction_set: str
@@ -33,14 +35,6 @@ def project(
 def affine(
     x: Floats, weight: Floats, bias: Floats, out: Floats, in_dim: int, out_dim: int, begin: int, end: int, /
 ) -> None: ...
-def gather_logits(
-    table: Array, there: npt.NDArray[np.bool_], words: int, stride: int, itemsize: int, values: Ids, offsets: Places,
-    width: Ids, filters: Ids, left: Ids, right: Ids, groups: int, features: int, scale: Floats | None, bias: Floats,
-    relu: bool, weight: Floats, head_bias: Floats, out_dim: int, beside: Floats | None, out: Floats,
-    largest: Places | None,
-    out_offsets: Places | None, out_first: Places | None, out_last: Places | None,
-    contributions: npt.NDArray[np.float64] | None, begin: int, end: int, /,
-) -> int: ...  # fmt: skip
 def softmax(
     logits: Floats, out: Floats, classes: int, factor: float, doubt: float, begin: int, end: int, /
 ) -> None: ...
@@ -94,21 +88,27 @@ def word_parts(
     texts: int, widest: int, /,
 ) -> None: ...  # fmt: skip
 def ngram_index(
-    keys: Places, entries: Places, shift: int, filter_: Array, filter_shift: int, count: int, /
-) -> None: ...
+    keys: Places, known: int, rows: Floats, classes: int, bias: Floats | None, longest: int, length: float, /
+) -> Capsule: ...
+def spell_words(characters: Capsule, letters: Ids, bounds: Places, out: Floats, begin: int, end: int, /) -> None: ...
 def ngram_logits(
-    values: Ids, offsets: Places, entries: Places, shift: int, filter_: Array, filter_shift: int, longest: int,
-    rows: Floats, known: int, vocabulary: int, spelled: Floats | None, outside: int, bias: Floats, classes: int,
-    out: Floats, begin: int, end: int, /,
-) -> None: ...  # fmt: skip
-def spell_words(
-    letters: Ids, offsets: Places, entries: Places, shift: int, filter_: Array, filter_shift: int, longest: int,
-    rows: Floats, classes: int, length: float, out: Floats, begin: int, end: int, /,
+    words: Capsule, characters: Capsule | None, values: Ids, offsets: Places, vocabulary: int, letters: Ids | None,
+    bounds: Places | None, out: Floats, begin: int, end: int, /,
 ) -> None: ...  # fmt: skip
 def ngram_evidence(
-    values: Ids, offsets: Places, entries: Places, shift: int, filter_: Array, filter_shift: int, longest: int,
-    rows: Floats, known: int, vocabulary: int, spelled: Floats | None, outside: int, classes: int, targets: Places,
-    signs: Floats | None, there_offsets: Places, there_first: Places,
+    words: Capsule, characters: Capsule | None, values: Ids, offsets: Places, vocabulary: int, letters: Ids | None,
+    bounds: Places | None, targets: Places, signs: Floats | None, there_offsets: Places, there_first: Places,
     there_last: Places, there: npt.NDArray[np.float64], out_offsets: Places, out_first: Places, out_last: Places,
     out: npt.NDArray[np.float64], beside: npt.NDArray[np.float64], places: Ids, texts: int, /,
+) -> int: ...  # fmt: skip
+def layers(
+    table: Array, there: npt.NDArray[np.bool_], words: int, stride: int, itemsize: int, width: Ids, filters: Ids,
+    left: Ids, right: Ids, groups: int, features: int, scale: Floats | None, bias: Floats, relu: bool, weight: Floats,
+    head_bias: Floats, classes: int, spells: bool, /,
+) -> Capsule: ...  # fmt: skip
+def gather_logits(
+    layers: Capsule, words: Capsule | None, characters: Capsule | None, values: Ids, offsets: Places, vocabulary: int,
+    letters: Ids | None, bounds: Places | None, out: Floats, largest: Places | None, out_offsets: Places | None,
+    out_first: Places | None, out_last: Places | None, contributions: npt.NDArray[np.float64] | None, begin: int,
+    end: int, /,
 ) -> int: ...  # fmt: skip

@@ -13,8 +13,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from textcnn.kernels.hash_index import HashIndex
-from textcnn.kernels.native import in_ranges, native
+from textcnn.kernels.native import native
+from textcnn.kernels.ngram_index import ngram_index
 from textcnn.types import Floats, Ids, Offsets, TokenBatch
 
 SHORTEST = 2  # characters, marks among them
@@ -31,15 +31,13 @@ class CharacterNgrams:
 
     def __init__(self, keys: Keys, scale: Floats, weight: Floats, *, length: float, longest: int) -> None:
         self.keys, self.scale, self.weight, self.length, self.longest = keys, scale, weight, length, longest
-        if native() is not None:
-            self._index = HashIndex(keys)
-            self._rows = np.concatenate([scale[:, None], weight], axis=1)
+        self.compiled = ngram_index(keys, scale, weight, longest=longest, length=length)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Without the hash table; see NgramLinear."""
+        """Without what is compiled; see NgramLinear."""
         return _remade, (self.keys, self.scale, self.weight, self.length, self.longest)
 
-    def rows(self, letters: TokenBatch, *, threads: int = 1) -> Floats:
+    def rows(self, letters: TokenBatch) -> Floats:
         """The scale and, behind it, the weight of every class of each word of these code points: float32[U, 1 + C].
 
         Zeros where no n-gram of the word is known.
@@ -48,14 +46,7 @@ class CharacterNgrams:
         if module is None:
             return self._rows_ref(letters)
         out = np.empty((len(letters), 1 + self.weight.shape[1]), np.float32)
-        values, offsets, index = letters.values, letters.offsets, self._index.parts
-
-        def work(begin: int, end: int) -> None:
-            module.spell_words(
-                values, offsets, *index, self.longest, self._rows, self.weight.shape[1], self.length, out, begin, end
-            )
-
-        in_ranges(work, len(letters), threads=threads, grain=256)
+        module.spell_words(self.compiled, letters.values, letters.offsets, out, 0, len(letters))
         return out
 
     def _rows_ref(self, letters: TokenBatch) -> Floats:

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from types import ModuleType
+from typing import TypeVar
 
 log = logging.getLogger(__name__)
 
 # CRC-32 of the names and the parameters in _native.c, as it is stated there. A checkout of newer sources keeps the
 # extension that was compiled of the older ones.
-INTERFACE = "bc344771"
+INTERFACE = "e738b03b"
+Result = TypeVar("Result")
 
 
 @cache
@@ -55,17 +57,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def in_ranges(work: Callable[[int, int], object], count: int, *, threads: int, grain: int) -> None:
-    """Call `work(begin, end)` over 0..count, split among threads where each gets at least `grain` items.
+def in_ranges(work: Callable[[int, int], Result], count: int, *, threads: int, grain: int) -> list[Result]:
+    """What `work(begin, end)` returns over 0..count, split among threads where each gets at least `grain` items.
 
     The calling thread takes the first range itself, so one range costs no hand-over.
     """
-    parts = max(1, min(threads, count // grain))
-    if parts == 1:
-        work(0, count)
-        return
+    if threads == 1 or count < 2 * grain:
+        return [work(0, count)]
+    parts = min(threads, count // grain)
     bounds = [count * part // parts for part in range(parts + 1)]
     others = [_pool().submit(work, begin, end) for begin, end in zip(bounds[1:], bounds[2:], strict=False)]
-    work(bounds[0], bounds[1])
-    for other in others:
-        other.result()
+    return [work(bounds[0], bounds[1]), *(other.result() for other in others)]

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from textcnn.kernels.character_ngrams import CharacterNgrams
-from textcnn.kernels.hash_index import HashIndex
 from textcnn.kernels.native import in_ranges, native
+from textcnn.kernels.ngram_index import ngram_index
 from textcnn.types import UNKNOWN_ID, Evidence, Floats, Ids, Offsets, Parts, TokenBatch
 
 ID_BITS = 21
@@ -34,12 +34,13 @@ class NgramLinear:
     ) -> None:
         self.keys, self.scale, self.weight, self.bias, self.characters = keys, scale, weight, bias, characters
         self.longest = next((n for n in range(LONGEST, 1, -1) if len(keys) and int(keys[-1]) >> ID_BITS * (n - 1)), 1)
-        if native() is not None:
-            self._index = HashIndex(keys)
-            self._rows = np.concatenate([scale[:, None], weight], axis=1)
+        # the two as the kernels take them
+        self.compiled = (
+            ngram_index(keys, scale, weight, longest=self.longest, bias=bias), characters and characters.compiled
+        )  # fmt: skip
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Without the hash table, which another process may have no kernels for, or may need where there was none."""
+        """Without what is compiled, which another process may have no kernels for, or may need where there was none."""
         return NgramLinear, (self.keys, self.scale, self.weight, self.bias, self.characters)
 
     def times(self, share: float) -> NgramLinear:
@@ -51,29 +52,18 @@ class NgramLinear:
             )
         return NgramLinear(self.keys, self.scale, self.weight * by, self.bias * by, spelled)
 
-    def _spelled(self, batch: TokenBatch, threads: int = 1) -> tuple[int, Floats | None, int]:
-        """The first id of unknown words of a batch, their rows float32[U, 1 + C], and U."""
-        spelling = batch.spelling
-        if self.characters is None or spelling is None or not len(spelling.letters):
-            return 0, None, 0
-        rows = self.characters.rows(spelling.letters, threads=threads)
-        return spelling.vocabulary, rows, len(rows)
-
     def add_logits(self, batch: TokenBatch, out: Floats, *, threads: int = 1) -> None:
         """out[i] += bias + what the n-grams of text i add; `out` float32[B, C]. Same bits alone and in any batch."""
         module = native()
         if module is None:
             out += self._logits_ref(batch)
             return
-        values, offsets, index, spelled = batch.values, batch.offsets, self._index.parts, self._spelled(batch, threads)
-        rows, known, bias, classes = self._rows, len(self.keys), self.bias, len(self.bias)
+        given = *self.compiled, *texts_of(batch), out
 
         def work(begin: int, end: int) -> None:
-            module.ngram_logits(
-                values, offsets, *index, self.longest, rows, known, *spelled, bias, classes, out, begin, end
-            )
+            module.ngram_logits(*given, begin, end)
 
-        in_ranges(work, len(offsets) - 1, threads=threads, grain=64)
+        in_ranges(work, len(batch), threads=threads, grain=64)
 
     def _logits_ref(self, batch: TokenBatch) -> Floats:
         """The same in plain numpy, one text after the other."""
@@ -94,16 +84,15 @@ class NgramLinear:
         module = native()
         if module is None:
             return self._evidence_ref(there, batch, targets, signs)
-        values, offsets = batch.values, batch.offsets
-        most = len(there.starts) + len(values) * self.longest
+        offsets = batch.offsets
+        most = len(there.starts) + len(batch.values) * self.longest
         bounds = np.empty(len(offsets), np.int64)
         starts, ends = np.empty((2, most), np.int64)
         total, own = np.empty((2, most), np.float64)
         places = np.empty(len(there.starts) + 1, np.int32)
         places[-1] = -1  # of what went into no n-gram
         count = module.ngram_evidence(
-            values, offsets, *self._index.parts, self.longest, self._rows, len(self.keys), *self._spelled(batch),
-            len(self.bias),
+            *self.compiled, *texts_of(batch),
             targets, signs, there.offsets, there.starts, there.ends, there.contributions,
             bounds, starts, ends, total, own, places, len(offsets) - 1,
         )  # fmt: skip
@@ -140,10 +129,10 @@ class NgramLinear:
         known = self.keys[rows] == keys if len(self.keys) else np.zeros(len(keys), bool)
         text, start, size, rows = text[known], start[known], size[known], rows[known]
         scale, weight = self.scale[rows], self.weight[rows]
-        first, spelled, _ = self._spelled(batch)
-        if spelled is not None:
-            place = np.flatnonzero(batch.values >= first)
-            found = spelled[batch.values[place] - first]
+        if self.characters and batch.spelling:
+            place = np.flatnonzero(batch.values >= batch.spelling.vocabulary)
+            spelled = self.characters.rows(batch.spelling.letters)
+            found = spelled[batch.values[place] - batch.spelling.vocabulary]
             place, found = place[found[:, 0] > 0], found[found[:, 0] > 0]
             owner = np.searchsorted(batch.offsets, place, side="right") - 1
             text, start = np.append(text, owner), np.append(start, place - batch.offsets[owner])
@@ -152,6 +141,13 @@ class NgramLinear:
         square = np.bincount(text, scale.astype(np.float64) ** 2, minlength=len(batch))
         share = np.divide(1.0, np.sqrt(square), out=np.zeros(len(square)), where=square > 0)
         return text, start, size, weight, share
+
+
+def texts_of(batch: TokenBatch) -> tuple[Any, ...]:
+    """A batch as the kernels take it: ids, where texts begin, the first id of unknown words, how these are written."""
+    if (spelling := batch.spelling) is None:
+        return batch.values, batch.offsets, 0, None, None
+    return batch.values, batch.offsets, spelling.vocabulary, spelling.letters.values, spelling.letters.offsets
 
 
 def token_ids(keys: Keys) -> Offsets:

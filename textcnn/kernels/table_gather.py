@@ -6,21 +6,18 @@ P[v, k] = W_k E[v], is a table. A window's activation is the sum of `width` rows
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from textcnn.kernels.merge_windows import joined, kept, room_for_windows
 from textcnn.kernels.native import in_ranges, native
 from textcnn.kernels.windows import Windows
-from textcnn.types import Evidence, Floats, Ids, Offsets
+from textcnn.types import Floats, Ids, Offsets
 
 NO_WINDOW = np.iinfo(np.int32).min  # arg-max of an empty text
 PARTS = {"f": 2, "fo": 3, "ifo": 4}  # of each recurrent pooling, the gates side by side: z, f, o, i in this order
-FUSED = ("relu", "identity")  # activations that gather_logits knows
 Table = npt.NDArray[np.float32] | npt.NDArray[np.float16] | npt.NDArray[np.int8]
 
 
@@ -96,88 +93,6 @@ def gather_max_ref(
             )
             starts[text, span] = best - left
     return features, starts if argmax else None
-
-
-def gather_logits(
-    table: Table,
-    there: npt.NDArray[np.bool_],
-    values: Ids,
-    offsets: Offsets,
-    windows: Windows,
-    bias: Floats,
-    activation: str,
-    head_weight: Floats,
-    head_bias: Floats,
-    *,
-    scale: Floats | None = None,
-    threads: int = 1,
-) -> Floats | None:
-    """All from token ids to logits in one go: `gather_max`, bias, activation, and `affine` with the head's weights.
-
-    `there` bool[words] says which rows of the table are filled; None where a token's is not, or lies beyond it.
-    `activation` is one of FUSED, an empty text has features of zero. Returns float32[B, out]. Compiled only.
-    """
-    call = _in_one_go(table, there, values, offsets, windows, bias, activation, head_weight, head_bias, scale, None)
-    texts = len(offsets) - 1
-    out = np.empty((texts, len(head_weight)), np.float32)
-    complete = []
-
-    def work(begin: int, end: int) -> None:
-        complete.append(call(out, None, None, None, None, None, begin, end) >= 0)
-
-    in_ranges(work, texts, threads=threads, grain=32)
-    return out if all(complete) else None
-
-
-def gather_evidence(
-    table: Table,
-    there: npt.NDArray[np.bool_],
-    values: Ids,
-    offsets: Offsets,
-    windows: Windows,
-    bias: Floats,
-    activation: str,
-    head_weight: Floats,
-    head_bias: Floats,
-    *,
-    scale: Floats | None = None,
-    beside: Floats | None = None,
-    threads: int = 1,
-) -> tuple[Floats, Offsets, Evidence] | None:
-    """`gather_logits`, and the windows behind the largest logit of each text as `merge_windows` has them.
-
-    `beside` float32[B, out] is added to the logits before the largest is looked for.
-
-    Returns the logits float32[B, out], which of each text's is the largest, int64[B], and the windows. Compiled only.
-    """
-    call = _in_one_go(table, there, values, offsets, windows, bias, activation, head_weight, head_bias, scale, beside)
-    texts = len(offsets) - 1
-    out, largest = np.empty((texts, len(head_weight)), np.float32), np.empty(texts, np.int64)
-    parts: dict[int, Evidence | None] = {}
-
-    def work(begin: int, end: int) -> None:
-        room = room_for_windows(end - begin, windows.features)
-        count = call(out, largest, *room, begin, end)
-        parts[begin] = kept(room, count) if count >= 0 else None
-
-    in_ranges(work, texts, threads=threads, grain=32)
-    found = [part for _, part in sorted(parts.items()) if part]
-    return (out, largest, joined(found)) if len(found) == len(parts) else None
-
-
-def _in_one_go(
-    table: Table, there: npt.NDArray[np.bool_], values: Ids, offsets: Offsets, windows: Windows, bias: Floats,
-    activation: str, head_weight: Floats, head_bias: Floats, scale: Floats | None, beside: Floats | None,
-) -> Callable[..., int]:  # fmt: skip
-    """The kernel, all but where to write and for which texts; it returns -1 where a row is not there."""
-    module = native()
-    assert module is not None
-    return partial(
-        module.gather_logits,
-        table, there, len(table), table.shape[1], table.itemsize, values, offsets, *windows.arrays,
-        len(windows.num_filters), windows.features, scale, bias, activation == "relu", head_weight, head_bias,
-        len(head_weight), beside,
-    )  # fmt: skip
 
 
 def gather_sum(

@@ -9,14 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textcnn.kernels.merge_windows import merge_windows_ref
 from textcnn.kernels.native import native
 from textcnn.kernels.table_gather import (
-    FUSED,
     NO_WINDOW,
     affine,
-    gather_evidence,
-    gather_logits,
     gather_max,
     gather_max_ref,
     gather_sum,
@@ -50,112 +46,6 @@ def test_compiled_kernel_equals_numpy(padding: Padding, filters: tuple[int, ...]
     slow, expected_at = gather_max_ref(table, batch.values, batch.offsets, windows, scale=scale, argmax=True)
     np.testing.assert_allclose(fast, slow, atol=1e-5)
     np.testing.assert_array_equal(at, expected_at)
-
-
-@compiled
-@pytest.mark.parametrize("activation", FUSED)
-@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
-@pytest.mark.parametrize("threads", [1, 3])
-def test_logits_in_one_go_have_the_bits_of_those_step_by_step(activation: str, precision: str, threads: int) -> None:
-    generator = np.random.default_rng(3)
-    windows = Windows((2, 3), (37, 64))
-    batch = random_batch(generator, texts=150, words=50, longest=9)
-    table = (generator.normal(size=(50, windows.rows)) * (30 if precision == "int8" else 1)).astype(precision)
-    scale = generator.random(windows.features, np.float32) if precision == "int8" else None
-    bias = generator.normal(size=windows.features).astype(np.float32)
-    weight = generator.normal(size=(5, windows.features)).astype(np.float32)
-    head_bias = generator.normal(size=5).astype(np.float32)
-    features, _ = gather_max(table, batch.values, batch.offsets, windows, scale=scale)
-    features += bias
-    if activation == "relu":
-        np.maximum(features, 0, out=features)
-    features[batch.lengths == 0] = 0
-    there = np.ones(50, bool)
-    found = gather_logits(
-        table, there, batch.values, batch.offsets, windows, bias, activation, weight, head_bias,
-        scale=scale, threads=threads,
-    )  # fmt: skip
-    np.testing.assert_array_equal(found, affine(features, weight, head_bias))
-
-
-@compiled
-@pytest.mark.parametrize("padding", ["valid", "same", "wide"])
-@pytest.mark.parametrize("activation", FUSED)
-@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
-@pytest.mark.parametrize("threads", [1, 3])
-def test_evidence_in_one_go_equals_numpy(padding: Padding, activation: str, precision: str, threads: int) -> None:
-    generator = np.random.default_rng(5)
-    windows = Windows((2, 5, 9), (37, 64, 3), padding)
-    batch = random_batch(generator, texts=150, words=50, longest=12)
-    table = (generator.normal(size=(50, windows.rows)) * (30 if precision == "int8" else 1)).astype(precision)
-    scale = generator.random(windows.features, np.float32) if precision == "int8" else None
-    bias = generator.normal(size=windows.features).astype(np.float32)
-    weight = generator.normal(size=(5, windows.features)).astype(np.float32)
-    head_bias = generator.normal(size=5).astype(np.float32)
-    given_to_both = (
-        table,
-        np.ones(50, bool),
-        batch.values,
-        batch.offsets,
-        windows,
-        bias,
-        activation,
-        weight,
-        head_bias,
-    )
-    found = gather_evidence(*given_to_both, scale=scale, threads=threads)
-    assert found is not None
-    logits, largest, evidence = found
-    np.testing.assert_array_equal(logits, gather_logits(*given_to_both, scale=scale))
-    np.testing.assert_array_equal(largest, logits.argmax(axis=1))
-
-    features, starts = gather_max_ref(table, batch.values, batch.offsets, windows, scale=scale, argmax=True)
-    features += bias
-    if activation == "relu":
-        np.maximum(features, 0, out=features)
-    features[batch.lengths == 0] = 0
-    assert starts is not None
-    expected = merge_windows_ref(
-        features, weight, starts, starts + windows.width_of_feature, largest, batch.offsets
-    )  # fmt: skip
-    for column in ("offsets", "starts", "ends"):
-        np.testing.assert_array_equal(getattr(evidence, column), getattr(expected, column))
-    size = float(np.abs(expected.contributions).max())
-    np.testing.assert_allclose(evidence.contributions, expected.contributions, atol=2e-5 * size)
-    added = np.add.reduceat(np.append(evidence.contributions, 0), evidence.offsets[:-1]) * (
-        np.diff(evidence.offsets) > 0
-    )
-    np.testing.assert_allclose(added + head_bias[largest], logits.max(axis=1), atol=1e-5 * np.abs(logits).max())
-
-
-@compiled
-def test_evidence_of_no_texts_and_of_empty_ones_is_empty() -> None:
-    windows, table = Windows((2,), (16,)), np.ones((1, 32), np.float32)
-    rest = (windows, np.ones(16, np.float32), "relu", np.ones((2, 16), np.float32), np.array([1, 2], np.float32))
-    for texts in (0, 1, 40):
-        offsets = np.zeros(texts + 1, np.int64)
-        found = gather_evidence(table, np.ones(1, bool), np.zeros(0, np.int32), offsets, *rest, threads=2)
-        assert found is not None
-        logits, largest, evidence = found
-        assert logits.tolist() == [[1, 2]] * texts
-        assert largest.tolist() == [1] * texts
-        assert evidence.offsets.tolist() == [0] * (texts + 1)
-        assert not len(evidence.contributions)
-
-
-@compiled
-@pytest.mark.parametrize("word", [7, 50, 2**31 - 1, -1])
-def test_logits_are_not_computed_where_a_row_is_not_there(word: int) -> None:
-    windows = Windows((2,), (16,))
-    table, there = np.zeros((50, 32), np.float32), np.ones(50, bool)
-    there[7] = False
-    values, offsets = np.array([1, 2, word, 3], np.int32), np.array([0, 2, 4])
-    weight, bias = np.zeros((2, 16), np.float32), np.zeros(2, np.float32)
-    rest = (windows, np.zeros(16, np.float32), "relu", weight, bias)
-    assert gather_logits(table, there, values, offsets, *rest) is None
-    assert gather_evidence(table, there, values, offsets, *rest) is None
-    assert gather_logits(table, there, values[:2], offsets[:2], *rest) is not None
-    assert gather_logits(table, there, values[:0], np.zeros(1, np.int64), *rest).shape == (0, 2)
 
 
 @compiled
@@ -271,8 +161,10 @@ import numpy as np
 from textcnn.kernels import _native
 from textcnn.kernels.merge_windows import merge_windows_ref
 from textcnn.kernels.softmax import softmax, softmax_ref
-from textcnn.kernels.table_gather import affine, gather_evidence, gather_max, gather_max_ref, pack, project
+from textcnn.kernels.table_gather import affine, gather_max, gather_max_ref, pack, project
+from textcnn.kernels.table_logits import TableLogits
 from textcnn.kernels.windows import Windows
+from textcnn.types import TokenBatch
 
 random = np.random.default_rng(0)
 values, offsets = random.integers(0, 50, 150).astype(np.int32), np.array([0, 1, 1, 8, 60, 62, 150])
@@ -288,8 +180,8 @@ for padding in ("valid", "same", "wide"):
             np.testing.assert_array_equal(at, expected_at)
             weight, zeros = random.normal(size=(3, windows.features)).astype(np.float32), np.zeros(1000, np.float32)
             rest = (zeros[: windows.features], "identity", weight, zeros[:3])
-            there = np.ones(50, bool)
-            _, largest, evidence = gather_evidence(table, there, values, offsets, windows, *rest, scale=scale)
+            layers = TableLogits(table, np.ones(50, bool), windows, *rest, scale=scale)
+            _, largest, evidence = layers.evidence(TokenBatch(values, offsets))
             slow[np.diff(offsets) == 0] = 0
             expected = merge_windows_ref(slow, weight, at, at + windows.width_of_feature, largest, offsets)
             np.testing.assert_array_equal(evidence.starts, expected.starts)

@@ -79,3 +79,32 @@ def test_compiled_and_hf_agree_on_how_unknown_words_are_written() -> None:
                 np.testing.assert_array_equal(letters, expected.spelling.letters.take([other - size]).values)
                 assert len(letters) <= LONGEST
             np.testing.assert_array_equal(batch.unspelled().values, Tokenizer.learn(TEXTS, config).encode(texts).values)
+
+
+def test_some_texts_of_a_batch_keep_the_spelling_of_their_own_words_alone() -> None:
+    """Each text by itself, as occlusion takes them, would otherwise drag along the words of all others."""
+    tokenizer = Tokenizer.learn(TEXTS, TextConfig(), spelled="all")
+    texts = [f"parcel zz{number} the qq{number} zz{number}" for number in range(100)] + ["parcel", ""]
+    batch = tokenizer.encode(texts)
+    assert batch.spelling
+    assert len(batch.spelling.letters) == 300
+    kept = 0
+    for row, text in enumerate(texts):
+        part, alone = batch.take([row]), tokenizer.encode([text])
+        assert part.spelling and part.spelling.characters and alone.spelling and alone.spelling.characters
+        kept += len(part.spelling.letters)
+        assert len(part.spelling.characters.unknown) == len(part.spelling.letters) == len(alone.spelling.letters)
+        np.testing.assert_array_equal(part.values, alone.values)
+        np.testing.assert_array_equal(part.spelling.letters.values, alone.spelling.letters.values)
+    assert kept == 300
+    twice = batch.take([5, 101, 5])
+    assert twice.spelling
+    assert len(twice.spelling.letters) == 3
+    first, empty, second = twice
+    np.testing.assert_array_equal(first, second)
+    assert not len(empty)
+    assert words_of(tokenizer, texts[5]) == [
+        "".join(tokenizer.speller.characters[i] for i in word)  # type: ignore[union-attr]
+        for word in twice.spelling.characters.take(first)  # type: ignore[union-attr]
+    ]
+    np.testing.assert_array_equal(batch.unspelled().take([5, 101, 5]).values, twice.unspelled().values)
