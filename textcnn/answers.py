@@ -163,6 +163,9 @@ def most_probable(found: Floats, top_k: int | None) -> tuple[npt.NDArray[np.int6
 
 def _tops(found: Floats, names: Sequence[str], top_k: int | None) -> list[tuple[LabelScore, ...]]:
     best, scores = most_probable(found, top_k)
+    if top_k == 1:
+        pairs = zip(best[:, 0].tolist(), scores[:, 0].tolist(), strict=True)
+        return [(LabelScore(names[index], score),) for index, score in pairs]
     return [
         tuple(LabelScore(names[index], score) for index, score in zip(row, row_scores, strict=True))
         for row, row_scores in zip(best.tolist(), scores.tolist(), strict=True)

@@ -143,7 +143,8 @@ class TextClassifier(Estimator):
             return answers
         model.check_one_label("abstaining")
         unsure = calibration.abstains(found.argmax(1), found.max(1), at_least=abstain_below)
-        return [replace(answer, abstained=doubt) for answer, doubt in zip(answers, unsure.tolist(), strict=True)]
+        doubts = zip(answers, unsure.tolist(), strict=True)
+        return [replace(answer, abstained=True) if doubt else answer for answer, doubt in doubts]
 
     def rank(self, texts: Texts, *, top_k: int | None = 1) -> Ranking | None:
         """What `classify` answers, as columns; None where an answer is more than ranked labels, as the head says."""

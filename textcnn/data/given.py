@@ -15,6 +15,8 @@ def as_list(values: Sequence[Any], what: str) -> list[Any]:
 
     Raises DataError for one string, for what is no sequence, and for what has another order than that of its rows.
     """
+    if type(values) is list:  # of what else it could be nothing needs to be asked
+        return values.copy()
     if isinstance(values, str):
         raise DataError(f"{what}s is one string; give a list of {what}s, e.g. [{what}]")
     if hasattr(values, "columns"):

@@ -42,7 +42,7 @@ INLINE vs FN(load_i8)(const int8_t *p) { return __builtin_convertvector(*(const 
 /* ---- gather_max: NV vectors of filters of one width, over all windows of one text --------------------------------- */
 #define GATHER_BLOCK(NAME, ELEM, VEC, MASK, LANES, LOAD, LOWEST, OUT)                                                  \
     INLINE void NAME(const gather_t *g, const ELEM *rows, const int32_t *tokens, int length, int width, int filters,   \
-                     int first, int count, const int NV, OUT *out, int32_t *argmax)                                    \
+                     int first, int count, const int NV, int last, OUT *out, int32_t *argmax)                          \
     {                                                                                                                  \
         VEC best[8];                                                                                                   \
         MASK at[8];                                                                                                    \
@@ -54,7 +54,7 @@ INLINE vs FN(load_i8)(const int8_t *p) { return __builtin_convertvector(*(const 
             for (int i = 0; i < NV; i++) sum[i] = (VEC){0};                                                            \
             for (int k = from; k < to; k++) {                                                                          \
                 const ELEM *row = rows + (ptrdiff_t)tokens[start + k] * g->stride + (ptrdiff_t)k * filters;            \
-                for (int i = 0; i < NV; i++) sum[i] += LOAD(row + i * LANES);                                          \
+                for (int i = 0; i < NV; i++) sum[i] += LOAD(row + (i < NV - 1 ? i * LANES : last));                    \
             }                                                                                                          \
             for (int i = 0; i < NV; i++) {                                                                             \
                 MASK better = sum[i] > best[i];                                                                        \
@@ -64,8 +64,9 @@ INLINE vs FN(load_i8)(const int8_t *p) { return __builtin_convertvector(*(const 
         }                                                                                                              \
         for (int i = 0; i < NV; i++)                                                                                   \
             for (int j = 0; j < LANES; j++) {                                                                          \
-                out[i * LANES + j] = best[i][j];                                                                       \
-                if (argmax) argmax[i * LANES + j] = first + at[i][j];                                                  \
+                int f = (i < NV - 1 ? i * LANES : last) + j;                                                           \
+                out[f] = best[i][j];                                                                                   \
+                if (argmax) argmax[f] = first + at[i][j];                                                              \
             }                                                                                                          \
     }
 
@@ -109,9 +110,9 @@ INLINE vs FN(load_i8)(const int8_t *p) { return __builtin_convertvector(*(const 
                 if (argmax) for (int f = 0; f < g->features; f++) argmax[f] = INT32_MIN;                               \
                 continue;                                                                                              \
             }                                                                                                          \
-            if (text + 1 < end) {                                                                                      \
-                const int32_t *next = g->values + g->offsets[text + 1];                                                \
-                int64_t ahead = g->offsets[text + 2] - g->offsets[text + 1];                                           \
+            for (int64_t other = text == begin ? text : text + 1; other < end && other <= text + 1; other++) {          \
+                const int32_t *next = g->values + g->offsets[other];                                                   \
+                int64_t ahead = g->offsets[other + 1] - g->offsets[other];                                             \
                 for (int64_t t = 0; t < ahead && t < 64; t++) {                                                        \
                     const char *row = (const char *)(rows + (ptrdiff_t)next[t] * g->stride);                           \
                     for (size_t b = 0; b < (size_t)g->stride * sizeof(ELEM); b += 64) PREFETCH(row + b);               \
@@ -134,17 +135,22 @@ INLINE vs FN(load_i8)(const int8_t *p) { return __builtin_convertvector(*(const 
                     int left = n - f;                                                                                  \
                     if (left < LANES) f = n - LANES, left = LANES;                                                     \
                     int32_t *a = arg ? arg + f : NULL;                                                                 \
-                    if (left >= 4 * LANES) {                                                                           \
-                        if (a) BLOCK(g, piece + f, tokens, length, width, n, first, count, 4, to + at + f, a);         \
-                        else BLOCK(g, piece + f, tokens, length, width, n, first, count, 4, to + at + f, NULL);        \
+                    if (VB == 64 && left > 6 * LANES) {                                                                \
+                        int last = left < 7 * LANES ? left - LANES : 6 * LANES;                                        \
+                        if (a) BLOCK(g, piece + f, tokens, length, width, n, first, count, 7, last, to + at + f, a);   \
+                        else BLOCK(g, piece + f, tokens, length, width, n, first, count, 7, last, to + at + f, NULL);  \
+                        f += last + LANES;                                                                             \
+                    } else if (left >= 4 * LANES) {                                                                    \
+                        if (a) BLOCK(g, piece + f, tokens, length, width, n, first, count, 4, 3 * LANES, to + at + f, a);         \
+                        else BLOCK(g, piece + f, tokens, length, width, n, first, count, 4, 3 * LANES, to + at + f, NULL);        \
                         f += 4 * LANES;                                                                                \
                     } else if (left >= 2 * LANES) {                                                                    \
-                        if (a) BLOCK(g, piece + f, tokens, length, width, n, first, count, 2, to + at + f, a);         \
-                        else BLOCK(g, piece + f, tokens, length, width, n, first, count, 2, to + at + f, NULL);        \
+                        if (a) BLOCK(g, piece + f, tokens, length, width, n, first, count, 2, 1 * LANES, to + at + f, a);         \
+                        else BLOCK(g, piece + f, tokens, length, width, n, first, count, 2, 1 * LANES, to + at + f, NULL);        \
                         f += 2 * LANES;                                                                                \
                     } else {                                                                                           \
-                        if (a) BLOCK(g, piece + f, tokens, length, width, n, first, count, 1, to + at + f, a);         \
-                        else BLOCK(g, piece + f, tokens, length, width, n, first, count, 1, to + at + f, NULL);        \
+                        if (a) BLOCK(g, piece + f, tokens, length, width, n, first, count, 1, 0 * LANES, to + at + f, a);         \
+                        else BLOCK(g, piece + f, tokens, length, width, n, first, count, 1, 0 * LANES, to + at + f, NULL);        \
                         f += LANES;                                                                                    \
                     }                                                                                                  \
                 }                                                                                                      \
@@ -252,7 +258,7 @@ static void FN(affine)(const affine_t *a, int64_t begin, int64_t end)
  * with 1.5 * 2^52 leaves k in the lowest bits. Without branches, so that the compiler makes vectors of it. */
 INLINE double FN(exp_)(double x)
 {
-    union { double d; int64_t i; } k, power;
+    union { double d; uint64_t i; } k, power;
     x = x < -708.0 ? -708.0 : x;
     k.d = x * 0x1.71547652b82fep0 + 0x1.8p52;
     double n = k.d - 0x1.8p52;
