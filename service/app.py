@@ -191,7 +191,7 @@ def create_app(
         while True:
             await asyncio.sleep(GAUGES_SECONDS)
             metrics.queued_seconds.set(admission.seconds)
-            # Of what was refused and answered meanwhile, holes stay in the heap; of the end of it, until the look after.
+            # Of what was refused and answered meanwhile holes stay in the heap; of its end, until the look after.
             if admission.refusals > before:
                 await asyncio.get_running_loop().run_in_executor(None, trim_heaps)
             before, seen = seen, admission.refusals
