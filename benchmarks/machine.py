@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 Work = Callable[[], object]
 COPY_BYTES = 1 << 28  # far more than any cache
+PAUSE = 0.0005  # seconds between two looks at the clock
 
 
 def say(line: str) -> None:
@@ -99,3 +101,29 @@ def go_first(pid: int) -> None:
     """Where we may, a process (0: this one) goes before whatever else the machine does. Before it starts threads."""
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, pid, -20)
+
+
+def pauses(cores: Sequence[int], seconds: float) -> dict[str, float]:
+    """What the machine takes from programs that do nothing but look at the clock, one on each core, before all others.
+
+    The worst core's: milliseconds a second, and the longest pause in ms.
+    """
+    with multiprocessing.get_context("spawn").Pool(len(cores)) as processes:
+        found = processes.starmap(_pauses, [(core, seconds) for core in cores], chunksize=1)
+    return {
+        "ms_a_second": max(sum(gaps) for gaps in found) / seconds * 1000,
+        "longest_ms": max(max(gaps, default=0.0) for gaps in found) * 1000,
+    }
+
+
+def _pauses(core: int, seconds: float) -> list[float]:
+    os.sched_setaffinity(0, [core])
+    go_first(0)
+    gaps = []
+    last = began = time.perf_counter()
+    while last < began + seconds:
+        now = time.perf_counter()
+        if now - last > PAUSE:
+            gaps.append(now - last)
+        last = now
+    return gaps
