@@ -84,7 +84,7 @@ class TurnAway:
         self._body = answer.body.removesuffix(b'"}}'), b'"}}'
         self._head = b"".join(b"%b: %b\r\n" % header for header in answer.headers)
         self._resting = False
-        self._refused: dict[str, int] = {}  # by path, and not counted yet
+        self._refused: dict[bytes, int] = {}  # by path, and not counted yet
         self._since = 0.0  # when the first of them came, of time.perf_counter
         compiled = native()
         self._usual_request = compiled.usual_request if compiled else usual_request
@@ -107,9 +107,10 @@ class TurnAway:
 
     def _rest(self) -> None:
         self._resting = False
-        for path, count in self._refused.items():
+        for url, count in self._refused.items():
+            path, admission = self._doors[url]
             self._count("POST", path, self._status, self._since, count)
-            self._doors[path.encode("ascii")][1].count_refused(count)
+            admission.count_refused(count)
         self._refused.clear()
         if not any(admission.on_loop for admission in self._admissions):
             sleep(REST_SECONDS)  # the loop itself: the threads have the core and the interpreter to themselves
@@ -124,14 +125,14 @@ class TurnAway:
         """
         if url not in self._doors:
             return None
-        if not self.wanted:
-            admission = self._doors[url][1]
-            if admission.bytes:
-                if not admission.coming:
-                    loop.call_soon(admission.has_come)  # as the request does
-                admission.coming += in_hand
-            return None
-        return self._refusal(url, next((value for name, value in headers if name == HEADER), b""), common)
+        _, admission = self._doors[url]
+        if admission.is_full and self.wanted:
+            return self._refusal(url, next((value for name, value in headers if name == HEADER), b""), common)
+        if admission.bytes:
+            if not admission.coming:
+                loop.call_soon(admission.has_come)  # runs when the request's own task does
+            admission.coming += in_hand
+        return None
 
     def whole(self, data: bytes, common: Headers) -> tuple[list[bytes], int]:
         """Refusals of the requests that `data` begins with, as far as they are whole and usual; where the rest begins.
@@ -153,12 +154,12 @@ class TurnAway:
         return refusals, begin
 
     def _refusal(self, url: bytes, given: bytes, common: Headers) -> bytes | None:
-        path, admission = self._doors[url]
+        _, admission = self._doors[url]
         if not admission.is_full:
             return None
         if not self._refused:
             self._since = perf_counter()
-        self._refused[path] = self._refused.get(path, 0) + 1
+        self._refused[url] = self._refused.get(url, 0) + 1
         seconds, name = admission.retry_after(), self._name(given.strip(b" \t")).encode("ascii")
         if common is not self._common:
             self._common = common

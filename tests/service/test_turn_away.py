@@ -337,6 +337,16 @@ async def test_of_those_who_come_together_no_more_try_their_luck_than_may_have_i
     assert admission.coming == 0
 
 
+def test_what_comes_counts_at_its_own_door_though_another_is_full():
+    here, there = Admission(max_wait=1.0, max_bytes=100), Admission(max_wait=1.0, max_bytes=1)
+    doors = {"/v1/classify": here, "/v1/explain": there}
+    turn_away = TurnAway(doors, lambda given: "id", lambda *all_: None, Lifecycle())
+    with here.let_in(0.5, 10), there.let_in(0.5, 2):
+        assert turn_away.wanted
+        assert turn_away.early(b"/v1/classify", [], [], 7, MagicMock(spec=asyncio.AbstractEventLoop)) is None
+    assert (here.coming, there.coming) == (7, 0)
+
+
 @pytest.mark.anyio
 async def test_a_body_that_does_not_come_keeps_nobody_out():
     admission = Admission(max_wait=1.0, max_bytes=1000)

@@ -137,7 +137,7 @@ def test_compiled_and_plain_logits_and_evidence_agree(monkeypatch: pytest.Monkey
     compiled_rows = logits(model, batch)
     for module in PLAIN:
         monkeypatch.setattr(f"textcnn.kernels.{module}.native", lambda: None)
-    np.testing.assert_allclose(logits(pickle.loads(pickle.dumps(model)), batch), compiled_rows, atol=1e-6)  # noqa: S301
+    np.testing.assert_allclose(logits(pickle.loads(pickle.dumps(model)), batch), compiled_rows, atol=1e-6)  # noqa: S301 - ours
     halved = logits(model.times(0.5), batch)
     np.testing.assert_allclose(halved, compiled_rows / 2, atol=1e-6)
 

@@ -171,7 +171,8 @@ def test_logits_are_not_computed_where_a_row_is_not_there(word: int, beside: str
     assert layers.logits(batch) is None
     assert layers.evidence(batch) is None
     assert layers.logits(batch.take([0])) is not None
-    assert layers.logits(TokenBatch.from_lists([])).shape == (0, CLASSES)  # type: ignore[union-attr]
+    nothing = layers.logits(TokenBatch.from_lists([]))
+    assert nothing is not None and nothing.shape == (0, CLASSES)
     there[7] = True  # the arrays are those that were given
     assert (layers.logits(batch) is None) == (word != 7)
 
@@ -208,7 +209,9 @@ def test_texts_of_strange_words_have_numbers_and_the_same_alone(words: list[str]
     found = layers.logits(batch)
     assert found is not None
     assert np.isfinite(found).all()
-    np.testing.assert_array_equal(layers.logits(batch.take([1]))[0], found[1])  # type: ignore[index]
+    alone = layers.logits(batch.take([1]))
+    assert alone is not None
+    np.testing.assert_array_equal(alone[0], found[1])
     evidence = layers.evidence(batch)
     assert evidence is not None
     np.testing.assert_array_equal(evidence[0], found)

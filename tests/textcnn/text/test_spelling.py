@@ -103,8 +103,9 @@ def test_some_texts_of_a_batch_keep_the_spelling_of_their_own_words_alone() -> N
     first, empty, second = twice
     np.testing.assert_array_equal(first, second)
     assert not len(empty)
+    speller, characters = tokenizer.speller, twice.spelling.characters
+    assert speller and characters
     assert words_of(tokenizer, texts[5]) == [
-        "".join(tokenizer.speller.characters[i] for i in word)  # type: ignore[union-attr]
-        for word in twice.spelling.characters.take(first)  # type: ignore[union-attr]
+        "".join(speller.characters[i] for i in word) for word in characters.take(first)
     ]
     np.testing.assert_array_equal(batch.unspelled().take([5, 101, 5]).values, twice.unspelled().values)
